@@ -437,6 +437,10 @@ class Source(Protocol):
         """Every item of the folder, as the server has it now."""
         ...
 
+    def figures(self) -> dict[str, float]:
+        """What was done so far: ``requests.<kind>``, ``bytes.sent``, ``bytes.received``, ``waited.<budget>`` in seconds."""
+        ...
+
     def close(self) -> None: ...
 
 
@@ -493,6 +497,10 @@ class Destination(Protocol):
 
     def stake(self, claim: Claim) -> None:
         """Make the mailbox carry this claim."""
+        ...
+
+    def figures(self) -> dict[str, float]:
+        """What was done so far: ``requests.<kind>``, ``bytes.sent``, ``bytes.received``, ``waited.<budget>`` in seconds."""
         ...
 
     def close(self) -> None: ...
