@@ -37,11 +37,15 @@ class ItemState(IntEnum):
 ITEM_MOVES: dict[ItemState, frozenset[ItemState]] = {
     ItemState.LISTED: frozenset(ItemState),
     ItemState.INTENDED: frozenset(ItemState) - {ItemState.FILTERED},
-    ItemState.DONE: frozenset({ItemState.DONE, ItemState.LISTED, ItemState.INTENDED, ItemState.DOOMED, ItemState.GONE, ItemState.WITHHELD}),
+    ItemState.DONE: frozenset(
+        {ItemState.DONE, ItemState.LISTED, ItemState.INTENDED, ItemState.DOOMED, ItemState.GONE, ItemState.WITHHELD}
+    ),
     ItemState.REFUSED: frozenset({ItemState.REFUSED, ItemState.LISTED, ItemState.GONE, ItemState.DOOMED}),
     ItemState.WITHHELD: frozenset({ItemState.WITHHELD, ItemState.LISTED, ItemState.GONE, ItemState.DOOMED, ItemState.DONE}),
     ItemState.FILTERED: frozenset({ItemState.FILTERED, ItemState.LISTED, ItemState.GONE}),
-    ItemState.DOOMED: frozenset({ItemState.DOOMED, ItemState.LISTED, ItemState.INTENDED, ItemState.GONE, ItemState.DONE, ItemState.WITHHELD}),
+    ItemState.DOOMED: frozenset(
+        {ItemState.DOOMED, ItemState.LISTED, ItemState.INTENDED, ItemState.GONE, ItemState.DONE, ItemState.WITHHELD}
+    ),
     ItemState.GONE: frozenset({ItemState.GONE, ItemState.LISTED}),
 }
 
