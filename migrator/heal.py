@@ -1,0 +1,145 @@
+"""Settles what a lost answer left in doubt: looks in the target before anything is sent again.
+
+A write whose answer never came, and every intent that a killed process left behind, is an INTENDED row. It is looked up, no
+earlier than the settle horizon after it left: by stamp where the item carries one, else by identity. Copies share an identity,
+so hits are counted: of k doubtful rows and m hits that belong to no row, min(k, m) are adopted and the rest is sent again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from connectors.base import Identity, TargetRef, identify, stamp_of
+from connectors.pacer import Stopped
+from migrator import plan
+from migrator.transfer import REPLACED, Crew, Pair, Transfer, after_write, forget
+from state.model import ItemState, Open, Row, Step, Work
+
+_LOOK = 20
+"""Identities asked for at once."""
+
+
+def heal(crew: Crew, transfer: Transfer) -> int:
+    """Settle every INTENDED row; returns how many there were.
+
+    Waits for the settle horizon first; the seconds are counted as ``waited.settle``.
+    """
+    doubtful = crew.ledger.open_rows(crew.lease.mailbox_id, {ItemState.INTENDED})
+    if not doubtful:
+        return 0
+    _wait_for_horizon(crew, max(opened.intended_at for _, opened in doubtful))
+    crew.guard_lease()
+    _heal_unknown(crew, [pair for pair in doubtful if _looked_up_by_identity(pair)])
+    # Asked anew: a replacement whose new copy was just found still has its old copy to lose.
+    left = crew.ledger.open_rows(crew.lease.mailbox_id, {ItemState.INTENDED})
+    for at in range(0, len(left), _LOOK):
+        _heal_known(crew, transfer, left[at : at + _LOOK])
+    crew.count("healed", len(doubtful))
+    return len(doubtful)
+
+
+def _wait_for_horizon(crew: Crew, latest: float) -> None:
+    # A look-up before the horizon proves nothing: a request that timed out here can still be carried out there.
+    while (left := latest + crew.settings.settle_horizon - crew.clock()) > 0:
+        begun = crew.clock()
+        stopped = crew.stop.wait(min(left, crew.settings.lease / 8))
+        crew.figures["waited.settle"] += max(0.0, crew.clock() - begun)
+        if stopped:
+            raise Stopped("stopped by the operator")
+        crew.guard_lease()
+
+
+def _looked_up_by_identity(pair: Pair) -> bool:
+    row, opened = pair
+    if opened.work is Work.UPDATE:
+        return opened.old_target is not None and opened.code != REPLACED
+    return opened.work is Work.CREATE or (opened.work is Work.REMOVE and row.target is None)
+
+
+def _identity(pair: Pair) -> Identity:
+    row, opened = pair
+    # Both stamp and rungs are looked for: a lane change between two attempts must not hide the first one's copy.
+    return identify(plan.unpack_facts(opened.facts), stamp_of(row.key))
+
+
+def _heal_unknown(crew: Crew, pairs: Sequence[Pair]) -> None:
+    """Rows whose copy in the target is not known: adopt free hits, do the rest again."""
+    taken: set[str] = set()
+    for at in range(0, len(pairs), _LOOK):
+        asked = [(_identity(pair), *pair) for pair in pairs[at : at + _LOOK]]
+        found = crew.destination.find([identity for identity, _, _ in asked])
+        hits = {hit.id for hit_list in found.values() for hit in hit_list}
+        owned = set(crew.ledger.owners(crew.lease.mailbox_id, sorted(hits)))
+        steps: list[Step] = []
+        for identity, row, opened in asked:
+            free = [hit for hit in found.get(identity, []) if hit.id not in owned and hit.id not in taken]
+            hit = _nearest(crew, row, opened, free)
+            if hit is None:
+                steps.append(_again(row, opened))
+            else:
+                taken.add(hit.id)
+                steps.append(_adopt(crew, row, opened, hit))
+        crew.ledger.settle(crew.lease, steps)
+
+
+def _nearest(crew: Crew, row: Row, opened: Open, free: Sequence[TargetRef]) -> TargetRef | None:
+    """The hit most likely to be this row's: its own stamp, its folder, its size."""
+    folder = crew.folders.get(row.folder_id)
+    wanted = folder.target_id if folder else None
+    stamp = stamp_of(row.key)
+    # A copy that carries the stamp of another item is that item's, whoever lost track of it; only a moved item, whose
+    # stamp is rewritten last, may still carry its old one.
+    mine = [hit for hit in free if hit.stamp is None or hit.stamp.casefold() == stamp or opened.work is Work.MOVE]
+    return min(
+        mine,
+        key=lambda hit: (hit.stamp is None, hit.folder_id != wanted, abs(hit.size - row.size)),
+        default=None,
+    )
+
+
+def _adopt(crew: Crew, row: Row, opened: Open, hit: TargetRef) -> Step:
+    there = replace(row, target=hit.id, target_version=plan.short_hash(hit.version))
+    if opened.work is Work.REMOVE:
+        # It arrived, and left the source in the meantime.
+        return Step(row, replace(there, state=ItemState.DOOMED), opened)
+    if opened.work is Work.UPDATE:
+        # The new copy arrived; the old one is removed by the next look at this row.
+        return Step(row, replace(there, state=ItemState.INTENDED), replace(opened, code=REPLACED))
+    crew.count("moved" if opened.work is Work.MOVE else "created", size=row.size)
+    return after_write(row, there, opened)
+
+
+def _again(row: Row, opened: Open) -> Step:
+    """It is not there: do it again as if it had never been tried. What it was judged on stays judged."""
+    if opened.work is Work.REMOVE:
+        return Step(row, forget(row), None)
+    state = ItemState.LISTED
+    reason = "" if opened.work is Work.CREATE else opened.reason
+    return Step(row, replace(row, state=state), replace(opened, reason=reason, batch=0, intended_at=0.0, old_target=None))
+
+
+def _heal_known(crew: Crew, transfer: Transfer, pairs: Sequence[Pair]) -> None:
+    """Rows whose copy in the target is known: each of these writes can be carried out again without harm."""
+    replaced = [(row, opened) for row, opened in pairs if opened.code == REPLACED]
+    rest = [(row, opened) for row, opened in pairs if opened.code != REPLACED]
+    steps: list[Step] = []
+    lost: list[Pair] = []
+    if rest:
+        found = crew.destination.peek([row.target or "" for row, _ in rest])
+        for (row, opened), there in zip(rest, found, strict=True):
+            if opened.work is Work.REMOVE:
+                doomed = replace(row, state=ItemState.DOOMED)
+                steps.append(Step(row, forget(row), None) if there is None else Step(row, doomed, opened))
+            elif opened.work is Work.MOVE and there is not None and there.folder_id == crew.target_folder(row.folder_id):
+                steps.append(after_write(row, replace(row, target_version=plan.short_hash(there.version)), opened))
+                crew.count("moved")
+            elif opened.work is Work.MOVE and there is None:
+                lost.append((row, opened))  # some targets give a moved item a new id
+            else:
+                steps.append(_again(row, opened))
+        crew.ledger.settle(crew.lease, steps)
+    if lost:
+        _heal_unknown(crew, lost)
+    if replaced:
+        transfer.clear(replaced)

@@ -1,0 +1,498 @@
+"""The heart: carries open rows from source to target.
+
+    lots of open rows ─► fetch (a second thread, one lot ahead) ─► judge ─► intend ─► write ─► settle
+
+Nothing here has to survive: whatever a killed process leaves behind is in the ledger, and ``heal`` reads it there.
+Two lots may be open in the target at once, so that its slots refill before the last answer of a lot is in.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import defaultdict, deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field, replace
+
+from connectors.base import (
+    Claim,
+    Destination,
+    Doubt,
+    Fetched,
+    Gone,
+    Item,
+    Lane,
+    Outcome,
+    Receipt,
+    Ref,
+    Refusal,
+    Source,
+    TargetRef,
+    Unsent,
+    Write,
+    WriteKind,
+    stamp_of,
+)
+from connectors.errors import MailboxBlocked, Unavailable, UnknownAnswer, WireError
+from connectors.pacer import Stopped
+from migrator import plan
+from migrator.config import PassSettings
+from state.model import FolderRow, ItemState, Lease, Mark, Open, Row, Step, Work
+from state.store import Ledger
+
+REPLACED = "replaced"
+"""Code of an intent whose new copy is there and whose old copy is still to be removed."""
+
+_CHUNK = 4096
+"""Open rows read from the ledger at once: bounds memory, whatever the size of a mailbox."""
+
+_OPEN_LOTS = 2
+
+Pair = tuple[Row, Open]
+
+
+@dataclass(slots=True)
+class Crew:
+    """What one pass over one mailbox works with.
+
+    ``figures`` counts what was done; ``folders`` maps the ledger's folder numbers.
+    """
+
+    ledger: Ledger
+    lease: Lease
+    source: Source
+    destination: Destination
+    settings: PassSettings
+    stop: threading.Event
+    watch: Callable[[str, int, int], None]
+    clock: Callable[[], float] = time.time
+    folders: dict[int, FolderRow] = field(default_factory=dict)
+    figures: defaultdict[str, float] = field(default_factory=lambda: defaultdict(float))
+    renewed: float = 0.0
+    staked: bool = False
+
+    def halt_if_asked(self) -> None:
+        """Raise Stopped at a point where stopping loses nothing."""
+        if self.stop.is_set():
+            raise Stopped("stopped by the operator")
+
+    def guard_lease(self) -> None:
+        """Renew the lease before a request leaves, so that no write of ours can be under way when an heir begins.
+
+        Raises Fenced when another process has taken the mailbox over.
+        """
+        if self.clock() - self.renewed > self.settings.lease / 4:
+            self.ledger.renew(self.lease, self.settings.lease)
+            self.renewed = self.clock()
+
+    def stake(self) -> None:
+        """Put our claim on the target before the first write of a pass: a second ledger must not double the mailbox."""
+        if not self.staked:
+            sequence = self.ledger.mailbox(self.lease.mailbox_id).sequence
+            self.destination.stake(Claim(self.ledger.installation(), self.lease.epoch, sequence))
+            self.ledger.claimed(self.lease)
+            self.staked = True
+
+    def count(self, word: str, items: int = 1, size: int = 0) -> None:
+        """Count something done, and tell whoever watches."""
+        self.figures[word] += items
+        if size:
+            self.figures["bytes"] += size
+        self.watch(word, items, size)
+
+    def target_folder(self, folder_id: int) -> str:
+        """The target id of a placed folder."""
+        target = self.folders[folder_id].target_id
+        if target is None:
+            raise LookupError(f"folder {folder_id} has no target")
+        return target
+
+    def lane(self, row: Row, opened: Open) -> Lane | None:
+        """The lane that this row travels by; None if none carries its class."""
+        item_class = plan.unpack_facts(opened.facts).item_class
+        return plan.choose(item_class, row.lane, self.settings.lane, self.source.offers, self.destination.accepts)
+
+
+@dataclass(slots=True)
+class _Sent:
+    """A lot whose answers are still out."""
+
+    lot: plan.Lot
+    pairs: list[Pair]
+    sizes: list[int]
+    answers: Future[list[Outcome]]
+
+
+class Transfer:
+    """Carries out what open rows want. One object a pass; used by one thread."""
+
+    def __init__(self, crew: Crew) -> None:
+        self._crew = crew
+        self._out: deque[_Sent] = deque()
+        self._batch = 0
+
+    def drain(self, folder_id: int | None = None) -> None:
+        """Carry out every LISTED row, of one folder or of all. Returns when none is left; doubts stay INTENDED.
+
+        Raises Stopped between lots, and the cause of a write that did nothing (Unavailable, MailboxBlocked, Halt).
+        """
+        crew = self._crew
+        with ThreadPoolExecutor(1, thread_name_prefix="fetch") as fetcher:
+            try:
+                while rows := crew.ledger.open_rows(crew.lease.mailbox_id, {ItemState.LISTED}, folder_id=folder_id, limit=_CHUNK):
+                    lots = plan.batches(self._with_lanes(rows), crew.source.limits)
+                    for lot, fetched in self._ahead(fetcher, lots):
+                        crew.halt_if_asked()
+                        self._send(lot, fetched)
+                    self._settle_all()
+            except BaseException:
+                # Whatever left must be settled before the reason travels on; its own trouble would hide the reason.
+                self._settle_quietly()
+                raise
+
+    def remove(self, doomed: Sequence[Pair]) -> None:
+        """Remove from the target what left the source. The rails were asked before."""
+        crew = self._crew
+        quiet: list[Pair] = []
+        for row, opened in doomed:
+            if _may_be_removed_quietly(row):
+                quiet.append((row, opened))
+            else:
+                reason = "could-send-cancellation" if row.marks & Mark.ATTENDEES else "could-send-receipt"
+                withheld = replace(opened, reason=reason, detail="Removing it in the target could e-mail somebody.")
+                crew.ledger.settle(crew.lease, [Step(row, replace(row, state=ItemState.WITHHELD), withheld)])
+                crew.count("withheld")
+        lane = Lane.IMPORT
+        for lot in plan.batches(((row, opened, lane) for row, opened in quiet), crew.source.limits):
+            crew.halt_if_asked()
+            self._send(lot, ())
+        self._settle_all()
+
+    # -- lots and their fetching
+
+    def _with_lanes(self, rows: Sequence[Pair]) -> Iterator[tuple[Row, Open, Lane]]:
+        refused: list[Step] = []
+        for row, opened in rows:
+            lane = self._crew.lane(row, opened)
+            if lane is not None or opened.work in (Work.FLAG, Work.MOVE):
+                yield row, opened, lane or Lane.IMPORT
+            else:
+                item_class = plan.unpack_facts(opened.facts).item_class
+                refused.append(_refuse(row, opened, Refusal("no-lane", f"No lane that is open carries the class {item_class}.")))
+        if refused:
+            self._crew.ledger.settle(self._crew.lease, refused)
+            self._crew.count("refused", len(refused))
+
+    def _ahead(self, fetcher: ThreadPoolExecutor, lots: Iterable[plan.Lot]) -> Iterator[tuple[plan.Lot, Sequence[Fetched]]]:
+        """Each lot with its items, the next one being fetched while the caller works on this one."""
+        waiting: deque[tuple[plan.Lot, Future[list[Fetched]]]] = deque()
+        for lot in lots:
+            waiting.append((lot, fetcher.submit(self._fetch, lot)))
+            if len(waiting) > 1:
+                first, items = waiting.popleft()
+                yield first, items.result()
+        while waiting:
+            first, items = waiting.popleft()
+            yield first, items.result()
+
+    def _fetch(self, lot: plan.Lot) -> list[Fetched]:
+        """All items of a lot, read whole. Runs on the fetch thread, which never touches the ledger."""
+        if lot.work not in (Work.CREATE, Work.UPDATE):
+            return []
+        refs = [Ref(opened.item_id, opened.source_version, row.size) for row, opened in lot.rows]
+        return self._fetch_refs(refs, lot.lane)
+
+    def _fetch_refs(self, refs: Sequence[Ref], lane: Lane) -> list[Fetched]:
+        """One answer a ref. A failing lot is halved until the poisoned item stands alone, so that it can't fail its neighbours.
+
+        An item that alone can't be delivered while a neighbour of the same lot can is refused by name; when nothing can be
+        delivered it is the server that is away, and that is no item's fault.
+        """
+        try:
+            return list(self._crew.source.fetch(refs, lane))
+        except (Unavailable, UnknownAnswer) as trouble:
+            if len(refs) == 1:
+                raise
+            half = len(refs) // 2
+            parts: list[list[Fetched] | WireError] = []
+            for part in (refs[:half], refs[half:]):
+                try:
+                    parts.append(self._fetch_refs(part, lane))
+                except (Unavailable, UnknownAnswer) as deeper:
+                    parts.append(deeper)
+            if all(isinstance(part, WireError) for part in parts):
+                raise trouble
+            answers: list[Fetched] = []
+            for part_refs, part in zip((refs[:half], refs[half:]), parts, strict=True):
+                if isinstance(part, WireError):
+                    answers.extend(Refusal("source-cannot-deliver", str(part), part.code) for _ in part_refs)
+                else:
+                    answers.extend(part)
+            return answers
+
+    # -- judging, intending, writing
+
+    def _send(self, lot: plan.Lot, fetched: Sequence[Fetched]) -> None:
+        """Judge a lot, intend what is to be sent, and send it; settles the oldest lot when too many are open."""
+        crew = self._crew
+        pairs, items = self._sort_out(lot, fetched)
+        if lot.work is not Work.CREATE:
+            pairs, items, versions = self._judge(lot, pairs, items)
+        else:
+            versions = [""] * len(pairs)
+        if not pairs:
+            return
+        replacing = lot.work is Work.UPDATE and lot.lane is Lane.COMPOSE
+        self._batch += 1
+        intents: list[Step] = []
+        writes: list[Write] = []
+        for (row, opened), item, version in zip(pairs, items, versions, strict=True):
+            meant = replace(
+                row,
+                state=ItemState.INTENDED,
+                lane=lot.lane if item is not None else row.lane,
+                digest=item.digest if item is not None else row.digest,
+            )
+            intent = replace(
+                opened,
+                epoch=crew.lease.epoch,
+                batch=self._batch,
+                intended_at=crew.clock(),
+                old_target=row.target if replacing else opened.old_target,
+            )
+            intents.append(Step(row, meant, intent))
+            writes.append(self._write(lot, meant, opened, item, version, replacing))
+        crew.stake()
+        crew.guard_lease()
+        crew.ledger.intend(crew.lease, intents)
+        # CRASH WINDOW: intended, nothing sent
+        answers = crew.destination.write(writes)
+        # CRASH WINDOW: sent, not settled
+        sizes = [row.size if item is not None else 0 for (row, _), item in zip(pairs, items, strict=True)]
+        self._out.append(_Sent(lot, [(step.new, step.open) for step in intents if step.open is not None], sizes, answers))
+        while len(self._out) >= _OPEN_LOTS:
+            self._settle(self._out.popleft())
+
+    def _sort_out(self, lot: plan.Lot, fetched: Sequence[Fetched]) -> tuple[list[Pair], list[Item | None]]:
+        """Keep what was fetched; settle what is gone or can't be read."""
+        crew = self._crew
+        if lot.work not in (Work.CREATE, Work.UPDATE):
+            return list(lot.rows), [None] * len(lot.rows)
+        pairs: list[Pair] = []
+        items: list[Item | None] = []
+        steps: list[Step] = []
+        for (row, opened), answer in zip(lot.rows, fetched, strict=True):
+            match answer:
+                case Item():
+                    pairs.append((row, opened))
+                    items.append(answer)
+                case Gone():
+                    # The feed will say where it went; what the target already holds waits for that.
+                    state = ItemState.GONE if row.target is None else ItemState.DONE
+                    steps.append(Step(row, replace(row, state=state), None))
+                    crew.count("gone")
+                case Refusal():
+                    steps.append(self._refused(lot, row, opened, answer))
+        if steps:
+            crew.ledger.settle(crew.lease, steps)
+        return pairs, items
+
+    def _judge(
+        self, lot: plan.Lot, pairs: list[Pair], items: list[Item | None]
+    ) -> tuple[list[Pair], list[Item | None], list[str]]:
+        """Leave alone what the target's user changed since; judged once, before the intent. Returns the present versions too."""
+        crew = self._crew
+        found = crew.destination.peek([row.target or "" for row, _ in pairs])
+        kept: list[Pair] = []
+        kept_items: list[Item | None] = []
+        versions: list[str] = []
+        steps: list[Step] = []
+        for (row, opened), item, there in zip(pairs, items, found, strict=True):
+            if _same_as_left(row, opened, there) and not _could_tell_somebody(lot, row):
+                assert there is not None
+                kept.append((row, replace(opened, code=opened.code or "judged")))
+                kept_items.append(item)
+                versions.append(there.version)
+            elif lot.work is Work.REMOVE:
+                # Deleted or changed by the target's user: it is theirs now.
+                steps.append(Step(row, replace(forget(row), marks=row.marks | Mark.TARGET_WINS), None))
+                crew.count("removed" if there is None else "target_wins")
+            elif _same_as_left(row, opened, there):
+                reason = replace(opened, reason="could-send-receipt", detail="Replacing it in the target could send a receipt.")
+                steps.append(Step(row, replace(row, state=ItemState.WITHHELD), reason))
+                crew.count("withheld")
+            else:
+                steps.append(Step(row, replace(row, state=ItemState.DONE, marks=row.marks | Mark.TARGET_WINS), None))
+                crew.count("target_wins")
+        if steps:
+            crew.ledger.settle(crew.lease, steps)
+        return kept, kept_items, versions
+
+    def _write(self, lot: plan.Lot, row: Row, opened: Open, item: Item | None, version: str, replacing: bool) -> Write:
+        kind = WriteKind.CREATE if replacing else WriteKind(lot.work.value)
+        item_class = plan.unpack_facts(opened.facts).item_class
+        return Write(
+            kind=kind,
+            lane=lot.lane,
+            item_class=item_class,
+            folder_id=self._crew.target_folder(row.folder_id) if kind in _NEEDS_FOLDER else None,
+            target_id=row.target,
+            version=version or None,
+            stamp=stamp_of(row.key),
+            is_read=bool(row.marks & Mark.READ),
+            item=item,
+        )
+
+    # -- settling
+
+    def _settle_all(self) -> None:
+        while self._out:
+            self._settle(self._out.popleft())
+
+    def _settle_quietly(self) -> None:
+        while self._out:
+            sent = self._out.popleft()
+            try:
+                self._settle(sent)
+            except Exception:  # noqa: S112 - a reason is already on its way up; these rows stay INTENDED and are healed
+                continue
+
+    def _settle(self, sent: _Sent) -> None:
+        """Write down the answers of one lot, then raise the cause of the first write that did nothing for no fault of its own."""
+        crew = self._crew
+        outcomes = sent.answers.result()
+        steps: list[Step] = []
+        superseded: list[Pair] = []
+        cause: WireError | None = None
+        for (row, opened), size, outcome in zip(sent.pairs, sent.sizes, outcomes, strict=True):
+            match outcome:
+                case Receipt():
+                    step = self._received(sent.lot, row, opened, outcome, size)
+                    steps.append(step)
+                    if step.open is not None and step.open.code == REPLACED:
+                        superseded.append((step.new, step.open))
+                case Refusal() if opened.work is Work.UPDATE and outcome.reason == "target-changed":
+                    steps.append(Step(row, replace(row, state=ItemState.DONE, marks=row.marks | Mark.TARGET_WINS), None))
+                    crew.count("target_wins")
+                case Refusal():
+                    steps.append(self._refused(sent.lot, row, opened, outcome))
+                case Doubt():
+                    crew.count("doubts")
+                case Unsent():
+                    cause = cause or outcome.cause
+                    steps.append(Step(row, replace(row, state=_before(opened)), opened))
+        crew.ledger.settle(crew.lease, steps)
+        if superseded:
+            self.clear(superseded)
+        if cause is not None:
+            raise cause
+
+    def _received(self, lot: plan.Lot, row: Row, opened: Open, receipt: Receipt, size: int) -> Step:
+        crew = self._crew
+        if receipt.degraded:
+            row = replace(row, marks=row.marks | Mark.DEGRADED)
+            for name in receipt.degraded:
+                crew.count(f"degraded.{name}")
+        there = replace(row, target=receipt.target_id or row.target, target_version=plan.short_hash(receipt.version))
+        if opened.work is Work.UPDATE and opened.old_target is not None:
+            # CRASH WINDOW: the new copy is there, the old one too
+            return Step(row, there, replace(opened, code=REPLACED))
+        crew.count(_DONE_WORD[opened.work], size=size)
+        return after_write(row, there, opened)
+
+    def clear(self, superseded: Sequence[Pair]) -> None:
+        """Remove the old copies of replaced items and settle them; a copy that is gone already is fine."""
+        crew = self._crew
+        crew.guard_lease()
+        writes = [Write(kind=WriteKind.REMOVE, lane=Lane.COMPOSE, target_id=opened.old_target) for _, opened in superseded]
+        outcomes = crew.destination.write(writes).result()
+        steps: list[Step] = []
+        cause: WireError | None = None
+        for (row, opened), outcome in zip(superseded, outcomes, strict=True):
+            match outcome:
+                case Receipt():
+                    crew.count("updated", size=row.size)
+                    steps.append(after_write(row, row, opened))
+                case Refusal():
+                    # The old copy stays beside the new one; that is listed, not hidden.
+                    kept = replace(opened, reason="old-copy-stays", detail=outcome.detail, code=outcome.code)
+                    steps.append(Step(row, replace(row, state=ItemState.WITHHELD), kept))
+                    crew.count("withheld")
+                case Doubt() | Unsent():
+                    cause = cause or outcome.cause
+        crew.ledger.settle(crew.lease, steps)
+        if cause is not None and not isinstance(cause, Unavailable):
+            raise cause
+
+    def _refused(self, lot: plan.Lot, row: Row, opened: Open, refusal: Refusal) -> Step:
+        """Try the other lane if the operator leaves the choice to us; else it is refused by name."""
+        crew = self._crew
+        if refusal.reason == "quota":
+            raise MailboxBlocked(refusal.detail, code=refusal.code, side="target", mend="Raise the quota or archive mail.")
+        item_class = plan.unpack_facts(opened.facts).item_class
+        free = opened.work is Work.CREATE and lot.lane is Lane.IMPORT and crew.settings.lane == "auto"
+        other = Lane.COMPOSE
+        if free and plan.choose(item_class, other, "auto", crew.source.offers, crew.destination.accepts) is other:
+            crew.count("other_lane")
+            return Step(row, replace(row, state=ItemState.LISTED, lane=other), opened)
+        crew.count("refused")
+        return _refuse(row, opened, refusal)
+
+
+_NEEDS_FOLDER = frozenset({WriteKind.CREATE, WriteKind.UPDATE, WriteKind.MOVE})
+
+_DONE_WORD = {
+    Work.CREATE: "created",
+    Work.UPDATE: "updated",
+    Work.FLAG: "flagged",
+    Work.MOVE: "moved",
+    Work.REMOVE: "removed",
+}
+
+
+def _before(opened: Open) -> ItemState:
+    """The state to which a row returns when its write did nothing."""
+    return ItemState.DOOMED if opened.work is Work.REMOVE else ItemState.LISTED
+
+
+def _refuse(row: Row, opened: Open, refusal: Refusal) -> Step:
+    kept = replace(opened, reason=refusal.reason, detail=refusal.detail, code=refusal.code)
+    return Step(row, replace(row, state=ItemState.REFUSED), kept)
+
+
+def after_write(was: Row, there: Row, opened: Open) -> Step:
+    """What follows once a write is known to have happened: done, or whatever the source asked for in the meantime."""
+    if opened.work is Work.REMOVE:
+        return Step(was, forget(there), None)
+    if opened.reason == plan.CHANGED_SINCE:
+        owed = replace(opened, work=Work.UPDATE, reason="", code="", batch=0, intended_at=0.0, old_target=None)
+        return Step(was, replace(there, state=ItemState.LISTED, digest=b""), owed)
+    return Step(was, replace(there, state=ItemState.DONE), None)
+
+
+def forget(row: Row) -> Row:
+    """The row of an item that the target no longer holds for us."""
+    return replace(row, state=ItemState.GONE, target=None, target_version=b"", digest=b"")
+
+
+def _same_as_left(row: Row, opened: Open, there: TargetRef | None) -> bool:
+    """Whether the target still is as we left it; an answer without a version can't tell, and counts as unchanged.
+
+    A row judged before its first attempt is not judged again: what changed since may be our own write.
+    """
+    if there is None:
+        return False
+    return (
+        bool(opened.code) or not row.target_version or not there.version or plan.short_hash(there.version) == row.target_version
+    )
+
+
+def _could_tell_somebody(lot: plan.Lot, row: Row) -> bool:
+    """Replacing an unread mail that asks for a receipt deletes its old copy, which can send a not-read receipt."""
+    return lot.work is Work.UPDATE and lot.lane is Lane.COMPOSE and not _may_be_removed_quietly(row)
+
+
+def _may_be_removed_quietly(row: Row) -> bool:
+    """Deleting a meeting can send cancellations; deleting an unread mail that asks for a receipt can send one."""
+    return not row.marks & Mark.ATTENDEES and (not row.marks & Mark.RECEIPT or bool(row.marks & Mark.READ))
