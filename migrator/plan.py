@@ -232,9 +232,8 @@ def follow(move: Move) -> tuple[Row, Open | None]:
         marks=move.came.marks | (move.left.marks & ~_FROM_LISTING),
     )
     if not move.same_folder:
-        return replace(kept, state=ItemState.LISTED), replace(
-            move.opened, work=Work.MOVE, code="" if move.unchanged else CHANGED_SINCE
-        )
+        owed = "" if move.unchanged else CHANGED_SINCE
+        return replace(kept, state=ItemState.LISTED), replace(move.opened, work=Work.MOVE, reason=owed)
     if move.unchanged:
         return replace(kept, state=ItemState.DONE), None
     return replace(kept, state=ItemState.LISTED), replace(move.opened, work=Work.UPDATE)
