@@ -1,0 +1,325 @@
+"""The config file: what it may hold, read into typed values. A mistake is one sentence: file, key, what is wrong, how to mend it.
+
+Paths in the file start at the file's folder and are absolute once read. Secrets are references (``migrator.secrets``) and are
+only resolved when somebody signs in.
+"""
+
+from __future__ import annotations
+
+import difflib
+import re
+import tomllib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, Literal
+from urllib.parse import urlsplit
+
+import msgspec
+from msgspec import Meta, Struct
+
+from migrator.secrets import BadSecret, parse_reference, resolve
+
+LaneChoice = Literal["auto", "import", "compose"]
+
+_Text = Annotated[str, Meta(min_length=1)]
+_Count = Annotated[int, Meta(ge=1)]
+_Seconds = Annotated[float, Meta(gt=0)]
+
+
+class BadInput(Exception):
+    """A file, line or key that the operator gave is wrong; the message is one sentence with the mend in it. Exit code 65."""
+
+
+class SourceSection(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """``[source]``: the Exchange server that is read."""
+
+    url: _Text
+    username: _Text
+    password: _Text
+    auth: Literal["ntlm", "basic", "kerberos"] = "ntlm"
+    access: Literal["impersonation", "full-access"] = "impersonation"
+    ca_file: str = ""
+    connections_per_server: _Count = 20
+    connections_per_mailbox: _Count = 3
+    timeout: _Seconds = 120.0
+
+
+class LimitsSection(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """``[target.limits]``: the documented limits of the service, for one app registration and one mailbox."""
+
+    requests: _Count = 10_000
+    requests_window: _Seconds = 600.0
+    upload_bytes: _Count = 150_000_000
+    upload_window: _Seconds = 300.0
+    concurrency: _Count = 4
+    concurrency_scope: Literal["mailbox", "app"] = "mailbox"
+
+
+class TargetSection(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """``[target]``: the tenant that is written to. Exactly one of ``secret`` and ``certificate`` is given."""
+
+    tenant_id: _Text
+    client_id: _Text
+    secret: str = ""
+    certificate: str = ""
+    certificate_password: str = ""
+    graph_url: _Text = "https://graph.microsoft.com"
+    authority: _Text = "https://login.microsoftonline.com"
+    ca_file: str = ""
+    timeout: _Seconds = 100.0
+    limits: LimitsSection = LimitsSection()
+
+
+class LedgerSection(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """``[ledger]``: where the memory of every item lies."""
+
+    url: _Text = "sqlite:///migrator.db"
+
+
+class RunSection(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """``[run]``: how a pass goes about it. Times in seconds."""
+
+    lane: LaneChoice = "auto"
+    mailboxes_at_once: _Count = 4
+    settle_horizon: Annotated[float, Meta(ge=0)] = 120.0
+    lease: _Seconds = 300.0
+
+
+class RailsSection(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """``[rails]``: more deletions than both of these in one pass stop it, and somebody is asked."""
+
+    max_deletes: Annotated[int, Meta(ge=0)] = 100
+    max_delete_share: Annotated[float, Meta(ge=0, le=1)] = 0.05
+
+
+class WavesSection(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """``[waves]``: which mailbox goes where, and when."""
+
+    file: _Text = "waves.csv"
+
+
+class Document(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The whole file as it is written."""
+
+    source: SourceSection
+    target: TargetSection
+    ledger: LedgerSection = LedgerSection()
+    run: RunSection = RunSection()
+    rails: RailsSection = RailsSection()
+    waves: WavesSection = WavesSection()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PassSettings:
+    """What one pass may do. Times in seconds; the rails are those of ``[rails]``, and ``approve_deletes`` lifts them once."""
+
+    lane: LaneChoice = "auto"
+    max_deletes: int = 100
+    max_delete_share: float = 0.05
+    settle_horizon: float = 120.0
+    lease: float = 300.0
+    approve_deletes: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Config:
+    """A config that was read and checked: paths absolute, secrets still references."""
+
+    file: Path
+    source: SourceSection
+    target: TargetSection
+    ledger: LedgerSection
+    run: RunSection
+    rails: RailsSection
+    waves: WavesSection
+
+    @property
+    def folder(self) -> Path:
+        """Where relative paths of the file start."""
+        return self.file.parent
+
+    @property
+    def ledger_file(self) -> Path | None:
+        """The ledger's file; None if it is a database server."""
+        return Path(self.ledger.url.removeprefix(_SQLITE)) if self.ledger.url.startswith(_SQLITE) else None
+
+    def pass_settings(self, *, lane: LaneChoice | None = None, approve_deletes: bool = False) -> PassSettings:
+        """What a pass may do by this config, with what the command line says instead."""
+        return PassSettings(
+            lane=lane or self.run.lane,
+            max_deletes=self.rails.max_deletes,
+            max_delete_share=self.rails.max_delete_share,
+            settle_horizon=self.run.settle_horizon,
+            lease=self.run.lease,
+            approve_deletes=approve_deletes,
+        )
+
+    def secret(self, key: str) -> str | None:
+        """The secret that a key such as ``source.password`` refers to; None if the key is empty. Raises BadInput."""
+        section, _, name = key.partition(".")
+        text: str = getattr(getattr(self, section), name)
+        if not text:
+            return None
+        try:
+            return resolve(parse_reference(text), self.folder)
+        except BadSecret as error:
+            raise BadInput(f"{self.file}: {key} {error}.") from None
+
+
+SECRET_KEYS = ("source.password", "target.secret", "target.certificate_password")
+"""Keys whose value is a reference to a secret."""
+
+_SQLITE = "sqlite:///"
+_POSTGRES = "postgresql://"
+
+_KINDS = {
+    "int": "a whole number",
+    "float": "a number",
+    "str": "text in quotes",
+    "bool": "true or false",
+    "object": "a section",
+    "array": "a list",
+    "null": "nothing",
+}
+_PLACE = re.compile(r"^(?P<what>.*?)(?: - at `\$\.?(?P<key>[^`]*)`)?$", re.DOTALL)
+
+
+def load(file: Path) -> Config:
+    """Read and check a config file. Raises BadInput with one sentence."""
+    file = file.absolute()
+    document = _decode(file)
+    source, target = document.source, document.target
+    for key in SECRET_KEYS:
+        section, _, name = key.partition(".")
+        value: str = getattr(getattr(document, section), name)
+        if value:
+            try:
+                parse_reference(value)
+            except BadSecret as error:
+                raise BadInput(f"{file}: {key} {error}.") from None
+    if bool(target.secret) == bool(target.certificate):
+        found = "both a secret and a certificate" if target.secret else "neither a secret nor a certificate"
+        raise BadInput(f"{file}: [target] names {found}; give exactly one of target.secret and target.certificate.")
+    for key, url in (("source.url", source.url), ("target.graph_url", target.graph_url), ("target.authority", target.authority)):
+        _check_address(file, key, url)
+    return Config(
+        file=file,
+        source=msgspec.structs.replace(source, ca_file=_absolute(file, source.ca_file)),
+        target=msgspec.structs.replace(
+            target, ca_file=_absolute(file, target.ca_file), certificate=_absolute(file, target.certificate)
+        ),
+        ledger=LedgerSection(url=_ledger_url(file, document.ledger.url)),
+        run=document.run,
+        rails=document.rails,
+        waves=WavesSection(file=_absolute(file, document.waves.file)),
+    )
+
+
+def _decode(file: Path) -> Document:
+    try:
+        text = file.read_text(encoding="utf-8-sig")
+    except FileNotFoundError:
+        raise BadInput(f"{file} is not there; write one with `migrator init`, or name yours with -c.") from None
+    except UnicodeDecodeError:
+        raise BadInput(f"{file} is not UTF-8 text; save it as UTF-8.") from None
+    except OSError as error:
+        raise BadInput(f"{file} can't be read ({error.strerror}); check the path and its permissions.") from None
+    try:
+        values = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        hint = " (a backslash in double quotes starts an escape: use 'single quotes')" if "\\" in text else ""
+        raise BadInput(f"{file} is not TOML: {error}; correct that place{hint}.") from None
+    try:
+        return msgspec.convert(values, Document)
+    except msgspec.ValidationError as error:
+        raise BadInput(f"{file}: {_explain(str(error), values)}.") from None
+
+
+def _explain(text: str, values: dict[str, Any]) -> str:
+    """One clause for people out of the decoder's message; never repeats a value."""
+    match = _PLACE.match(text)
+    what, key = (match["what"], match["key"] or "") if match else (text, "")
+    if named := re.search(r"unknown field `([^`]*)`", what):
+        return _explain_unknown(key, named[1])
+    if named := re.search(r"missing required field `([^`]*)`", what):
+        full = f"{key}.{named[1]}" if key else f"[{named[1]}]"
+        return f"{full} is missing; add it (`migrator init` writes an example with every key)"
+    if named := re.search(r"Expected `([^`]*)`, got `([^`]*)`", what):
+        wanted = " or ".join(_KINDS.get(kind, kind) for kind in named[1].split(" | "))
+        return f"{key} is {_KINDS.get(named[2], named[2])}, but has to be {wanted}; change it"
+    if "Invalid enum value" in what:
+        choices = ", ".join(f'"{choice}"' for choice in _choices(key))
+        return f"{key} is none of {choices}; choose one of them"
+    if named := re.search(r"Expected `\w+` (of length )?([<>]=?) ([\d.]+)", what):
+        if named[1]:
+            return f"{key} is empty; fill it in"
+        words = {">=": "at least", "<=": "at most", ">": "more than", "<": "less than"}
+        return f"{key} has to be {words[named[2]]} {named[3]}; change it"
+    return f"{key or 'the file'} is not as it should be ({what}); compare it with the example that `migrator init` writes"
+
+
+def _explain_unknown(key: str, name: str) -> str:
+    fields = [field.name for field in msgspec.structs.fields(_struct_at(key))]
+    full = f"{key}.{name}" if key else f"[{name}]"
+    near = difflib.get_close_matches(name, fields, n=1)
+    if near:
+        return f"{full} is no key; write `{near[0]}` if that is meant, or take it out"
+    return f"{full} is no key; take it out (known here: {', '.join(fields)})"
+
+
+def _struct_at(key: str) -> type[Struct]:
+    kind: Any = Document
+    for part in key.split(".") if key else ():
+        kind = next(field.type for field in msgspec.structs.fields(kind) if field.name == part)
+    found: type[Struct] = kind
+    return found
+
+
+def _choices(key: str) -> tuple[str, ...]:
+    section, _, name = key.rpartition(".")
+    kind = next(field.type for field in msgspec.structs.fields(_struct_at(section)) if field.name == name)
+    return tuple(kind.__args__)
+
+
+def _check_address(file: Path, key: str, url: str) -> None:
+    parts = urlsplit(url)
+    if parts.scheme != "https" or not parts.hostname:
+        raise BadInput(f"{file}: {key} is no https address; write it as https://host/…, because mail and secrets travel on it.")
+    if parts.password is not None:
+        raise BadInput(f"{file}: {key} has a password in it; take it out, sign-in has keys of its own.")
+
+
+def _absolute(file: Path, path: str) -> str:
+    return str((file.parent / Path(path).expanduser()).resolve()) if path else ""
+
+
+def _ledger_url(file: Path, url: str) -> str:
+    if url.startswith(_SQLITE):
+        path = url.removeprefix(_SQLITE)
+        if not path or path.startswith(":"):
+            raise BadInput(f"{file}: ledger.url names no file; write sqlite:///migrator.db, the ledger has to outlive the run.")
+        return _SQLITE + Path(_absolute(file, path)).as_posix()
+    if not url.startswith(_POSTGRES):
+        raise BadInput(f"{file}: ledger.url is no ledger; write sqlite:///FILE or postgresql://USER@HOST/DATABASE.")
+    try:
+        secret = urlsplit(url).password
+    except ValueError:
+        raise BadInput(f"{file}: ledger.url can't be read; write postgresql://USER@HOST/DATABASE.") from None
+    if secret or "password=" in url.lower():
+        raise BadInput(
+            f"{file}: ledger.url has a password in clear; take it out and give it in PGPASSWORD or in a pgpass file,"
+            " where Postgres looks for it."
+        )
+    return url
+
+
+def keys(kind: type[Struct] = Document, prefix: str = "") -> list[str]:
+    """Every key that a config may hold, dotted, in the order of the example."""
+    found = []
+    for field in msgspec.structs.fields(kind):
+        name = prefix + field.name
+        if isinstance(field.type, type) and issubclass(field.type, Struct):
+            found.extend(keys(field.type, name + "."))
+        else:
+            found.append(name)
+    return found
