@@ -1,0 +1,292 @@
+"""One mailbox of Microsoft 365 as a place to write to: the synchronous face over the client's loop.
+
+Up to the pacer's slots many requests of a mailbox are under way, over all calls of ``write`` together; nothing waits for a
+batch to end before the next begins. Nothing is guessed: what certainly did nothing is Unsent, what may have happened is a
+Doubt, what can never go is a Refusal.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Coroutine, Iterator, Mapping, Sequence
+from concurrent.futures import Future
+from dataclasses import replace
+from typing import Any, TypeVar
+
+import orjson
+import structlog
+
+from connectors.base import (
+    Claim,
+    Doubt,
+    Entry,
+    Folder,
+    Identity,
+    Lane,
+    Limits,
+    Outcome,
+    Receipt,
+    Refusal,
+    TargetRef,
+    Unsent,
+    Write,
+    WriteKind,
+)
+from connectors.errors import Halt, MailboxBlocked, Unavailable, WireError
+from connectors.graph import composing, paths
+from connectors.graph import extended as x
+from connectors.graph.batch import Part, batch
+from connectors.graph.classify import Meaning, Rejected
+from connectors.graph.client import GraphClient
+from connectors.graph.folders import Folders
+from connectors.graph.importing import Importing, MailboxId
+from connectors.graph.lookup import MAIL_CLASSES, Lookup, is_mail
+
+T = TypeVar("T")
+
+COMPOSE_CLASSES = ("IPM.Note", "REPORT", "IPM.Post", "IPM.Recall", "IPM.Outlook.Recall")
+CLASSIC_LENGTH = 100
+"""An id longer than this is a classic one, which changes when the item moves; immutable ones have about 72 characters."""
+
+_log = structlog.get_logger("connectors.graph")
+
+
+def outcome_of(error: WireError) -> Outcome:
+    """What an exception says about the one write that it ended.
+
+    A Rejected is the item's own fault. An answer that no table knows is a 4xx, so nothing was done; its cause travels on as
+    what it is, a bug to report.
+    """
+    if isinstance(error, Rejected):
+        return error.refusal()
+    if isinstance(error, Unavailable) and not error.did_nothing:
+        return Doubt(error)
+    return Unsent(error)
+
+
+class GraphDestination:
+    """``connectors.base.Destination`` for one mailbox. ``mailbox`` is its user principal name or the user's id."""
+
+    def __init__(self, client: GraphClient, mailbox: str) -> None:
+        self._client = client
+        self._mailbox = mailbox
+        self._batch_lock = asyncio.Lock()
+        self._mailbox_id = MailboxId(client, mailbox)
+        self._importing = Importing(client, mailbox, self._mailbox_id)
+        self._folders = Folders(client, mailbox, self._mailbox_id, self._batch_lock)
+        self._lookup = Lookup(client, mailbox, self._folders, self._batch_lock)
+        self._translates = True
+
+    @property
+    def limits(self) -> Limits:
+        return Limits(settle_horizon=self._client.tenant.settle_horizon)
+
+    @property
+    def accepts(self) -> Mapping[Lane, tuple[str, ...]]:
+        return {Lane.IMPORT: ("",), Lane.COMPOSE: COMPOSE_CLASSES}
+
+    @property
+    def movable(self) -> tuple[str, ...]:
+        return MAIL_CLASSES
+
+    @property
+    def renamed(self) -> Mapping[str, str]:
+        """Target folders whose name had to differ from the source's: id and the name they got."""
+        return dict(self._folders.renamed)
+
+    def place_folder(self, folder: Folder, parent: str | None, known: str | None) -> str:
+        return self._client.run(_clear_of_rejections(self._folders.place(folder, parent, known)))
+
+    def remove_folder(self, target_id: str) -> bool:
+        return self._client.run(_clear_of_rejections(self._folders.remove(target_id)))
+
+    def write(self, writes: Sequence[Write]) -> Future[list[Outcome]]:
+        return self._client.spawn(self._write(tuple(writes)))
+
+    def find(self, identities: Sequence[Identity]) -> dict[Identity, list[TargetRef]]:
+        return self._client.run(_clear_of_rejections(self._lookup.find(identities)))
+
+    def peek(self, target_ids: Sequence[str]) -> list[TargetRef | None]:
+        return self._client.run(_clear_of_rejections(self._lookup.peek(target_ids)))
+
+    def inventory(self, folder_id: str) -> Iterator[Entry]:
+        path, of_items = self._client.run(self._lookup.inventory_path(folder_id))
+        following: str | None = path
+        while following:
+            found, following = self._client.run(_clear_of_rejections(self._lookup.page(following)))
+            for each in found:
+                yield x.entry_of_item(each) if of_items else x.entry_of_message(each)
+
+    def claim(self) -> Claim | None:
+        path = paths.query(self._root(), select="id", expand=x.expand((x.CLAIM,)))
+        found = self._client.run(_clear_of_rejections(self._client.ask(self._mailbox, "GET", path, kind="claim"))).json()
+        text = x.values(found).get(x.CLAIM)
+        return None if text is None else x.claim_of(text)
+
+    def stake(self, claim: Claim) -> None:
+        body = orjson.dumps({"singleValueExtendedProperties": [x.pair(x.CLAIM, x.claim_text(claim))]})
+        asking = self._client.ask(self._mailbox, "PATCH", self._root(), kind="claim", body=body, safe=True)
+        self._client.run(_clear_of_rejections(asking))
+
+    def figures(self) -> dict[str, float]:
+        return self._client.figures(self._mailbox)
+
+    def close(self) -> None:
+        """Nothing is held for one mailbox alone; the client is closed by whoever made it."""
+
+    def _root(self) -> str:
+        return paths.mail_folder(self._mailbox, "msgfolderroot")
+
+    # ---- on the loop
+
+    async def _write(self, writes: tuple[Write, ...]) -> list[Outcome]:
+        flags = [index for index, write in enumerate(writes) if write.kind is WriteKind.FLAG]
+        if len(flags) < 2:
+            flags = []
+        alone = [index for index in range(len(writes)) if index not in set(flags)]
+        outcomes: dict[int, Outcome] = {}
+        flagging = asyncio.ensure_future(self._flag_all([writes[index] for index in flags]))
+        for index, outcome in zip(alone, await asyncio.gather(*(self._one(writes[index]) for index in alone)), strict=True):
+            outcomes[index] = outcome
+        outcomes.update(zip(flags, await flagging, strict=True))
+        await self._translate(writes, outcomes)
+        return [outcomes[index] for index in range(len(writes))]
+
+    async def _one(self, write: Write) -> Outcome:
+        try:
+            match write.kind:
+                case WriteKind.CREATE if write.lane is Lane.COMPOSE:
+                    return await composing.create(self._client, self._mailbox, write)
+                case WriteKind.CREATE | WriteKind.UPDATE:
+                    return await self._importing.carry(write)
+                case WriteKind.FLAG:
+                    return (await self._flag_all([write]))[0]
+                case WriteKind.MOVE:
+                    return await self._move(write)
+                case WriteKind.REMOVE:
+                    return await self._remove(write)
+        except Rejected as error:
+            return await self._rejected(write, error)
+        except WireError as error:
+            return outcome_of(error)
+        except asyncio.CancelledError:
+            return Doubt(Unavailable("the program ended while this was under way"))
+
+    async def _rejected(self, write: Write, error: Rejected) -> Outcome:
+        """A refusal is the item's own fault; a target folder that is gone is not."""
+        gone = error.meaning is Meaning.GONE and write.folder_id is not None
+        if gone and write.kind is WriteKind.MOVE:
+            try:
+                gone = not await self._folders.is_there(write.folder_id or "")
+            except WireError as other:
+                return Unsent(other)
+        if gone and write.kind in (WriteKind.CREATE, WriteKind.MOVE):
+            await self._folders.forget(write.folder_id or "")
+            return Unsent(Unavailable("the target folder is gone; it will be made again", code=error.code, did_nothing=True))
+        return error.refusal()
+
+    async def _flag_all(self, writes: Sequence[Write]) -> list[Outcome]:
+        """Set read flags: one request for one, batches for several. The engine has judged that these are quiet."""
+        if not writes:
+            return []
+        parts = [
+            Part("PATCH", paths.message(self._mailbox, write.target_id or ""), {"isRead": bool(write.is_read)})
+            for write in writes
+        ]
+        if len(parts) == 1:
+            body = orjson.dumps(parts[0].body)
+            try:
+                reply = await self._client.ask(
+                    self._mailbox, "PATCH", parts[0].path, kind="flag", body=body, safe=True, quiet=True
+                )
+                answers: list[dict[str, Any] | WireError] = [reply.json() if reply.body else {}]
+            except WireError as error:
+                answers = [error]
+        else:
+            answers = await batch(self._client, self._mailbox, self._batch_lock, parts, kind="flags", safe=True, quiet=True)
+        return [
+            outcome_of(answer)
+            if isinstance(answer, WireError)
+            else Receipt(target_id=write.target_id or "", version=str(answer.get("changeKey") or ""))
+            for write, answer in zip(writes, answers, strict=True)
+        ]
+
+    async def _move(self, write: Write) -> Outcome:
+        path = paths.message(self._mailbox, write.target_id or "") + "/move"
+        body = orjson.dumps({"destinationId": write.folder_id})
+        found = (await self._client.ask(self._mailbox, "POST", path, kind="move", body=body)).json()
+        target_id, version = str(found.get("id") or write.target_id), str(found.get("changeKey") or "")
+        if write.stamp and write.lane is Lane.COMPOSE:
+            try:
+                version = await composing.restamp(self._client, self._mailbox, target_id, write.stamp) or version
+            except (MailboxBlocked, Halt):
+                raise
+            except WireError as error:
+                # Moved, but under its old stamp: only a look can settle it.
+                return Doubt(Unavailable(f"moved, but not stamped: {error}", code=error.code))
+        return Receipt(target_id=target_id, version=version)
+
+    async def _remove(self, write: Write) -> Outcome:
+        target = write.target_id or ""
+        receipt = Receipt(target_id=target)
+        if is_mail(write.item_class):
+            path = paths.message(self._mailbox, target)
+        else:
+            mailbox_id = await self._folders.admin_id()
+            folder_id = write.folder_id or await self._lookup.place_of(target)
+            if mailbox_id is None or folder_id is None:
+                return (
+                    receipt if mailbox_id is not None else Refusal("no-admin-access", "items of this class can't be removed here")
+                )
+            path = paths.admin_item(mailbox_id, folder_id, target)
+        try:
+            await self._client.ask(self._mailbox, "DELETE", path, kind="remove", safe=True, quiet=True)
+        except Rejected as error:
+            if error.meaning is not Meaning.GONE:
+                raise
+        return receipt
+
+    async def _translate(self, writes: Sequence[Write], outcomes: dict[int, Outcome]) -> None:
+        """Replace classic ids of imported items by immutable ones, because look-ups answer with those and moves change the rest.
+
+        [learn.microsoft.com/graph/api/user-translateexchangeids] Without the permission for it the classic ids stay.
+        """
+        wanted: dict[int, Receipt] = {}
+        for index, write in enumerate(writes):
+            outcome = outcomes[index]
+            imported = write.lane is Lane.IMPORT and write.kind in (WriteKind.CREATE, WriteKind.UPDATE)
+            if not imported or not isinstance(outcome, Receipt) or outcome.target_id == write.target_id:
+                continue
+            if len(outcome.target_id) > CLASSIC_LENGTH:
+                wanted[index] = outcome
+        if not wanted or not self._translates:
+            return
+        body = orjson.dumps(
+            {
+                "inputIds": [receipt.target_id for receipt in wanted.values()],
+                "sourceIdType": "restId",
+                "targetIdType": "restImmutableEntryId",
+            }
+        )
+        path = paths.user(self._mailbox) + "/translateExchangeIds"
+        try:
+            reply = await self._client.ask(self._mailbox, "POST", path, kind="translate", body=body, safe=True)
+            found = {each.get("sourceId"): each.get("targetId") for each in reply.json().get("value") or ()}
+        except (Rejected, Halt, MailboxBlocked) as error:
+            self._translates = False
+            _log.warning("item ids can't be translated; User.Read.All is missing", code=error.code)
+            return
+        except WireError:
+            return
+        for index, receipt in wanted.items():
+            target_id = found.get(receipt.target_id)
+            if target_id:
+                outcomes[index] = replace(receipt, target_id=target_id)
+
+
+async def _clear_of_rejections(asking: Coroutine[Any, Any, T]) -> T:
+    """A Rejected outside of a write is no item's fault: it blocks the mailbox, by name."""
+    try:
+        return await asking
+    except Rejected as error:
+        raise MailboxBlocked(str(error), code=error.code, side="target", mend="see the code; run `migrator check`") from error

@@ -1,0 +1,268 @@
+"""Finding items in the target: by stamp, by message id, by time, and one by one by id.
+
+A look-up only narrows on the server; what is taken for the same item is decided here, by the rungs of ``base.identify`` over
+the facts that the target shows. Servers round times, so a second to either side counts as the same. Copies whose stamp is
+partial are left out: they are not whole (see ``composing``).
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import defaultdict
+from collections.abc import AsyncIterator, Iterable, Sequence
+from dataclasses import replace
+from datetime import timedelta
+from typing import Any
+
+from connectors.base import Facts, Identity, TargetRef, identify
+from connectors.errors import MailboxBlocked, WireError
+from connectors.graph import extended as x
+from connectors.graph import paths
+from connectors.graph.batch import Part, batch
+from connectors.graph.classify import Rejected
+from connectors.graph.client import GraphClient
+from connectors.graph.folders import Folders
+
+MAIL_CLASSES = ("IPM.Note", "REPORT", "IPM.Schedule.Meeting", "IPM.Post", "IPM.Recall", "IPM.Outlook.Recall", "IPM.Sharing")
+"""Class prefixes of items that Graph shows under ``/messages``."""
+
+TERMS = 10
+"""Terms joined by ``or`` in one filter; more make the address too long for some proxies."""
+
+PAGE = 100
+SCAN_PAGE = 500
+_SECOND = timedelta(seconds=1)
+
+
+def is_mail(item_class: str) -> bool:
+    """Whether an item of this class lies under ``/messages``."""
+    folded = item_class.casefold()
+    return any(folded == each.casefold() or folded.startswith(each.casefold() + ".") for each in MAIL_CLASSES)
+
+
+def _ref(found: dict[str, Any], facts: Facts, stamp: str | None, folder_id: str = "") -> TargetRef:
+    return TargetRef(
+        id=found["id"],
+        folder_id=found.get("parentFolderId") or folder_id,
+        version=found.get("changeKey") or "",
+        stamp=stamp,
+        rungs=identify(facts, stamp).rungs,
+        size=facts.size,
+        modified=facts.modified,
+    )
+
+
+def _near(facts: Facts) -> set[bytes]:
+    """The rungs of an item with its time as it is and a second to either side."""
+    identity = identify(facts)
+    rungs = set(identity.rungs)
+    if identity.when is not None:
+        for when in (identity.when - _SECOND, identity.when + _SECOND):
+            rungs.update(replace(identity, when=when).rungs)
+    return rungs
+
+
+class _Matches:
+    """Collects hits for identities; each target item counts once an identity."""
+
+    def __init__(self, identities: Sequence[Identity]) -> None:
+        self._by_stamp: dict[str, list[Identity]] = defaultdict(list)
+        self._by_rung: dict[bytes, list[Identity]] = defaultdict(list)
+        self._found: dict[Identity, dict[str, TargetRef]] = {each: {} for each in identities}
+        for each in self._found:
+            if each.stamp:
+                self._by_stamp[each.stamp.casefold()].append(each)
+            for rung in each.rungs:
+                self._by_rung[rung].append(each)
+
+    def offer(self, found: dict[str, Any], facts: Facts, stamp: str | None, folder_id: str = "") -> None:
+        if stamp and stamp.casefold().endswith(x.PARTIAL):
+            return
+        ref = _ref(found, facts, stamp, folder_id)
+        hits = list(self._by_stamp.get(stamp.casefold(), ())) if stamp else []
+        for rung in _near(facts):
+            hits.extend(self._by_rung.get(rung, ()))
+        for identity in hits:
+            self._found[identity].setdefault(ref.id, ref)
+
+    def result(self) -> dict[Identity, list[TargetRef]]:
+        return {identity: list(refs.values()) for identity, refs in self._found.items()}
+
+
+class Lookup:
+    """Look-ups in one mailbox. Used on the loop only; raises what the client raises."""
+
+    def __init__(self, client: GraphClient, mailbox: str, folders: Folders, batch_lock: asyncio.Lock) -> None:
+        self._client = client
+        self._mailbox = mailbox
+        self._folders = folders
+        self._batch_lock = batch_lock
+
+    async def find(self, identities: Sequence[Identity]) -> dict[Identity, list[TargetRef]]:
+        """See ``Destination.find``."""
+        matches = _Matches(identities)
+        filters, scan = _questions(identities)
+        if filters:
+            await self._ask_messages(filters, matches)
+        if scan:
+            async for folder_id, item in self._all_items():
+                matches.offer(item, *x.facts_of_item(item), folder_id)
+        return matches.result()
+
+    async def _ask_messages(self, filters: Sequence[str], matches: _Matches) -> None:
+        paths_ = [self._messages(each) for each in filters]
+        if len(paths_) == 1:
+            await self._follow(paths_[0], matches)
+            return
+        parts = [Part("GET", path) for path in paths_]
+        answers = await batch(self._client, self._mailbox, self._batch_lock, parts, kind="find", safe=True)
+        for answer in answers:
+            if isinstance(answer, WireError):
+                raise answer
+            self._take(answer, matches)
+            following = answer.get("@odata.nextLink")
+            if following:
+                await self._follow(following, matches)
+
+    async def _follow(self, path: str, matches: _Matches) -> None:
+        following: str | None = path
+        while following:
+            page = (await self._client.ask(self._mailbox, "GET", following, kind="find")).json()
+            self._take(page, matches)
+            following = page.get("@odata.nextLink")
+
+    def _take(self, page: dict[str, Any], matches: _Matches) -> None:
+        for message in page.get("value") or ():
+            matches.offer(message, *x.facts_of_message(message))
+
+    def _messages(self, term: str) -> str:
+        return paths.query(
+            paths.user(self._mailbox) + "/messages",
+            filter=term,
+            select=x.MESSAGE_SELECT,
+            expand=x.expand(x.MESSAGE_EXPAND),
+            top=PAGE,
+        )
+
+    async def _all_items(self) -> AsyncIterator[tuple[str, dict[str, Any]]]:
+        """Every item of every folder with its folder's id, those of other kinds than mail first."""
+        nodes = sorted(await self._folders.nodes(), key=lambda node: node.kind.casefold().startswith("ipf.note"))
+        for node in nodes:
+            async for item in self.items(node.id):
+                yield node.id, item
+
+    async def items(self, folder_id: str) -> AsyncIterator[dict[str, Any]]:
+        """Every mailboxItem of a folder; nothing if it is not there."""
+        mailbox_id = await self._folders.admin_id()
+        if mailbox_id is None:
+            raise MailboxBlocked(
+                "items of other kinds than mail can't be looked through",
+                side="target",
+                mend="grant MailboxItem.Read.All to the app",
+            )
+        following: str | None = _items_path(mailbox_id, folder_id)
+        while following:
+            items, following = await self.page(following)
+            for item in items:
+                yield item
+
+    async def inventory_path(self, folder_id: str) -> tuple[str, bool]:
+        """The address of a folder's first inventory page, and whether it lists mailboxItems (else messages)."""
+        mailbox_id = await self._folders.admin_id()
+        if mailbox_id is not None:
+            return _items_path(mailbox_id, folder_id), True
+        path = paths.mail_folder(self._mailbox, folder_id) + "/messages"
+        return paths.query(path, select=x.MESSAGE_SELECT, expand=x.expand(x.MESSAGE_EXPAND), top=SCAN_PAGE), False
+
+    async def page(self, path: str) -> tuple[list[dict[str, Any]], str | None]:
+        """One page of a listing and the address of the next; empty if the folder is not there."""
+        try:
+            page = (await self._client.ask(self._mailbox, "GET", path, kind="inventory")).json()
+        except Rejected as error:
+            if error.status == 404:
+                return [], None
+            raise
+        return list(page.get("value") or ()), page.get("@odata.nextLink")
+
+    async def peek(self, target_ids: Sequence[str]) -> list[TargetRef | None]:
+        """See ``Destination.peek``: as messages first; what is none is looked for in the folders of other kinds."""
+        options = {"select": x.MESSAGE_SELECT, "expand": x.expand(x.MESSAGE_EXPAND)}
+        parts = [Part("GET", paths.query(paths.message(self._mailbox, each), **options)) for each in target_ids]
+        answers = await batch(self._client, self._mailbox, self._batch_lock, parts, kind="peek", safe=True)
+        found: list[TargetRef | None] = []
+        missing: list[int] = []
+        for index, answer in enumerate(answers):
+            found.append(None)
+            if isinstance(answer, dict):
+                found[index] = replace(_ref(answer, *x.facts_of_message(answer)), id=target_ids[index])
+            elif isinstance(answer, Rejected):
+                missing.append(index)
+            else:
+                raise answer
+        for index, (folder_id, item) in (await self._elsewhere([target_ids[i] for i in missing], missing)).items():
+            found[index] = replace(_ref(item, *x.facts_of_item(item), folder_id), id=target_ids[index])
+        return found
+
+    async def place_of(self, target_id: str) -> str | None:
+        """The folder of an item that is no message; None if it is not found."""
+        found = await self._elsewhere([target_id], [0])
+        return found[0][0] if found else None
+
+    async def _elsewhere(self, ids: Sequence[str], keys: Sequence[int]) -> dict[int, tuple[str, dict[str, Any]]]:
+        """Items that are no messages, by asking each folder of another kind for them; keyed by ``keys``."""
+        found: dict[int, tuple[str, dict[str, Any]]] = {}
+        mailbox_id = await self._folders.admin_id() if ids else None
+        if mailbox_id is None:
+            return found
+        nodes = await self._folders.nodes()
+        other = [node.id for node in nodes if not node.kind.casefold().startswith("ipf.note")]
+        deleted = {node.id for node in nodes if node.well_known == "deleteditems"}
+        remaining = dict(zip(keys, ids, strict=True))
+        for folder_id in [*other, *deleted]:
+            asked = list(remaining.items())
+            parts = [
+                Part("GET", paths.query(paths.admin_item(mailbox_id, folder_id, each), expand=x.expand(x.ITEM_EXPAND)))
+                for _, each in asked
+            ]
+            answers = await batch(self._client, self._mailbox, self._batch_lock, parts, kind="peek", safe=True)
+            for (key, _), answer in zip(asked, answers, strict=True):
+                if isinstance(answer, dict) and answer.get("id"):
+                    found[key] = (folder_id, answer)
+                    del remaining[key]
+                elif isinstance(answer, WireError) and not isinstance(answer, Rejected):
+                    raise answer
+            if not remaining:
+                break
+        return found
+
+
+def _items_path(mailbox_id: str, folder_id: str) -> str:
+    path = paths.admin_folder(mailbox_id, folder_id) + "/items"
+    return paths.query(path, expand=x.expand(x.ITEM_EXPAND), top=SCAN_PAGE)
+
+
+def _questions(identities: Iterable[Identity]) -> tuple[list[str], bool]:
+    """The filters over messages that cover the identities, and whether every item has to be looked through as well.
+
+    Binary filters are not documented, so a search key alone can only be found by looking through everything.
+    """
+    stamps, ids, windows, scan = set[str](), set[str](), set[str](), False
+    for each in identities:
+        if each.stamp:
+            stamps.add(each.stamp)
+        if not is_mail(each.item_class):
+            scan = True
+        elif each.message_id:
+            ids.add(each.message_id.strip())
+        elif each.when is not None:
+            low, high = x.written(each.when - _SECOND), x.written(each.when + _SECOND)
+            windows.add(f"(sentDateTime ge {low} and sentDateTime le {high})")
+        elif each.search_key and not each.stamp:
+            scan = True
+    terms = [x.equals(x.STAMP, each) for each in sorted(stamps)]
+    found = [" or ".join(terms[at : at + TERMS]) for at in range(0, len(terms), TERMS)]
+    terms = ["internetMessageId eq '" + each.replace("'", "''") + "'" for each in sorted(ids)]
+    found += [" or ".join(terms[at : at + TERMS]) for at in range(0, len(terms), TERMS)]
+    windows_ = sorted(windows)
+    found += [" or ".join(windows_[at : at + TERMS]) for at in range(0, len(windows_), TERMS)]
+    return found, scan

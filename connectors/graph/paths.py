@@ -1,0 +1,46 @@
+"""Graph paths, every id quoted once and here; pure. Paths are relative to the version root, as ``$batch`` wants them."""
+
+from __future__ import annotations
+
+from urllib.parse import quote
+
+
+def _quoted(text: str) -> str:
+    return quote(text, safe="")
+
+
+def query(path: str, **options: str | int) -> str:
+    """The path with system query options; ``top=5`` becomes ``$top=5``."""
+    if not options:
+        return path
+    return path + "?" + "&".join(f"${name}={quote(str(value), safe='(),:;=/$')}" for name, value in options.items())
+
+
+def user(mailbox: str) -> str:
+    """The user that owns a mailbox, by id or user principal name."""
+    return f"/users/{_quoted(mailbox)}"
+
+
+def message(mailbox: str, item_id: str) -> str:
+    """One message, wherever it lies."""
+    return f"{user(mailbox)}/messages/{_quoted(item_id)}"
+
+
+def mail_folder(mailbox: str, folder_id: str) -> str:
+    """One mail folder, by id or well-known name."""
+    return f"{user(mailbox)}/mailFolders/{_quoted(folder_id)}"
+
+
+def admin(mailbox_id: str) -> str:
+    """A mailbox as the import and export API names it; its id goes in as it was given."""
+    return f"/admin/exchange/mailboxes/{quote(mailbox_id, safe=':@')}"
+
+
+def admin_folder(mailbox_id: str, folder_id: str) -> str:
+    """One folder of any class."""
+    return f"{admin(mailbox_id)}/folders/{_quoted(folder_id)}"
+
+
+def admin_item(mailbox_id: str, folder_id: str, item_id: str) -> str:
+    """One item of any class."""
+    return f"{admin_folder(mailbox_id, folder_id)}/items/{_quoted(item_id)}"
