@@ -1,0 +1,215 @@
+"""Puts the parts together as the config says; the only place where engine, ledger and both connectors meet.
+
+Heavy libraries come in with the first mailbox, not with this module.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+import socket
+import sqlite3
+import tempfile
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+
+from migrator import logs
+from migrator.config import BadInput, Config
+from state.model import MailboxRow
+
+if TYPE_CHECKING:
+    from connectors.base import Destination, Source
+    from connectors.ews.client import ExchangeServer
+    from connectors.ews.endpoint import Exchange
+    from connectors.graph.client import GraphClient
+    from connectors.graph.endpoint import Tenant
+    from migrator.wavefile import WaveLine
+    from state.store import Ledger
+
+
+def exchange_of(config: Config) -> Exchange:
+    """The source as its connector wants to know it, the secret resolved. Raises BadInput."""
+    from connectors.ews.endpoint import Exchange
+
+    section = config.source
+    password = config.secret("source.password") or ""
+    logs.hide(password)
+    return Exchange(
+        url=section.url,
+        username=section.username,
+        password=password,
+        auth=section.auth,
+        access=section.access,
+        ca_file=_file(config, "source.ca_file", section.ca_file),
+        connections_per_server=section.connections_per_server,
+        connections_per_mailbox=section.connections_per_mailbox,
+        timeout=section.timeout,
+    )
+
+
+def tenant_of(config: Config) -> Tenant:
+    """The target as its connector wants to know it, the secret resolved. Raises BadInput."""
+    from connectors.graph.endpoint import Tenant
+
+    section, limits = config.target, config.target.limits
+    secret, password = config.secret("target.secret"), config.secret("target.certificate_password")
+    logs.hide(secret)
+    logs.hide(password)
+    return Tenant(
+        tenant_id=section.tenant_id,
+        client_id=section.client_id,
+        secret=secret,
+        certificate=_file(config, "target.certificate", section.certificate),
+        certificate_password=password,
+        graph_url=section.graph_url,
+        authority=section.authority,
+        ca_file=_file(config, "target.ca_file", section.ca_file),
+        timeout=section.timeout,
+        requests=limits.requests,
+        requests_window=limits.requests_window,
+        upload_bytes=limits.upload_bytes,
+        upload_window=limits.upload_window,
+        concurrency=limits.concurrency,
+        concurrency_scope=limits.concurrency_scope,
+        settle_horizon=config.run.settle_horizon,
+    )
+
+
+def _file(config: Config, key: str, path: str) -> str | None:
+    if path and not Path(path).is_file():
+        raise BadInput(
+            f"{config.file}: {key} names {path}, which is not there; correct the path, it starts at the config's folder."
+        )
+    return path or None
+
+
+class Connected:
+    """Both sides of a project, shared by all mailboxes of this process. Thread-safe; opens nothing before the first mailbox.
+
+    ``guard`` wraps every destination, for a run that must not write. ``waves.Connectors`` says what it offers.
+    """
+
+    def __init__(
+        self,
+        config: Config,
+        stop: threading.Event,
+        guard: Callable[[Destination], Destination] | None = None,
+    ) -> None:
+        self._exchange = exchange_of(config)
+        self._tenant = tenant_of(config)
+        self._stop = stop
+        self._guard = guard
+        self._lock = threading.Lock()
+        self._server: ExchangeServer | None = None
+        self._client: GraphClient | None = None
+
+    def __enter__(self) -> Connected:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        for shared in (self._server, self._client):
+            if shared is not None:
+                shared.close()
+
+    @property
+    def server(self) -> ExchangeServer:
+        """The source server."""
+        from connectors.ews.client import ExchangeServer
+
+        with self._lock:
+            if self._server is None:
+                self._server = ExchangeServer(self._exchange)
+            return self._server
+
+    @property
+    def client(self) -> GraphClient:
+        """The way to the target tenant."""
+        from connectors.graph.client import GraphClient
+
+        with self._lock:
+            if self._client is None:
+                self._client = GraphClient(self._tenant, stop=self._stop)
+            return self._client
+
+    def source(self, mailbox: MailboxRow, stop: threading.Event) -> Source:
+        """Open one source mailbox."""
+        from connectors.ews.source import ExchangeSource
+
+        return ExchangeSource(self.server, mailbox.source, stop=stop)
+
+    def destination(self, mailbox: MailboxRow, stop: threading.Event) -> Destination:
+        """Open one target mailbox."""
+        from connectors.graph.destination import GraphDestination
+
+        destination: Destination = GraphDestination(self.client, mailbox.target)
+        return self._guard(destination) if self._guard else destination
+
+
+def open_ledger(config: Config) -> Ledger:
+    """Open the project's ledger, made if it is a file and not there. Raises LedgerError."""
+    from state.store import Ledger
+
+    file = config.ledger_file
+    if file is not None and not file.parent.is_dir():
+        raise BadInput(
+            f"{config.file}: ledger.url lies in {file.parent}, which is not there; make that folder or correct the path."
+        )
+    return Ledger.open(config.ledger.url)
+
+
+def ledger_exists(config: Config) -> bool:
+    """False only if the ledger is a file that nobody made yet."""
+    file = config.ledger_file
+    return file is None or file.exists()
+
+
+@contextmanager
+def throw_away_copy(config: Config) -> Iterator[Ledger]:
+    """A copy of the ledger that may be written to and is gone afterwards: a dry run runs the real code, on this.
+
+    Only for a ledger in a file; a database server's would have to be copied over the wire. Raises BadInput.
+    """
+    from state.store import Ledger
+
+    file = config.ledger_file
+    if file is None:
+        raise BadInput(
+            f"{config.file}: a dry run works on a copy of the ledger, which ledger.url on Postgres does not allow;"
+            " restore a copy of it elsewhere and name that in another config."
+        )
+    with tempfile.TemporaryDirectory(prefix="migrator-dry-", ignore_cleanup_errors=True) as folder:
+        copy = Path(folder) / "ledger.db"
+        if file.exists():
+            with closing(sqlite3.connect(file)) as old, closing(sqlite3.connect(copy)) as new:
+                old.backup(new)
+        with Ledger.open(f"sqlite:///{copy.as_posix()}") as ledger:
+            yield ledger
+
+
+def bind(config: Config, ledger: Ledger) -> None:
+    """Tie the ledger to this tenant and source server, or raise BoundElsewhere."""
+    ledger.bind(config.target.tenant_id, urlsplit(config.source.url).hostname or "")
+
+
+def plan_mailboxes(config: Config, ledger: Ledger, lines: list[WaveLine]) -> dict[str, MailboxRow]:
+    """Put every line of the waves file into the ledger; rows by source address in lower case. Raises BadInput."""
+    rows = {}
+    for line in lines:
+        try:
+            rows[line.source.lower()] = ledger.plan_mailbox(line.wave, line.source, line.target)
+        except ValueError as error:
+            raise BadInput(
+                f"{config.waves.file} line {line.line}: {line.source} is on its way to another target than this line says"
+                f" ({error}); put the old target back, a mailbox can't change it in the middle."
+            ) from None
+    return rows
+
+
+def owner() -> str:
+    """This process in the words of a lease: host, process number, and a random part because numbers come again."""
+    return f"{socket.gethostname()}:{os.getpid()}:{secrets.token_hex(2)}"

@@ -1,0 +1,117 @@
+"""The command line: global options, lazy commands, and what each ending means as an exit code.
+
+    0 clean · 2 done with refusals · 3 paused · 4 a mailbox is held · 5 nobody can proceed · 64 usage · 65 bad input · 70 a bug
+
+Only click is imported before a command is known, so that ``--help`` answers at once.
+"""
+
+from __future__ import annotations
+
+import importlib
+import io
+import os
+import sys
+from collections.abc import Sequence
+from typing import NoReturn
+
+import click
+
+from migrator.commands.words import PAUSED, Words, explain, global_options, say_json
+
+COMMANDS = {
+    "demo": "migrator.commands.try_out",
+    "lab": "migrator.commands.try_out",
+    "init": "migrator.commands.set_up",
+    "check": "migrator.commands.set_up",
+    "run": "migrator.commands.carry",
+    "status": "migrator.commands.look",
+    "verify": "migrator.commands.look",
+    "report": "migrator.commands.look",
+    "db": "migrator.commands.set_up",
+}
+"""Commands in the order in which a project meets them, and where they live."""
+
+USAGE = 64
+
+
+class Commands(click.Group):
+    """A group whose commands are imported when they are asked for."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in COMMANDS:
+            return None
+        command: click.Command = getattr(importlib.import_module(COMMANDS[cmd_name]), cmd_name)
+        return command
+
+
+@click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="mailbox-migrator", prog_name="migrator")
+@global_options(with_environment=True)
+def cli() -> None:
+    """Move mailboxes from Exchange (EWS) to Microsoft 365 (Graph).
+
+    \b
+    Exit codes:
+      0   clean
+      2   done, and some items are refused or withheld, each by name
+      3   paused: a server was away, or somebody stopped it; run again
+      4   a mailbox is held until a person acts; the others went on
+      5   nobody can proceed until a person acts
+      64  the command was typed wrong
+      65  a file, line or key is wrong; the message says which
+      70  a bug; the message says where the details are
+
+    \b
+    Example:
+      migrator init && migrator check && migrator run pilot
+    """
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Run one command line and return its exit code. Errors are said on stderr, with ``--json`` on stdout too."""
+    words = Words()
+    try:
+        ended = cli.main(list(arguments), prog_name="migrator", standalone_mode=False, obj=words)
+        # Output that nobody reads any more shows itself here, while something can still be done about it.
+        sys.stdout.flush()
+        return ended if isinstance(ended, int) else 0
+    except click.exceptions.NoArgsIsHelpError as error:
+        click.echo(error.format_message())
+        return USAGE
+    except click.ClickException as error:
+        error.show()
+        return USAGE
+    except (click.Abort, KeyboardInterrupt):
+        return _say(words, "Stopped.", PAUSED)
+    except BrokenPipeError:
+        # A reader such as `head` has seen enough; nothing may be written at exit either.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except Exception as error:
+        code, sentence = explain(error)
+        return _say(words, sentence or _keep_bug(words, error), code)
+
+
+def _keep_bug(words: Words, error: Exception) -> str:
+    """Put the traceback where it can be found, and say where that is."""
+    kept = words.keep_traceback(error)
+    return f"This is a bug ({type(error).__name__}); the details are in {kept}, please report them."
+
+
+def _say(words: Words, sentence: str, code: int) -> int:
+    click.echo(f"migrator: {sentence}", err=True)
+    if words.json:
+        say_json({"error": sentence, "exit_code": code})
+    return code
+
+
+def main() -> NoReturn:
+    """The console script."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            # A terminal that lacks a letter gets a question mark, not a traceback.
+            stream.reconfigure(errors="replace")
+    sys.exit(run(sys.argv[1:]))

@@ -1,0 +1,171 @@
+"""``run``: one pass over the mailboxes of a wave, then an end."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from migrator.commands.words import Words, global_options, pass_words, say_json, say_lines
+
+if TYPE_CHECKING:
+    from migrator.config import LaneChoice
+    from migrator.waves import Ending
+
+_STOPPING = b"\nmigrator: stopping at the next batch; run the same command again to go on (once more: end at once)\n"
+
+
+@contextmanager
+def stop_on_signals(stop: threading.Event) -> Iterator[None]:
+    """Let the first Ctrl-C or SIGTERM set ``stop``, and the second one end the process at once; that loses nothing either."""
+    asked = False
+
+    def handle(_number: int, _frame: Any) -> None:
+        nonlocal asked
+        if asked:
+            os._exit(3)
+        asked = True
+        stop.set()
+        os.write(2, _STOPPING)
+
+    before: dict[int, Any] = {}
+    for number in (signal.SIGINT, signal.SIGTERM):
+        try:
+            before[number] = signal.signal(number, handle)
+        except (ValueError, OSError):  # not the main thread, or a system without it: then nobody can ask this way
+            continue
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+@click.command("run", short_help="Run one pass over all mailboxes, or named ones.")
+@click.argument("names", nargs=-1, metavar="[WAVE|MAILBOX]...")
+@click.option(
+    "--lane", type=click.Choice(["auto", "import", "compose"]), help="How items travel, instead of what the config says."
+)
+@click.option("--approve-deletes", is_flag=True, help="Let this pass remove more than the rails allow.")
+@click.option(
+    "--dry-run", is_flag=True, help="Do everything but write: not to the target, and to the ledger's throw-away copy only."
+)
+@global_options()
+@pass_words
+def run(words: Words, names: tuple[str, ...], lane: LaneChoice | None, approve_deletes: bool, dry_run: bool) -> int:
+    """Run one pass over all mailboxes, or those of the named waves and addresses; then end.
+
+    The first pass carries everything, each later one what changed. Stop it whenever you like and run it again: it goes on.
+    A mailbox that was held goes on too, so mend its cause first.
+
+    \b
+    Examples:
+      migrator run
+      migrator run wave1 --lane compose
+      migrator run anna@example.com --dry-run
+    """
+    from migrator import app, logs
+    from migrator.progress import watcher_for
+    from migrator.wavefile import read_waves, select
+    from migrator.waves import Run, run_wave
+
+    config = words.load()
+    file = words.start_log()
+    lines = read_waves(Path(config.waves.file))
+    chosen = select(lines, names, config.waves.file)
+    stop = threading.Event()
+    with ExitStack() as stack:
+        stack.callback(logs.take_down)
+        ledger = stack.enter_context(app.throw_away_copy(config) if dry_run else app.open_ledger(config))
+        app.bind(config, ledger)
+        rows = app.plan_mailboxes(config, ledger, lines)
+        guard = None
+        if dry_run:
+            from connectors.wrappers import DryRun
+
+            guard = DryRun
+        connectors = stack.enter_context(app.Connected(config, stop, guard))
+        watcher = stack.enter_context(watcher_for(len(chosen), quiet=words.json))
+        stack.enter_context(stop_on_signals(stop))
+        log = logs.logger("migrator.run")
+        log.info("run begins", mailboxes=len(chosen), dry_run=dry_run)
+        endings = run_wave(
+            Run(
+                ledger=ledger,
+                connectors=connectors,
+                settings=config.pass_settings(lane=lane, approve_deletes=approve_deletes),
+                at_once=config.run.mailboxes_at_once,
+                owner=app.owner(),
+                stop=stop,
+                watcher=watcher,
+            ),
+            [rows[line.source.lower()] for line in chosen],
+        )
+        for ending in endings:
+            _log(log, ending)
+    code = max((ending.code for ending in endings), default=0)
+    if words.json:
+        say_json({"mailboxes": [_as_json(ending) for ending in endings], "dry_run": dry_run, "exit_code": code})
+    else:
+        say_lines(*_table(endings))
+        if dry_run:
+            say_lines("Dry run: nothing was written, neither to the target nor to the ledger; counts say what would be.")
+        if code == 70:
+            say_lines(f"A bug stopped a mailbox; the details are in {file}, please report them.")
+    return code
+
+
+def _log(log: Any, ending: Ending) -> None:
+    row = ending.mailbox
+    about = {"wave": row.wave, "mailbox": row.source, "state": row.state.value, "exit_code": ending.code, "cause": ending.cause}
+    if ending.error is not None:
+        log.error("mailbox failed", exc_info=ending.error, **about)
+    else:
+        log.info("mailbox ended", figures=ending.figures, **about)
+
+
+def _as_json(ending: Ending) -> dict[str, Any]:
+    row = ending.mailbox
+    return {
+        "wave": row.wave,
+        "source": row.source,
+        "target": row.target,
+        "state": row.state.value,
+        "kind": ending.kind.value if ending.kind else None,
+        "listed": ending.listed,
+        "done": ending.done,
+        "refused": ending.refused,
+        "withheld": ending.withheld,
+        "pending": ending.pending,
+        "bytes": ending.bytes,
+        "cause": ending.cause,
+        "exit_code": ending.code,
+        "figures": ending.figures,
+    }
+
+
+def _table(endings: Sequence[Ending]) -> list[str]:
+    from migrator.status import WIDTH, lay_out
+
+    heading = ("MAILBOX", "STATE", "LISTED", "DONE", "REFUSED", "PENDING", "MB", "CAUSE")
+    cells = [
+        (
+            ending.mailbox.source,
+            ending.mailbox.state.value,
+            f"{ending.listed:,}",
+            f"{ending.done:,}",
+            f"{ending.refused + ending.withheld:,}",
+            f"{ending.pending:,}",
+            f"{ending.bytes / 1e6:,.1f}",
+            "see below" if ending.cause else "",
+        )
+        for ending in endings
+    ]
+    lines = lay_out(heading, cells, WIDTH, left=frozenset({0, 1, 7}), limits={0: 36})
+    return [*lines, *(f"{ending.mailbox.source}: {ending.cause}" for ending in endings if ending.cause)]

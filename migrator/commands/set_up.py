@@ -1,0 +1,145 @@
+"""``init``, ``check`` and ``db``: what comes before the first pass."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from migrator.commands.words import DEFAULT_CONFIG, Words, global_options, pass_words, say_json, say_lines
+
+
+def example(name: str) -> bytes:
+    """A file of ``configs/`` as it is shipped: inside the installed package, or beside it in the source tree."""
+    package = Path(__file__).resolve().parent.parent
+    for folder in (package / "configs", package.parent / "configs"):
+        if (folder / name).is_file():
+            return (folder / name).read_bytes()
+    raise FileNotFoundError(name)
+
+
+@click.command("init", short_help="Write a commented config and an example waves file.")
+@click.option(
+    "--dir",
+    "folder",
+    type=click.Path(file_okay=False, path_type=Path),
+    default=Path("."),
+    show_default=True,
+    help="Where to write; made if it is not there.",
+)
+@global_options()
+@pass_words
+def init(words: Words, folder: Path) -> int:
+    """Write a commented config with every key, migrator.toml, and an example waves file, waves.csv. Overwrites nothing.
+
+    \b
+    Example:
+      migrator init --dir ./project
+    """
+    from migrator.config import BadInput
+
+    wanted = {folder / DEFAULT_CONFIG: "example.toml", folder / "waves.csv": "waves.example.csv"}
+    for file in wanted:
+        if file.exists():
+            raise BadInput(f"{file} is there already; move it away, or choose another folder with --dir.")
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        for file, name in wanted.items():
+            with file.open("xb") as out:
+                out.write(example(name))
+    except OSError as error:
+        raise BadInput(f"{folder} can't be written ({error.strerror}); choose another folder with --dir.") from None
+    if words.json:
+        say_json({"written": [str(file) for file in wanted], "exit_code": 0})
+    else:
+        say_lines(*(f"Wrote {file}" for file in wanted), "Fill both in, then ask `migrator check`.")
+    return 0
+
+
+@click.command("check", short_help="Ask whether everything is in place; never writes.")
+@click.argument("names", nargs=-1, metavar="[WAVE|MAILBOX]...")
+@global_options()
+@pass_words
+def check(words: Words, names: tuple[str, ...]) -> int:
+    """Ask whether everything is in place, one question a line: ok, NO with what to do, or not asked. Never writes.
+
+    Without names, the first mailbox of each wave is asked for. Ends with 0 if all is well, 4 if only some mailboxes are not,
+    and 5 if nobody could proceed.
+
+    \b
+    Examples:
+      migrator check
+      migrator check pilot
+      migrator check anna@example.com --json
+    """
+    import threading
+
+    from migrator import app, logs
+    from migrator.commands.carry import stop_on_signals
+    from migrator.preflight import Gate, exit_code, local_gates, mailbox_gates
+    from migrator.wavefile import read_waves, select
+
+    config = words.load()
+    words.start_log()
+    lines = read_waves(Path(config.waves.file))
+    chosen = select(lines, names, config.waves.file)
+    if not names:
+        chosen = list({line.wave: line for line in reversed(chosen)}.values())[::-1]
+    gates: list[Gate] = []
+
+    def tell(gate: Gate) -> None:
+        gates.append(gate)
+        if not words.json:
+            say_lines(*gate.lines())
+
+    stop = threading.Event()
+    try:
+        with stop_on_signals(stop):
+            for gate in local_gates(config, lines):
+                tell(gate)
+            if all(gate.answer.ok is not False for gate in gates):
+                with app.Connected(config, stop) as connectors:
+                    for gate in mailbox_gates(connectors, chosen, stop):
+                        tell(gate)
+    finally:
+        logs.take_down()
+    code = 3 if stop.is_set() else exit_code(gates)
+    if words.json:
+        say_json({"questions": [gate.as_json() for gate in gates], "exit_code": code})
+    else:
+        wrong = sum(gate.answer.ok is False for gate in gates)
+        say_lines("", "All is well." if code == 0 else f"{wrong} NO: mend them from the top, then ask again.")
+    return code
+
+
+@click.group("db")
+def db() -> None:
+    """Look after the ledger.
+
+    \b
+    Example:
+      migrator db upgrade
+    """
+
+
+@db.command("upgrade", short_help="Bring the ledger to this version's schema.")
+@global_options()
+@pass_words
+def upgrade(words: Words) -> int:
+    """Bring the ledger to this version's schema; what it remembers stays. Do it while nothing runs.
+
+    \b
+    Example:
+      migrator -c ./project/migrator.toml db upgrade
+    """
+    from migrator import app
+
+    config = words.load()
+    before, after = app.upgrade_ledger(config)
+    if words.json:
+        say_json({"before": before, "after": after, "exit_code": 0})
+    else:
+        say_lines(
+            f"The ledger is at {after} already." if before == after else f"The ledger is at {after} now (was: {before or 'new'})."
+        )
+    return 0

@@ -1,0 +1,93 @@
+"""``demo`` and ``lab``: everything on this machine, with simulated servers."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from migrator.commands.words import Words, global_options, pass_words, say_json, say_lines
+
+LANES = click.Choice(["auto", "import", "compose"])
+
+
+@click.command("demo", short_help="Show the whole job on this machine.")
+@click.option("--mailboxes", type=click.IntRange(1), default=3, show_default=True, help="How many mailboxes.")
+@click.option("--items", type=click.IntRange(1), default=1000, show_default=True, help="Items in each.")
+@click.option("--seed", type=int, default=1, show_default=True, help="Another number makes other mailboxes.")
+@click.option("--lane", type=LANES, default="auto", show_default=True, help="How items travel.")
+@click.option(
+    "--mail",
+    type=click.Path(exists=True, file_okay=False, path_type=Path),
+    help="Move the .eml and .mbox files below this folder instead of made-up mail.",
+)
+@click.option("--keep", type=click.Path(file_okay=False, path_type=Path), help="Keep config, ledger and report in this folder.")
+@click.option(
+    "--log", type=click.Path(dir_okay=False, path_type=Path), help="Write every exchange of the simulated servers here."
+)
+@click.option("--latency", type=click.FloatRange(0), default=0.0, show_default=True, help="Milliseconds a server takes.")
+@click.option("--kill/--no-kill", default=True, help="Kill the first pass in the middle and go on.  [default: kill]")
+@global_options()
+@pass_words
+def demo(words: Words, **options: Any) -> int:
+    """Show the whole job on this machine: a first pass that is killed, its resume, a delta, a comparison, a report.
+
+    \b
+    Examples:
+      migrator demo
+      migrator demo --mail ./mail --lane compose
+    """
+    from migrator.demo import DemoFailed, DemoPlan, run_demo
+
+    def say(text: str) -> None:
+        click.echo(text, err=words.json)
+
+    try:
+        told = run_demo(DemoPlan(**options), say=say)
+    except DemoFailed as failed:
+        click.echo(f"migrator: the demo does not do what it promises: {failed}", err=True)
+        if words.json:
+            say_json({"error": str(failed), "exit_code": 70})
+        return 70
+    if words.json:
+        say_json(told)
+    else:
+        say_lines(f"Everything arrived: {told['items']:,} items, {told['differences']} differences, {told['seconds']} s.")
+    return 0
+
+
+@click.command(
+    "lab",
+    short_help="Keep two simulated servers up, to try things on.",
+    context_settings={"ignore_unknown_options": True, "allow_interspersed_args": False},
+)
+@click.argument("options", nargs=-1, type=click.UNPROCESSED, metavar="[dump] --dir DIR [OPTIONS]...")
+def lab(options: tuple[str, ...]) -> int:
+    """Keep a simulated Exchange and a simulated tenant up, to try things on.
+
+    Writes lab.toml (a complete config) and waves.csv into the folder, prints the addresses, and runs until stopped.
+
+    \b
+      --dir DIR                  where config, waves and certificates go
+      --mail DIR                 mail of your own: every .eml and .mbox below
+      --mailboxes N, --items N   how many made-up mailboxes, and items in each
+      --seed N                   another number makes other mailboxes
+      --limits documented|off    whether the tenant throttles
+      --speed K                  its clock runs so many times faster
+      --latency MS               time a server takes
+      --log FILE                 every exchange, as JSON lines
+
+    \b
+      dump --dir DIR --side source|target --mailbox ADDRESS --out OUT
+                                 what a mailbox holds now, one .eml an item and an items.json
+
+    \b
+    Examples:
+      migrator lab --dir ./lab --mailboxes 2 --items 200
+      migrator -c ./lab/lab.toml run
+      migrator lab dump --dir ./lab --side target --mailbox anna@lab.example --out ./dump
+    """
+    from connectors.lab.command import main
+
+    return main(list(options)) or 0

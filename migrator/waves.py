@@ -1,0 +1,292 @@
+"""Runs the mailboxes of a wave: a thread a mailbox, each under a lease, each ending in a state with a cause.
+
+    PLANNED ─► SEEDING ─► SYNCING       by clean passes
+    Unavailable, a stop, the rails      PAUSED     3     run again
+    MailboxBlocked                      HELD       4     a person acts; the others go on
+    Halt                                PAUSED     5     nobody can proceed: the whole wave stops
+    anything else                       FAILED    70     a bug; the others go on
+
+Which mailboxes there are says the waves file (``migrator.wavefile``).
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Sequence
+from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from connectors.base import Destination, Source
+from connectors.errors import Halt, MailboxBlocked, Unavailable
+from connectors.pacer import Stopped
+from migrator.config import PassSettings
+from migrator.passes import Job, PassReport, run_pass
+from state.model import ASIDE, PENDING, Fenced, ItemState, Lease, LeaseHeld, MailboxRow, MailboxState, PassKind, PassState
+from state.store import Ledger
+
+PATIENCE = 1800.0
+"""Seconds without anything done after which a lease is no longer renewed: a thread that hangs must not keep its mailbox."""
+
+RUNNABLE = frozenset({MailboxState.PLANNED, MailboxState.SEEDING, MailboxState.SYNCING, MailboxState.READY})
+
+CLEAN, REFUSED, PAUSED, HELD, HALTED, BUG = 0, 2, 3, 4, 5, 70
+
+
+class Watcher(Protocol):
+    """Whoever wants to see a run go on. Called from the mailboxes' threads."""
+
+    def began(self, mailbox: MailboxRow, kind: PassKind) -> None: ...
+
+    def did(self, mailbox: MailboxRow, word: str, items: int, size: int) -> None: ...
+
+    def ended(self, ending: Ending) -> None: ...
+
+
+class Connectors(Protocol):
+    """Opens the two sides of one mailbox; the caller closes them."""
+
+    def source(self, mailbox: MailboxRow, stop: threading.Event) -> Source: ...
+
+    def destination(self, mailbox: MailboxRow, stop: threading.Event) -> Destination: ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ending:
+    """How one mailbox came out of a run. Counts are the ledger's, over all passes; ``figures`` are this pass's.
+
+    ``code`` is the exit code that this mailbox alone would give; ``error`` is set for a bug only.
+    """
+
+    mailbox: MailboxRow
+    kind: PassKind | None
+    code: int
+    cause: str
+    listed: int = 0
+    done: int = 0
+    refused: int = 0
+    withheld: int = 0
+    pending: int = 0
+    bytes: int = 0
+    figures: dict[str, float] = field(default_factory=dict)
+    error: BaseException | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Run:
+    """What a run works with. ``stop`` ends every pass at its next batch; ``owner`` names this process in the leases."""
+
+    ledger: Ledger
+    connectors: Connectors
+    settings: PassSettings
+    at_once: int
+    owner: str
+    stop: threading.Event
+    watcher: Watcher
+    clock: Callable[[], float] = time.time
+
+
+def run_wave(run: Run, mailboxes: Sequence[MailboxRow]) -> list[Ending]:
+    """Run one pass over each mailbox and return how each ended, in their order. Raises nothing of a mailbox's own."""
+    halted = _Halted()
+    with (
+        _Leases(run.ledger, run.settings.lease) as leases,
+        ThreadPoolExecutor(max_workers=run.at_once, thread_name_prefix="mailbox") as threads,
+    ):
+        tasks = [threads.submit(_Mailbox(run, leases, halted, mailbox).run) for mailbox in mailboxes]
+        left = set(tasks)
+        while left:
+            # A wait without an end can't be interrupted from the keyboard on every system.
+            _, left = wait(left, timeout=0.5, return_when=FIRST_COMPLETED)
+    return [task.result() for task in tasks]
+
+
+def tally(ledger: Ledger, mailbox_id: int) -> dict[str, int]:
+    """Items of one mailbox by where they stand, and the bytes that arrived."""
+    counts: Counter[ItemState] = Counter()
+    size = 0
+    for _, one in ledger.tallies(mailbox_id):
+        counts[one.state] += one.items
+        if one.state is ItemState.DONE:
+            size += one.bytes
+    return {
+        "listed": sum(counts.values()),
+        "done": counts[ItemState.DONE],
+        "refused": counts[ItemState.REFUSED],
+        "withheld": counts[ItemState.WITHHELD],
+        "pending": sum(counts[state] for state in PENDING),
+        "bytes": size,
+    }
+
+
+class _Halted:
+    """Remembers why nobody can proceed, so that the mailboxes stopped for it can say so."""
+
+    def __init__(self) -> None:
+        self.sentence = ""
+
+
+class _Leases:
+    """One thread that renews the leases of all running mailboxes, as long as each gets something done."""
+
+    def __init__(self, ledger: Ledger, seconds: float) -> None:
+        self._ledger = ledger
+        self._seconds = seconds
+        self._lock = threading.Lock()
+        self._held: dict[int, tuple[Lease, float]] = {}
+        self._done = threading.Event()
+        self._thread = threading.Thread(target=self._renew, name="leases", daemon=True)
+
+    def __enter__(self) -> _Leases:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._done.set()
+        self._thread.join()
+
+    def hold(self, lease: Lease) -> None:
+        """Keep this lease alive; called again whenever its mailbox got something done."""
+        with self._lock:
+            self._held[lease.mailbox_id] = (lease, time.monotonic())
+
+    def let_go(self, lease: Lease) -> None:
+        with self._lock:
+            self._held.pop(lease.mailbox_id, None)
+
+    def _renew(self) -> None:
+        while not self._done.wait(self._seconds / 3):
+            with self._lock:
+                alive = [lease for lease, moved in self._held.values() if time.monotonic() - moved < PATIENCE]
+            for lease in alive:
+                try:
+                    self._ledger.renew(lease, self._seconds)
+                except Fenced:
+                    self.let_go(lease)  # its own thread meets the same at its next commit, and ends there
+                except Exception:  # noqa: S112 - the pass meets the same trouble where it can be told
+                    continue
+
+
+class _Mailbox:
+    """One mailbox's part in a run; ``run`` is what its thread does."""
+
+    def __init__(self, run: Run, leases: _Leases, halted: _Halted, mailbox: MailboxRow) -> None:
+        self._run = run
+        self._leases = leases
+        self._halted = halted
+        self._row = mailbox
+        self._kind: PassKind | None = None
+        self._figures: dict[str, float] = {}
+
+    def run(self) -> Ending:
+        try:
+            ending = self._under_lease()
+        except Exception as error:
+            # Not even the ledger takes the news; the others still go on.
+            ending = Ending(mailbox=self._row, kind=self._kind, code=BUG, cause=_bug(error), error=error)
+        self._run.watcher.ended(ending)
+        return ending
+
+    def _under_lease(self) -> Ending:
+        run = self._run
+        if run.stop.is_set():
+            return self._end(PAUSED, f"Not begun: {self._halted.sentence or 'stopped before its turn; run again.'}")
+        try:
+            lease = run.ledger.lease(self._row.id, run.owner, run.settings.lease)
+        except LeaseHeld as held:
+            # An expired moment reads oddly, but the holder's clock may be another one.
+            seconds = max(0, round(held.until - run.clock()))
+            return self._end(PAUSED, f"Another process ({held.owner}) has it for another {seconds} s at most; run again later.")
+        self._leases.hold(lease)
+        try:
+            return self._pass(lease)
+        finally:
+            self._leases.let_go(lease)
+            run.ledger.release(lease)
+
+    def _pass(self, lease: Lease) -> Ending:
+        run = self._run
+        self._row = row = run.ledger.mailbox(self._row.id)
+        if row.state in ASIDE and row.came_from is not None:
+            # Running it again is how a person says that it may go on.
+            self._row = row = run.ledger.move_mailbox(row.id, row.came_from, "")
+        if row.state not in RUNNABLE:
+            return self._end(CLEAN, f"Not run: it is {row.state.value}, and a plain pass is only for mailboxes before that.")
+        seeding = row.state in (MailboxState.PLANNED, MailboxState.SEEDING)
+        self._kind = PassKind.SEED if seeding else PassKind.DELTA
+        try:
+            if row.state is MailboxState.PLANNED:
+                self._row = run.ledger.move_mailbox(row.id, MailboxState.SEEDING, "")
+            run.watcher.began(self._row, self._kind)
+            report = self._carry(lease)
+            self._figures = report.figures
+            if report.state is not PassState.DONE:
+                return self._aside(MailboxState.PAUSED, PAUSED, self._stopped_by(report.cause))
+            self._row = run.ledger.move_mailbox(row.id, MailboxState.SYNCING if seeding else row.state, "")
+            return self._end(CLEAN, "")
+        except (Unavailable, Stopped) as error:
+            return self._aside(MailboxState.PAUSED, PAUSED, self._stopped_by(str(error)))
+        except MailboxBlocked as error:
+            return self._aside(MailboxState.HELD, HELD, _sentence(str(error), error.mend))
+        except Halt as error:
+            sentence = _sentence(str(error), error.mend)
+            self._halted.sentence = sentence
+            run.stop.set()
+            return self._aside(MailboxState.PAUSED, HALTED, sentence)
+        except Fenced:
+            return self._end(PAUSED, "Another process took the mailbox over while this one was not heard of; it goes on there.")
+        except Exception as error:
+            return self._aside(MailboxState.FAILED, BUG, _bug(error), error)
+
+    def _carry(self, lease: Lease) -> PassReport:
+        run, row = self._run, self._row
+        source = run.connectors.source(row, run.stop)
+        try:
+            destination = run.connectors.destination(row, run.stop)
+            try:
+                return run_pass(
+                    Job(
+                        ledger=run.ledger,
+                        lease=lease,
+                        source=source,
+                        destination=destination,
+                        kind=self._kind or PassKind.DELTA,
+                        settings=run.settings,
+                        stop=run.stop,
+                        watch=lambda word, items, size: self._watch(lease, word, items, size),
+                        clock=run.clock,
+                    )
+                )
+            finally:
+                destination.close()
+        finally:
+            source.close()
+
+    def _watch(self, lease: Lease, word: str, items: int, size: int) -> None:
+        self._leases.hold(lease)
+        self._run.watcher.did(self._row, word, items, size)
+
+    def _stopped_by(self, cause: str) -> str:
+        return f"Stopped with all others: {self._halted.sentence}" if self._halted.sentence else _sentence(cause)
+
+    def _aside(self, state: MailboxState, code: int, cause: str, error: BaseException | None = None) -> Ending:
+        self._row = self._run.ledger.move_mailbox(self._row.id, state, cause)
+        return self._end(code, cause, error)
+
+    def _end(self, code: int, cause: str, error: BaseException | None = None) -> Ending:
+        counts = tally(self._run.ledger, self._row.id)
+        if code == CLEAN and counts["refused"] + counts["withheld"]:
+            code = REFUSED
+        return Ending(mailbox=self._row, kind=self._kind, code=code, cause=cause, figures=self._figures, error=error, **counts)
+
+
+def _sentence(*parts: str) -> str:
+    """Parts as whole sentences, one after the other."""
+    whole = [part.strip() for part in parts if part.strip()]
+    return " ".join(part[0].upper() + part[1:] + ("" if part.endswith((".", "!", "?")) else ".") for part in whole)
+
+
+def _bug(error: BaseException) -> str:
+    return f"This is a bug ({type(error).__name__}); the log file has the details."
