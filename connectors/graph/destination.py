@@ -144,11 +144,19 @@ class GraphDestination:
         if len(flags) < 2:
             flags = []
         alone = [index for index in range(len(writes)) if index not in set(flags)]
-        outcomes: dict[int, Outcome] = {}
+        tasks = [asyncio.ensure_future(self._one(writes[index])) for index in alone]
         flagging = asyncio.ensure_future(self._flag_all([writes[index] for index in flags]))
-        for index, outcome in zip(alone, await asyncio.gather(*(self._one(writes[index]) for index in alone)), strict=True):
-            outcomes[index] = outcome
-        outcomes.update(zip(flags, await flagging, strict=True))
+        try:
+            await asyncio.wait([*tasks, flagging])
+        except asyncio.CancelledError:
+            # The client is closing: what is under way still gets its outcome, which only a look can settle.
+            for task in (*tasks, flagging):
+                task.cancel()
+            await asyncio.wait([*tasks, flagging])
+        ended: Outcome = Doubt(Unavailable("the program ended while this was under way"))
+        outcomes = {index: ended if task.cancelled() else task.result() for index, task in zip(alone, tasks, strict=True)}
+        done = [ended] * len(flags) if flagging.cancelled() else flagging.result()
+        outcomes.update(zip(flags, done, strict=True))
         await self._translate(writes, outcomes)
         return [outcomes[index] for index in range(len(writes))]
 
@@ -169,8 +177,6 @@ class GraphDestination:
             return await self._rejected(write, error)
         except WireError as error:
             return outcome_of(error)
-        except asyncio.CancelledError:
-            return Doubt(Unavailable("the program ended while this was under way"))
 
     async def _rejected(self, write: Write, error: Rejected) -> Outcome:
         """A refusal is the item's own fault; a target folder that is gone is not."""
