@@ -90,6 +90,9 @@ def run(arguments: Sequence[str]) -> int:
         # A reader such as `head` has seen enough; nothing may be written at exit either.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
+    except SystemExit as error:
+        # click's own way of saying the same.
+        return 0 if error.code == 1 else USAGE
     except Exception as error:
         code, sentence = explain(error)
         return _say(words, sentence or _keep_bug(words, error), code)

@@ -76,7 +76,7 @@ def check(words: Words, names: tuple[str, ...]) -> int:
 
     from migrator import app, logs
     from migrator.commands.carry import stop_on_signals
-    from migrator.preflight import Gate, exit_code, local_gates, mailbox_gates
+    from migrator.preflight import Gate, exit_code, local_gates, server_gates
     from migrator.wavefile import read_waves, select
 
     config = words.load()
@@ -99,7 +99,7 @@ def check(words: Words, names: tuple[str, ...]) -> int:
                 tell(gate)
             if all(gate.answer.ok is not False for gate in gates):
                 with app.Connected(config, stop) as connectors:
-                    for gate in mailbox_gates(connectors, chosen, stop):
+                    for gate in server_gates(connectors, chosen, stop):
                         tell(gate)
     finally:
         logs.take_down()

@@ -90,4 +90,7 @@ def lab(options: tuple[str, ...]) -> int:
     """
     from connectors.lab.command import main
 
-    return main(list(options)) or 0
+    try:
+        return main(list(options)) or 0
+    except SystemExit as error:  # its own reader of options ends like this, with 0 after help and 2 for what is typed wrong
+        return 0 if not error.code else 64
