@@ -6,6 +6,7 @@ answers. Every answer of the server becomes a sentence of its own, with what men
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -16,7 +17,7 @@ import pybase64
 from connectors.base import Answer
 from connectors.errors import Halt, MailboxBlocked, Unavailable, WireError
 from connectors.graph import paths
-from connectors.graph.classify import Rejected
+from connectors.graph.classify import Rejected, error_of
 from connectors.graph.client import GraphClient
 
 NEEDED = (
@@ -137,6 +138,7 @@ def _read(client: GraphClient, mailbox: str, path: str, question: str, good: str
 
 def _directory(client: GraphClient, mailbox: str) -> Answer:
     question = f"{mailbox}: user"
+    _load_sdk()
     try:
         account = client.run(_account(client, mailbox))
     except (Halt, MailboxBlocked) as error:
@@ -157,8 +159,21 @@ def _directory(client: GraphClient, mailbox: str) -> Answer:
     return Answer(question, True, "The user is there.")
 
 
+def _load_sdk() -> None:
+    """Import Microsoft's SDK on the caller's thread, not on the loop: its models take seconds, and it warns about itself."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)
+        import msgraph.generated.models.o_data_errors.o_data_error
+        import msgraph.generated.users.item.user_item_request_builder
+        import msgraph.generated.users.users_request_builder
+        import msgraph.graph_request_adapter  # noqa: F401
+        from msgraph.generated.models.user import User
+
+        User().get_field_deserializers()  # this is what loads the models
+
+
 async def _account(client: GraphClient, mailbox: str) -> Account:
-    """The user's directory entry through Microsoft's SDK, imported here because its models take seconds to load.
+    """The user's directory entry through Microsoft's SDK.
 
     Its own retries, which would repeat any method, are off: the HTTP client that it is given has no middleware.
     """
@@ -186,17 +201,14 @@ async def _account(client: GraphClient, mailbox: str) -> Account:
     parameters = UserItemRequestBuilder.UserItemRequestBuilderGetQueryParameters(
         select=["id", "userPrincipalName", "accountEnabled", "mail"]
     )
-    async with httpx.AsyncClient(
-        verify=client.context or True, trust_env=False, timeout=client.tenant.timeout, follow_redirects=False
-    ) as http:
+    timeout = client.tenant.timeout
+    async with httpx.AsyncClient(verify=client.context or True, trust_env=False, timeout=timeout, follow_redirects=False) as http:
         adapter = GraphRequestAdapter(BaseBearerTokenAuthenticationProvider(Bearer()), client=http)
         adapter.base_url = client.tenant.root
         users = GraphServiceClient(request_adapter=adapter).users
         try:
             user = await users.by_user_id(mailbox).get(request_configuration=RequestConfiguration(query_parameters=parameters))
         except APIError as error:
-            from connectors.graph.classify import error_of
-
             main = getattr(error, "error", None)
             raise error_of(error.response_status_code or 0, str(getattr(main, "code", "") or "")) from None
         except httpx.HTTPError as error:

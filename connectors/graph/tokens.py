@@ -10,6 +10,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -111,6 +112,7 @@ class Tokens:
         self._fetch = fetch or self._ask_msal
         self._clock = clock
         self._app: Any = None
+        self._http: Any = None
         self._value: str | None = None
         self._renew_at = 0.0
         self._ends = 0.0
@@ -176,6 +178,11 @@ class Tokens:
         tenant = self._tenant
         try:
             if self._app is None:
+                # Not msal's own session: the environment's CA bundle would override the tenant's ca_file there.
+                self._http = http = requests.Session()
+                http.trust_env = False
+                http.verify = tenant.ca_file or True
+                http.request = partial(http.request, timeout=30)  # type: ignore[method-assign]
                 self._app = msal.ConfidentialClientApplication(
                     tenant.client_id,
                     client_credential=credential_of(tenant),
@@ -183,8 +190,7 @@ class Tokens:
                     # Only Microsoft's own hosts can be discovered; asking them about another would tell them of it.
                     instance_discovery=None if tenant.public else False,
                     validate_authority=tenant.public,
-                    verify=tenant.ca_file or True,
-                    timeout=30,
+                    http_client=http,
                     client_capabilities=["CP1"],
                 )
             self._app.remove_tokens_for_client()  # its cache would give the old token until five minutes before its end
@@ -201,6 +207,7 @@ class Tokens:
         except ValueError as error:
             # msal says so both for an unknown tenant and for a key that it can't read; its text may quote the key's path only.
             self._app = None
+            self._http.close()
             reading = "tenant" if "authority" in str(error).casefold() else "certificate"
             mend = "check tenant_id and authority" if reading == "tenant" else "check the certificate and its password"
             raise Halt(
@@ -215,3 +222,6 @@ class Tokens:
         thread = self._thread
         if thread is not None and thread is not threading.current_thread():
             thread.join(timeout=5)
+        with self._lock:
+            if self._http is not None:
+                self._http.close()
