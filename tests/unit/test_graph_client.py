@@ -7,11 +7,11 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 import orjson
 import pytest
+from graph_script import Answer, Server, client_of, failing, serving, tokens_of
 
 from connectors.base import Doubt, Item, Lane, Outcome, Receipt, Ref, Refusal, Unsent, Write, WriteKind
 from connectors.errors import Halt, MailboxBlocked, Unavailable
@@ -21,89 +21,17 @@ from connectors.graph.endpoint import Tenant
 from connectors.graph.silence import ForbiddenRequest
 from connectors.graph.tokens import Tokens
 
-Answer = tuple[int, dict[str, str], Any] | str
-Route = Callable[[str, str, dict[str, str], bytes], Answer]
-
-
-class Server(ThreadingHTTPServer):
-    """Answers by calling ``route``; keeps what it was asked. An answer that is text closes the connection instead."""
-
-    daemon_threads = True
-    block_on_close = False
-
-    def __init__(self) -> None:
-        self.asked: list[tuple[str, str, dict[str, str], bytes]] = []
-        self.route: Route = lambda *_: (404, {}, None)
-        super().__init__(("127.0.0.1", 0), Handler)
-
-    @property
-    def url(self) -> str:
-        return f"http://127.0.0.1:{self.server_address[1]}"
-
-    def paths(self, method: str = "") -> list[str]:
-        return [f"{verb} {path}" for verb, path, _, _ in self.asked if verb == method or not method]
-
-
-class Handler(BaseHTTPRequestHandler):
-    protocol_version = "HTTP/1.1"
-    server: Server
-
-    def _serve(self) -> None:
-        body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
-        path = self.path.removeprefix("/v1.0")
-        headers = {name.lower(): value for name, value in self.headers.items()}
-        self.server.asked.append((self.command, path, headers, body))
-        answer = self.server.route(self.command, path, headers, body)
-        if isinstance(answer, str):
-            self.close_connection = True
-            return
-        status, more, content = answer
-        raw = b"" if content is None else content if isinstance(content, bytes) else orjson.dumps(content)
-        self.send_response(status)
-        for name, value in more.items():
-            self.send_header(name, value)
-        self.send_header("Content-Length", str(len(raw)))
-        self.end_headers()
-        self.wfile.write(raw)
-
-    do_GET = do_POST = do_PATCH = do_PUT = do_DELETE = _serve
-
-    def log_message(self, format: str, *args: Any) -> None:
-        pass
-
 
 @pytest.fixture
 def server() -> Iterator[Server]:
-    with Server() as found:
-        thread = threading.Thread(target=found.serve_forever, kwargs={"poll_interval": 0.01})
-        thread.start()
+    with serving() as found:
         yield found
-        found.shutdown()
-        thread.join()
 
 
 @pytest.fixture
 def client(server: Server) -> Iterator[GraphClient]:
-    with GraphClient(Tenant(tenant_id="t", client_id="c", secret="s", graph_url=server.url, timeout=5)) as found:
-        found.tokens = _tokens(found.tenant)
+    with client_of(server) as found:
         yield found
-
-
-def _tokens(tenant: Tenant, given: list[str | None] | None = None) -> Tokens:
-    count = 0
-
-    def fetch(claims: str | None) -> dict[str, Any]:
-        nonlocal count
-        count += 1
-        if given is not None:
-            given.append(claims)
-        return {"access_token": f"token-{count}", "expires_in": 3600}
-
-    return Tokens(tenant, fetch=fetch)
-
-
-def _error(status: int, code: str, **headers: str) -> Answer:
-    return status, {name.replace("_", "-"): value for name, value in headers.items()}, {"error": {"code": code, "message": "m"}}
 
 
 def _create(stream: bytes = b"QUJD") -> Write:
@@ -171,13 +99,13 @@ def test_a_spent_address_is_renewed_and_the_item_sent_again_because_401_did_noth
 def test_a_throttled_import_is_sent_again_and_lands_once(server: Server, client: GraphClient) -> None:
     box = Mailbox(server)
     box.on_import = lambda n: (
-        _error(429, "ApplicationThrottled", Retry_After="0.01") if n == 1 else (200, {}, {"itemId": "x", "changeKey": "k"})
+        failing(429, "ApplicationThrottled", Retry_After="0.01") if n == 1 else (200, {}, {"itemId": "x", "changeKey": "k"})
     )
     assert _outcomes(GraphDestination(client, "a").write([_create()])) == [Receipt("x", "k")]
 
 
 @pytest.mark.parametrize(
-    "answer", [_error(500, ""), _error(502, ""), _error(503, ""), _error(504, "UnknownError"), "reset", (200, {}, b"<html>")]
+    "answer", [failing(500, ""), failing(502, ""), failing(503, ""), failing(504, "UnknownError"), "reset", (200, {}, b"<html>")]
 )
 def test_what_may_have_happened_is_a_doubt_and_never_sent_again(server: Server, client: GraphClient, answer: Answer) -> None:
     box = Mailbox(server)
@@ -191,13 +119,13 @@ def test_what_the_target_cannot_read_is_refused_by_name_and_its_neighbours_go_th
     server: Server, client: GraphClient
 ) -> None:
     box = Mailbox(server)
-    box.on_import = lambda n: _error(400, "ErrorCorruptData") if n == 2 else (200, {}, {"itemId": f"x{n}", "changeKey": "k"})
+    box.on_import = lambda n: failing(400, "ErrorCorruptData") if n == 2 else (200, {}, {"itemId": f"x{n}", "changeKey": "k"})
     outcomes = _outcomes(GraphDestination(client, "a").write([_create()] * 4))
     assert sorted(type(each).__name__ for each in outcomes) == ["Receipt", "Receipt", "Receipt", "Refusal"]
 
 
 def test_a_full_mailbox_leaves_the_item_unsent_with_the_mailbox_blocked(server: Server, client: GraphClient) -> None:
-    Mailbox(server).on_import = lambda n: _error(507, "ErrorQuotaExceeded")
+    Mailbox(server).on_import = lambda n: failing(507, "ErrorQuotaExceeded")
     (unsent,) = _outcomes(GraphDestination(client, "a").write([_create()]))
     assert isinstance(unsent, Unsent)
     assert isinstance(unsent.cause, MailboxBlocked)
@@ -206,7 +134,7 @@ def test_a_full_mailbox_leaves_the_item_unsent_with_the_mailbox_blocked(server: 
 
 def test_a_target_folder_that_is_gone_is_no_fault_of_the_item(server: Server, client: GraphClient) -> None:
     box = Mailbox(server)
-    box.on_import = lambda n: _error(404, "ErrorFolderNotFound")
+    box.on_import = lambda n: failing(404, "ErrorFolderNotFound")
     inner = box.route
 
     def route(method: str, path: str, headers: dict[str, str], body: bytes) -> Answer:
@@ -227,7 +155,7 @@ def test_a_refused_connection_did_nothing(client: GraphClient, server: Server) -
     Mailbox(server)
     dead = Tenant(tenant_id="t", client_id="c", secret="s", graph_url="http://127.0.0.1:9", timeout=1)
     with GraphClient(dead, stop=_stopped()) as other:
-        other.tokens = _tokens(dead)
+        other.tokens = tokens_of(dead)
         (unsent,) = _outcomes(GraphDestination(other, "a").write([_create()]))
     assert isinstance(unsent, Unsent)
 
@@ -249,7 +177,7 @@ def test_secrets_stand_in_no_outcome(server: Server, client: GraphClient) -> Non
 
 def test_a_challenged_token_is_replaced_by_one_that_answers_the_challenge(server: Server, client: GraphClient) -> None:
     given: list[str | None] = []
-    client.tokens = _tokens(client.tenant, given)
+    client.tokens = tokens_of(client.tenant, given)
     challenge = base64.urlsafe_b64encode(b'{"access_token":{"nbf":1}}').decode()
 
     def route(method: str, path: str, headers: dict[str, str], body: bytes) -> Answer:
@@ -399,7 +327,7 @@ def test_closing_while_a_write_is_under_way_leaves_a_doubt(server: Server) -> No
 
     box.on_import = held
     client = GraphClient(Tenant(tenant_id="t", client_id="c", secret="s", graph_url=server.url))
-    client.tokens = _tokens(client.tenant)
+    client.tokens = tokens_of(client.tenant)
     future = GraphDestination(client, "a").write([_create()])
     assert arrived.wait(5)
     client.close()
@@ -427,7 +355,7 @@ class TestTokens:
 
     def test_many_that_hold_the_same_spent_token_cause_one_sign_in(self) -> None:
         given: list[str | None] = []
-        tokens = _tokens(Tenant(tenant_id="t", client_id="c", secret="s"), given)
+        tokens = tokens_of(Tenant(tenant_id="t", client_id="c", secret="s"), given)
         first = tokens.get()
         assert {tokens.get(None, first) for _ in range(5)} == {"token-2"}
         assert len(given) == 2
