@@ -34,7 +34,10 @@ async def create(client: GraphClient, mailbox: str, write: Write) -> Outcome:
     if isinstance(composed, Refusal):
         return composed
     if composed.later:
-        await _clear_partial(client, mailbox, write.stamp)
+        try:
+            await _clear_partial(client, mailbox, write.stamp)
+        except Unavailable as error:
+            raise Unavailable(str(error), code=error.code, did_nothing=True) from None
     path = paths.mail_folder(mailbox, write.folder_id) + "/messages"
     reply = await client.ask(mailbox, "POST", path, kind="create", body=composed.body)
     found = reply.json()

@@ -8,8 +8,8 @@ need the admin interface, the only one that sets a folder's class [learn.microso
 from __future__ import annotations
 
 import asyncio
-import re
-from dataclasses import dataclass, replace
+from dataclasses import replace
+from hashlib import blake2b
 from typing import Any
 
 import orjson
@@ -23,79 +23,20 @@ from connectors.graph.classify import Meaning, Rejected
 from connectors.graph.client import GraphClient
 from connectors.graph.extended import expand
 from connectors.graph.importing import MailboxId
+from connectors.graph.naming import (
+    FOLDER_CLASS,
+    KIND_WORDS,
+    MAIL,
+    MAIL_NAMES,
+    NAME_LIMIT,
+    OTHER_KINDS,
+    Node,
+    family,
+    node_of,
+    safe_name,
+)
 
-MAIL_NAMES: dict[Role, str] = {
-    Role.ROOT: "msgfolderroot",
-    Role.INBOX: "inbox",
-    Role.DRAFTS: "drafts",
-    Role.SENT: "sentitems",
-    Role.DELETED: "deleteditems",
-    Role.JUNK: "junkemail",
-    Role.OUTBOX: "outbox",
-    Role.ARCHIVE: "archive",
-    Role.CONVERSATION_HISTORY: "conversationhistory",
-}
-"""Roles that mailFolders knows by a name of its own."""
-
-OTHER_KINDS: dict[Role, str] = {
-    Role.CALENDAR: "IPF.Appointment",
-    Role.CONTACTS: "IPF.Contact",
-    Role.TASKS: "IPF.Task",
-    Role.NOTES: "IPF.StickyNote",
-    Role.JOURNAL: "IPF.Journal",
-}
-"""Roles that only the admin interface knows, and their class."""
-
-NAME_LIMIT = 255
-MAIL = "IPF.Note"
-_CLASS = "String 0x3613"  # PidTagContainerClass
-_CONTROLS = re.compile(r"[\x00-\x1f\x7f\ud800-\udfff]")
-_WORDS = {
-    "ipf.note": "mail",
-    "ipf.appointment": "calendar",
-    "ipf.contact": "contacts",
-    "ipf.task": "tasks",
-    "ipf.stickynote": "notes",
-    "ipf.journal": "journal",
-}
 _log = structlog.get_logger("connectors.graph")
-
-
-@dataclass(frozen=True, slots=True)
-class Node:
-    """One folder of the target."""
-
-    id: str
-    parent_id: str
-    name: str
-    kind: str
-    well_known: str | None = None
-    children: int = 0
-
-
-def safe_name(name: str) -> str:
-    """The name, or the nearest one that the target takes; always the same for the same name."""
-    found = " ".join(_CONTROLS.sub(" ", name).split()) if _CONTROLS.search(name) else name.strip()
-    return found[:NAME_LIMIT].rstrip() or "Folder"
-
-
-def _family(kind: str) -> str:
-    folded = kind.casefold()
-    return next((known for known in _WORDS if folded == known or folded.startswith(known + ".")), "ipf.note")
-
-
-def _node(found: dict[str, Any], kind: str | None = None) -> Node:
-    if kind is None:
-        properties = found.get("singleValueExtendedProperties") or ()
-        kind = found.get("type") or next((each.get("value") for each in properties), None) or MAIL
-    return Node(
-        id=found["id"],
-        parent_id=found.get("parentFolderId") or "",
-        name=found.get("displayName") or "",
-        kind=kind,
-        well_known=(found.get("wellKnownName") or "").casefold() or None,
-        children=found.get("childFolderCount") or 0,
-    )
 
 
 class Folders:
@@ -150,9 +91,10 @@ class Folders:
                 return node.id
             name = self._wanted(parent, name, folder.kind)
             node = self._child(parent, name)
-            found = node.id if node is not None else await self._create(folder, parent, name)
-            self._placed.setdefault(found, folder.id)
-            return self._noted(found, folder.name, name)
+            if node is None:
+                node = await self._make(folder, parent, name)
+            self._placed.setdefault(node.id, folder.id)
+            return self._noted(node.id, folder.name, node.name)
 
     async def forget(self, folder_id: str) -> None:
         """Drop what is remembered of a folder that turned out to be gone; the next look asks the server."""
@@ -228,7 +170,7 @@ class Folders:
         top = paths.admin(await self._mailbox_id.get())
 
         async def below(path: str, parent: str) -> list[Node]:
-            here = [_node(each) for each in await self._pages(paths.query(path, top=500))]
+            here = [node_of(each) for each in await self._pages(paths.query(path, top=500))]
             here = [node if node.parent_id else replace(node, parent_id=parent) for node in here]
             deeper = [below(f"{paths.admin_folder(mailbox_id, n.id)}/childFolders", n.id) for n in here if n.children]
             return here + [node for nodes in await asyncio.gather(*deeper) for node in nodes]
@@ -262,12 +204,12 @@ class Folders:
     async def _list_mail(self) -> list[Node]:
         options: dict[str, str | int] = {
             "select": "id,displayName,parentFolderId,childFolderCount",
-            "expand": expand((_CLASS,)),
+            "expand": expand((FOLDER_CLASS,)),
             "top": 500,
         }
 
         async def below(path: str) -> list[Node]:
-            here = [_node(each) for each in await self._pages(paths.query(path, **options) + "&includeHiddenFolders=true")]
+            here = [node_of(each) for each in await self._pages(paths.query(path, **options) + "&includeHiddenFolders=true")]
             deeper = [below(f"{paths.mail_folder(self._mailbox, n.id)}/childFolders") for n in here if n.children]
             return here + [node for nodes in await asyncio.gather(*deeper) for node in nodes]
 
@@ -290,7 +232,7 @@ class Folders:
 
     def _fits(self, node: Node, kind: str) -> bool:
         # A plain folder that is called like a special one must not pour its items into that.
-        return node.id not in self._special.values() and _family(node.kind) == _family(kind)
+        return node.id not in self._special.values() and family(node.kind) == family(kind)
 
     def _wanted(self, parent: str, name: str, kind: str, own: str | None = None) -> str:
         """The name; or, if a sibling that this folder must not share has it, one that tells its kind, then a numbered one.
@@ -304,7 +246,7 @@ class Folders:
 
         candidate, number = name, 1
         while not usable(candidate):
-            told = f"{name[: NAME_LIMIT - 20]} ({_WORDS[_family(kind)]})"
+            told = f"{name[: NAME_LIMIT - 20]} ({KIND_WORDS[family(kind)]})"
             candidate = told if number == 1 else f"{told} ({number})"
             number += 1
         return candidate
@@ -318,7 +260,7 @@ class Folders:
     # ---- changes
 
     async def _path(self, folder_id: str, kind: str) -> str:
-        if self._admin and _family(kind) != "ipf.note":
+        if self._admin and family(kind) != "ipf.note":
             return paths.admin_folder(await self._mailbox_id.get(), folder_id)
         return paths.mail_folder(self._mailbox, folder_id)
 
@@ -331,7 +273,7 @@ class Folders:
             if error.meaning is Meaning.GONE:
                 return None
             raise
-        node = _node(found)
+        node = node_of(found)
         self._put(node)
         return node
 
@@ -357,8 +299,18 @@ class Folders:
             self._put(replace(node, name=wanted))
         self._noted(node.id, name, wanted)
 
-    async def _create(self, folder: Folder, parent: str, name: str) -> str:
-        mail = _family(folder.kind) == "ipf.note"
+    async def _make(self, folder: Folder, parent: str, name: str) -> Node:
+        try:
+            return await self._create(folder, parent, name)
+        except Rejected as error:
+            if error.reason != "folder-name":
+                raise
+            # The server knows rules for names that are written nowhere; a plain one, always the same, stands in.
+            plain = "Folder " + blake2b(name.encode(), digest_size=4).hexdigest()
+            return self._child(parent, plain) or await self._create(folder, parent, plain)
+
+    async def _create(self, folder: Folder, parent: str, name: str) -> Node:
+        mail = family(folder.kind) == "ipf.note"
         if self._admin and not mail:
             top = paths.admin(await self._mailbox_id.get())
             place = (
@@ -366,7 +318,7 @@ class Folders:
             )
             node = await self._post(place, {"displayName": name, "type": folder.kind}, parent, name, folder.kind)
             if node is not None:
-                return node.id
+                return node
         root = parent == self._special["msgfolderroot"]
         place = f"{paths.user(self._mailbox)}/mailFolders" if root else f"{paths.mail_folder(self._mailbox, parent)}/childFolders"
         fields: dict[str, Any] = {"displayName": name}
@@ -377,13 +329,13 @@ class Folders:
             raise MailboxBlocked("a folder can't be made in the target", side="target", mend="check MailboxFolder.ReadWrite.All")
         if not mail:
             _log.warning("folder was made as a folder of mail", folder=node.id, kind=folder.kind)
-        return node.id
+        return node
 
     async def _post(self, path: str, fields: dict[str, Any], parent: str, name: str, kind: str) -> Node | None:
         """Make a folder, or find the one that is there after all; None if this interface may not be used."""
         try:
             reply = await self._client.ask(self._mailbox, "POST", path, kind="folder", body=orjson.dumps(fields))
-            node = replace(_node(reply.json(), kind), parent_id=parent)
+            node = replace(node_of(reply.json(), kind), parent_id=parent)
         except (Unavailable, Rejected, Halt) as error:
             if isinstance(error, Halt) or (isinstance(error, Rejected) and error.meaning is not Meaning.EXISTS):
                 if "/admin/" in path:
@@ -408,7 +360,7 @@ class Folders:
         else:
             path = f"{paths.mail_folder(self._mailbox, parent)}/childFolders"
             found = await self._pages(paths.query(path, top=500) + "&includeHiddenFolders=true")
-        return [replace(_node(each), parent_id=parent) for each in found]
+        return [replace(node_of(each), parent_id=parent) for each in found]
 
 
 def _last(folder_id: str) -> str:

@@ -71,7 +71,11 @@ class Importing:
             return Refusal("target-changed", "an update needs the target's id and change key")
         spent: str | None = None
         for _ in range(3):
-            address = await self._session(spent)
+            try:
+                address = await self._session(spent)
+            except Unavailable as error:
+                # Whatever became of the session, the item itself has not left.
+                raise Unavailable(str(error), code=error.code, did_nothing=True) from None
             try:
                 reply = await self._client.send(self._mailbox, "POST", address, kind="import", pieces=pieces, headers=_HEADERS)
             except AddressSpent:

@@ -39,6 +39,7 @@ class Server(ThreadingHTTPServer):
 
 class Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
+    wbufsize = 65536  # head and body in one packet, or the kernel waits 40 ms between them
     server: Server
 
     def _serve(self) -> None:

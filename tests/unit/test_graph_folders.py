@@ -38,7 +38,7 @@ class Tree:
         server.route = self.route
 
     def add(self, name: str, kind: str = "IPF.Note", parent: str = "root", **more: Any) -> str:
-        number = more.pop("id", f"n{len(self.folders)}")
+        number = str(more.pop("id", f"n{len(self.folders)}"))
         self.folders[number] = {"id": number, "displayName": name, "parentFolderId": parent, "type": kind, **more}
         return number
 
@@ -51,8 +51,9 @@ class Tree:
         if path == "/$batch":
             answers = []
             for part in orjson.loads(body)["requests"]:
-                status, _, content = self.route(part["method"], part["url"], {}, b"")  # type: ignore[misc]
-                answers.append({"id": part["id"], "status": status, "body": content})
+                answer = self.route(part["method"], part["url"], {}, b"")
+                assert not isinstance(answer, str)
+                answers.append({"id": part["id"], "status": answer[0], "body": answer[2]})
             return 200, {}, {"responses": answers}
         if path.endswith("/settings/exchange"):
             return 200, {}, {"primaryMailboxId": "MBX:1@2"}

@@ -15,9 +15,9 @@ from connectors.graph import extended as x
 from connectors.graph import paths
 from connectors.graph.client import claims_of
 from connectors.graph.endpoint import Tenant
-from connectors.graph.folders import safe_name
 from connectors.graph.importing import pieces_of
 from connectors.graph.lookup import _Matches, _questions, is_mail
+from connectors.graph.naming import safe_name
 from connectors.graph.preflight import roles_of
 from connectors.graph.tokens import failure_of
 from connectors.graph.upload import cut, next_start
@@ -217,7 +217,7 @@ def test_a_failed_sign_in_gets_its_own_sentence_and_never_the_servers() -> None:
 
 def test_permissions_are_read_from_a_token_only_as_a_hint() -> None:
     middle = base64.urlsafe_b64encode(b'{"roles":["Mail.ReadWrite"]}').decode().rstrip("=")
-    assert roles_of(f"a.{middle}.c") == {"Mail.ReadWrite"}
+    assert roles_of(f"a.{middle}.c") == frozenset({"Mail.ReadWrite"})
     assert roles_of("opaque") is None
 
 

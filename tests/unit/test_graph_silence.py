@@ -9,7 +9,7 @@ from connectors.graph.silence import ForbiddenRequest, check
 
 MEETING = {"subject": "x", "attendees": [{"emailAddress": {"address": "a@example.com"}}]}
 
-FORBIDDEN = [
+FORBIDDEN: list[tuple[str, str, object]] = [
     ("POST", "/users/u/sendMail", {"message": {}}),
     ("POST", "/users/u/microsoft.graph.sendMail", {"message": {}}),
     ("POST", "https://graph.microsoft.com/v1.0/users/u/sendMail", {}),
@@ -49,7 +49,7 @@ FORBIDDEN = [
     ("PATCH", "/users/u/mailboxSettings", {"automaticRepliesSetting": {"status": "alwaysEnabled"}}),
 ]
 
-QUIET = [
+QUIET: list[tuple[str, str, object]] = [
     ("GET", "/users/u/events", None),
     ("POST", "/users/u/mailFolders/f/messages", {"subject": "send", "isRead": True}),
     ("POST", "/users/u/events", {"subject": "x", "attendees": []}),
