@@ -1,0 +1,102 @@
+"""Names and settings: ResolveNames, rules, automatic replies, delegates, categories; and the table of all operations."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from .exchange_call import Call, answer, children, invalid, message, text
+from .exchange_folders import find_folder_below, get_folder
+from .exchange_items import export_items, find_item_below, get_attachment, get_item
+from .exchange_sync import sync_folder_hierarchy, sync_folder_items
+
+Operation = Callable[[Call, Any], bytes]
+
+
+def resolve_names(call: Call, element: Any) -> bytes:
+    """Whom a name or address may mean: nobody is an error, several are a warning with all of them."""
+    given = children(element, ("ParentFolderIds", "UnresolvedEntry"), ("UnresolvedEntry",))
+    asked = (given["UnresolvedEntry"].text or "").strip()
+    if not asked or element.get("ReturnFullContactData") not in ("true", "false", "1", "0"):
+        raise invalid("The request for names is incomplete.", element)
+    wanted = asked.casefold().removeprefix("smtp:")
+    wanted = next((smtp for dn, smtp in call.options.legacy_names.items() if dn.casefold() == wanted), wanted).casefold()
+    everybody = call.estate.mailboxes.values()
+    found = [one for one in everybody if one.address.casefold() == wanted]
+    found = found or [
+        one for one in everybody if one.address.casefold().startswith(wanted) or wanted in one.display_name.casefold()
+    ]
+    if not found:
+        sentence = "No results were found."
+        return answer("ResolveNames", iter([message("ResolveNames", "", "ErrorNameResolutionNoResults", sentence)]))
+    full = element.get("ReturnFullContactData") in ("true", "1")
+    inner = "".join(_resolution(one.display_name, one.address, full) for one in found[:100])
+    body = f'<m:ResolutionSet TotalItemsInView="{len(found[:100])}" IncludesLastItemInRange="true">{inner}</m:ResolutionSet>'
+    if len(found) == 1:
+        return answer("ResolveNames", iter([message("ResolveNames", body)]))
+    sentence = "Multiple results were found."
+    several = message("ResolveNames", body, "ErrorNameResolutionMultipleResults", sentence, "Warning")
+    return answer("ResolveNames", iter([several]))
+
+
+def _resolution(name: str, address: str, full: bool) -> str:
+    contact = ""
+    if full:
+        contact = (
+            f"<t:Contact><t:DisplayName>{text(name)}</t:DisplayName><t:EmailAddresses>"
+            f'<t:Entry Key="EmailAddress1">SMTP:{text(address)}</t:Entry></t:EmailAddresses>'
+            "<t:ContactSource>ActiveDirectory</t:ContactSource></t:Contact>"
+        )
+    return (
+        f"<t:Resolution><t:Mailbox><t:Name>{text(name)}</t:Name><t:EmailAddress>{text(address)}</t:EmailAddress>"
+        f"<t:RoutingType>SMTP</t:RoutingType><t:MailboxType>Mailbox</t:MailboxType></t:Mailbox>{contact}</t:Resolution>"
+    )
+
+
+def _own_answer(operation: str, fallback: bytes) -> Operation:
+    """An operation whose answer stands in the options, by mailbox; otherwise it says that nothing is set."""
+
+    def answer_it(call: Call, element: Any) -> bytes:
+        address = call.box_of().address.lower()
+        written = call.options.answers.get((address, operation))
+        return fallback if written is None else written.encode()
+
+    return answer_it
+
+
+_NO_RULES = (
+    b'<m:GetInboxRulesResponse ResponseClass="Success"><m:ResponseCode>NoError</m:ResponseCode>'
+    b"<m:OutlookRuleBlobExists>false</m:OutlookRuleBlobExists></m:GetInboxRulesResponse>"
+)
+_NO_REPLIES = (
+    b'<m:GetUserOofSettingsResponse><m:ResponseMessage ResponseClass="Success"><m:ResponseCode>NoError</m:ResponseCode>'
+    b"</m:ResponseMessage><t:OofSettings><t:OofState>Disabled</t:OofState><t:ExternalAudience>None</t:ExternalAudience>"
+    b"<t:InternalReply><t:Message/></t:InternalReply><t:ExternalReply><t:Message/></t:ExternalReply></t:OofSettings>"
+    b"<m:AllowExternalOof>All</m:AllowExternalOof></m:GetUserOofSettingsResponse>"
+)
+_NO_DELEGATES = (
+    b'<m:GetDelegateResponse ResponseClass="Error"><m:MessageText>No delegates are set.</m:MessageText>'
+    b"<m:ResponseCode>ErrorDelegateMissingConfiguration</m:ResponseCode><m:DescriptiveLinkKey>0</m:DescriptiveLinkKey>"
+    b"</m:GetDelegateResponse>"
+)
+_NO_CONFIGURATION = answer(
+    "GetUserConfiguration",
+    iter([message("GetUserConfiguration", "", "ErrorItemNotFound", "The specified object was not found in the store.")]),
+)
+
+OPERATIONS: dict[str, Operation] = {
+    "GetFolder": get_folder,
+    "FindFolder": find_folder_below,
+    "SyncFolderHierarchy": sync_folder_hierarchy,
+    "SyncFolderItems": sync_folder_items,
+    "FindItem": find_item_below,
+    "GetItem": get_item,
+    "GetAttachment": get_attachment,
+    "ExportItems": export_items,
+    "ResolveNames": resolve_names,
+    "GetInboxRules": _own_answer("GetInboxRules", _NO_RULES),
+    "GetUserOofSettingsRequest": _own_answer("GetUserOofSettings", _NO_REPLIES),
+    "GetDelegate": _own_answer("GetDelegate", _NO_DELEGATES),
+    "GetUserConfiguration": _own_answer("GetUserConfiguration", _NO_CONFIGURATION),
+}
+"""What the server answers, by the name of the request's element in the messages namespace."""
