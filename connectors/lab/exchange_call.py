@@ -8,6 +8,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Any
 
 from .truth import Estate, Mailbox
@@ -153,23 +154,25 @@ class Call:
 
 
 _SPECIAL = re.compile('[&<>"\\x00-\\x08\\x0b\\x0c\\r\\x0e-\\x1f\ud800-\udfff\ufffe\uffff]')
-_NAMES = {"&": "&amp;", "<": "&lt;", ">": "&gt;", '"': "&quot;", "\r": "&#xD;"}
-_LAWFUL = {ord(char): name for char, name in _NAMES.items()}
-_LAWFUL |= {code: "" for code in range(0x20) if chr(code) not in "\t\n\r"}
-_LAWFUL |= dict.fromkeys((*range(0xD800, 0xE000), 0xFFFE, 0xFFFF), "\ufffd")
-_UNLAWFUL = {code: f"&#x{code:X};" for code in _LAWFUL} | {ord(char): name for char, name in _NAMES.items()}
+_FORBIDDEN = re.compile("[\\x00-\\x08\\x0b\\x0c\\x0e-\\x1f\ud800-\udfff\ufffe\uffff]")
 
 
 def text(value: str, unlawful: bool = False) -> str:
     """A value as it stands between tags or quotes; with ``unlawful``, forbidden characters go out as references."""
     if _SPECIAL.search(value) is None:
         return value
-    return value.translate(_UNLAWFUL if unlawful else _LAWFUL)
+    value = value.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;").replace('"', "&quot;").replace("\r", "&#xD;")
+    if _FORBIDDEN.search(value) is None:
+        return value
+    if unlawful:
+        return _FORBIDDEN.sub(lambda one: f"&#x{ord(one[0]):X};", value)
+    return _FORBIDDEN.sub(lambda one: "" if one[0] < " " else "\ufffd", value)
 
 
+@lru_cache(maxsize=200_000)
 def when(moment: datetime) -> str:
     """A moment as Exchange writes it: UTC, whole seconds, the rest cut off."""
-    return moment.astimezone(UTC).isoformat(timespec="seconds")[:19] + "Z"
+    return (moment if moment.tzinfo is UTC else moment.astimezone(UTC)).isoformat()[:19] + "Z"
 
 
 def b64(value: bytes) -> str:

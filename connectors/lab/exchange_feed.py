@@ -10,7 +10,8 @@ import base64
 import gzip
 import json
 import zlib
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
@@ -67,6 +68,16 @@ class Feed:
         """The folder's events after that number."""
         track = self.track(folder_id)
         return track.events[bisect_right(track.numbers, number) :]
+
+    def arrived(self, folder_id: str, told: int, start: int | None, *, newest_first: bool) -> Iterator[Event]:
+        """Arrivals up to ``told``, beyond the one numbered ``start``, in the order of a listing."""
+        track = self.track(folder_id)
+        if newest_first:
+            at = bisect_right(track.numbers, told) if start is None else bisect_left(track.numbers, start)
+            places = range(at - 1, -1, -1)
+        else:
+            places = range(0 if start is None else bisect_right(track.numbers, start), bisect_right(track.numbers, told))
+        return (track.events[place] for place in places if track.events[place].what == "new")
 
     def committed(self, folder_id: str) -> datetime:
         """When the folder's content last changed (0x670A); a later change, a later time."""

@@ -10,6 +10,7 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import partial
 from typing import Any
 
 from . import exchange_mime as mime
@@ -92,7 +93,7 @@ class Shape:
                 if uri == "extended":
                     parts += self.extended
                 elif self._wants(uri, group):
-                    parts.append(_bind(show, self))
+                    parts.append(partial(show, self))
         return element, tuple(parts)
 
     def _wants(self, uri: str, group: str) -> bool:
@@ -109,10 +110,6 @@ class Shape:
         asked = uri in self.uris or (group == "request" and uri.replace("meetingRequest:", "calendar:") in self.uris)
         asked = asked or (group == "postitem" and uri.replace("postitem:", "message:") in self.uris)
         return asked or self.base == "AllProperties" or (self.base == "Default" and uri in _DEFAULT)
-
-
-def _bind(show: Show, shape: Shape) -> Renderer:
-    return lambda item: show(shape, item)
 
 
 def read_shape(call: Call, element: Any, deep: bool) -> Shape:

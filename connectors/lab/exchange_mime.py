@@ -2,112 +2,142 @@
 
 from __future__ import annotations
 
+import base64
 import email
 import email.policy
-from email.headerregistry import Address
-from email.message import EmailMessage, Message
+import re
+from email.message import Message
 from email.utils import format_datetime, getaddresses, parsedate_to_datetime
-from typing import Any
+from urllib.parse import quote
 
 from .exchange_call import Refused, when
-from .truth import Item, Part, Person
+from .truth import Item, Part, Person, seeded_bytes
 
-_POLICY = email.policy.SMTP.clone(cte_type="8bit", utf8=False)
 _START, _END, _PLACE = (
     "SystemTime {00062002-0000-0000-c000-000000000046} Id 0x820D",
     "SystemTime {00062002-0000-0000-c000-000000000046} Id 0x820E",
     "String {00062002-0000-0000-c000-000000000046} Id 0x8208",
 )
+_SENSITIVITIES = ("Normal", "Personal", "Private", "Company-Confidential")
 
 
 def render(item: Item) -> bytes:
-    """The item's MIME: the original bytes where it has them, otherwise made from its fields.
+    """The item's MIME: the original bytes where it has them, otherwise made from its fields; equal for equal items.
 
     Refused for classes that have no MIME [MS docs: Exchange renders messages, calendar items and posts].
     """
     if item.mime is not None:
         return item.mime
-    kind = item.item_class.lower()
-    if kind.startswith(("ipm.contact", "ipm.distlist", "ipm.task")):
+    if item.item_class.lower().startswith(("ipm.contact", "ipm.distlist", "ipm.task")):
         raise Refused("ErrorUnsupportedMimeConversion", "The item's class can't be converted to MIME.")
-    try:
-        return _render(item)
-    except Refused:
-        raise
-    except (ValueError, UnicodeError, LookupError, TypeError, AttributeError, IndexError):
-        raise Refused("ErrorMimeContentConversionFailed", "The item can't be converted to MIME.") from None
+    mark = seeded_bytes("boundary", item.id, item.change, length=12).hex()
+    content = _bodies(item, f"=_alternative_{mark}")
+    if not item.parts:
+        return b"".join([_head(item), content])
+    edge = f"=_mixed_{mark}".encode()
+    out = [_head(item), b'Content-Type: multipart/mixed; boundary="', edge, b'"\r\n\r\n--', edge, b"\r\n", content]
+    for part in item.parts:
+        out += b"\r\n--", edge, b"\r\n", *_part(part)
+    return b"".join([*out, b"\r\n--", edge, b"--\r\n"])
 
 
 def _clean(value: str) -> str:
-    return "".join(char for char in value if char >= " " and not "\ud800" <= char <= "\udfff")
+    return "".join(char for char in " ".join(value.splitlines()) if char >= " " and not "\ud800" <= char <= "\udfff")
 
 
-def _address(person: Person) -> Address:
-    name, (user, at, domain) = _clean(person.name), _clean(person.address).rpartition("@")
-    if not at or not user.isascii() or not domain.isascii() or any(char in person.address for char in '()<>,;:\\" /'):
-        return Address(name or _clean(person.address) or "unknown", "invalid", "lab.invalid")
-    return Address(name, user, domain)
+def _words(value: str) -> str:
+    """A header's text: as it is if ASCII, else encoded words, one a line [RFC 2047]."""
+    value = _clean(value)
+    if value.isascii() and "=?" not in value and all(len(word) < 900 for word in value.split(" ")):
+        return "\r\n ".join(re.findall(r"\S.{0,900}(?=\s|$)|\S+", value)) if len(value) > 900 else value
+    pieces = [value[at : at + 10] for at in range(0, len(value), 10)]
+    return "\r\n ".join(f"=?utf-8?B?{base64.b64encode(piece.encode()).decode()}?=" for piece in pieces)
 
 
-def _render(item: Item) -> bytes:
-    mail = EmailMessage(policy=_POLICY)
-    for name, value in (("Message-ID", item.message_id), ("In-Reply-To", item.in_reply_to), ("References", item.references)):
-        if value:
-            mail[name] = _clean(value)
-    mail["Subject"] = _clean(item.subject)
+def _address(person: Person) -> str:
+    name, address = _clean(person.name), _clean(person.address)
+    if not re.fullmatch(r"[^\s()<>,;:\\\"/@]+@[^\s()<>,;:\\\"/@]+", address, re.ASCII) or not address.isascii():
+        name, address = name or address or "unknown", "invalid@lab.invalid"
+    if not name:
+        return f"<{address}>"
+    if name.isascii() and "=?" not in name:
+        quoted = name.replace("\\", "\\\\").replace('"', '\\"')
+        return f'"{quoted}" <{address}>'
+    return f"{_words(name)} <{address}>"
+
+
+def _head(item: Item) -> bytes:
+    lines = [
+        f"{name}: {_words(value)}"
+        for name, value in (
+            ("Message-ID", item.message_id), ("In-Reply-To", item.in_reply_to), ("References", item.references),
+            ("Subject", item.subject),
+        )
+        if value
+    ]  # fmt: skip
     for name, person in (("From", item.author or item.sender), ("Sender", item.sender if item.author != item.sender else None)):
         if person is not None:
-            mail[name] = _address(person)
+            lines.append(f"{name}: {_address(person)}")
     for name, people in (("To", item.to), ("Cc", item.cc), ("Bcc", item.bcc), ("Reply-To", item.reply_to)):
         if people:
-            mail[name] = [_address(person) for person in people]
+            lines.append(f"{name}: " + ",\r\n ".join(map(_address, people)))
     if sent := item.submitted or item.received or item.created:
-        mail["Date"] = format_datetime(sent)
+        lines.append(f"Date: {format_datetime(sent)}")
     if item.importance != 1:
-        mail["Importance"] = "high" if item.importance == 2 else "low"
+        lines.append(f"Importance: {'high' if item.importance == 2 else 'low'}")
     if item.sensitivity:
-        mail["Sensitivity"] = ("Normal", "Personal", "Private", "Company-Confidential")[min(item.sensitivity, 3)]
+        lines.append(f"Sensitivity: {_SENSITIVITIES[min(max(item.sensitivity, 0), 3)]}")
     if item.wants_read_receipt and item.sender is not None:
-        mail["Disposition-Notification-To"] = _address(item.sender)
-    _bodies(mail, item)
-    for part in item.parts:
-        _attach(mail, part)
-    return mail.as_bytes()
+        lines.append(f"Disposition-Notification-To: {_address(item.sender)}")
+    return "\r\n".join([*lines, "MIME-Version: 1.0", ""]).encode("ascii", "replace")
 
 
-def _bodies(mail: EmailMessage, item: Item) -> None:
-    if item.item_class.lower().startswith("ipm.appointment"):
-        mail.set_content(item.body_text or "")
-        mail.add_alternative(calendar(item), subtype="calendar", params={"method": "PUBLISH"})
-        return
-    if item.body_html is not None and item.body_text is None:
-        mail.set_content(_plain(item.body_html), subtype="html")
-        return
-    mail.set_content(_plain(item.body_text or ""))
+def _bodies(item: Item, edge: str) -> bytes:
+    texts = []
+    if item.body_text is not None or item.body_html is None:
+        texts.append(("plain", item.body_text or ""))
     if item.body_html is not None:
-        mail.add_alternative(_plain(item.body_html), subtype="html")
+        texts.append(("html", item.body_html))
+    if item.item_class.lower().startswith("ipm.appointment"):
+        texts = [("plain", item.body_text or ""), ("calendar", calendar(item))]
+    if len(texts) == 1:
+        return _text_part(*texts[0])
+    parts = b"".join(f"--{edge}\r\n".encode() + _text_part(*one) + b"\r\n" for one in texts)
+    return f'Content-Type: multipart/alternative; boundary="{edge}"\r\n\r\n'.encode() + parts + f"--{edge}--\r\n".encode()
 
 
-def _plain(value: str) -> str:
-    return value.encode("utf-8", "replace").decode("utf-8")
+def _text_part(kind: str, value: str) -> bytes:
+    more = "; method=PUBLISH" if kind == "calendar" else ""
+    head = f"Content-Type: text/{kind}; charset=utf-8{more}\r\nContent-Transfer-Encoding: base64\r\n\r\n".encode()
+    return head + _lines(value.encode("utf-8", "replace"))
 
 
-def _attach(mail: EmailMessage, part: Part) -> None:
-    headers: dict[str, Any] = {"cid": f"<{_clean(part.content_id).strip('<>')}>"} if part.content_id else {}
-    disposition = "inline" if part.inline else "attachment"
-    name = _clean(part.name) or None
-    if part.kind == "message":
-        nested = email.message_from_bytes(part.content, policy=_POLICY)
-        mail.add_attachment(nested, disposition=disposition, filename=name, **headers)
-        return
-    main, _, sub = part.content_type.partition("/")
-    if (
-        not sub
-        or main in ("message", "multipart")
-        or not part.content_type.replace("/", "").replace("-", "").replace(".", "").replace("+", "").isalnum()
-    ):
-        main, sub = "application", "octet-stream"
-    mail.add_attachment(part.content, maintype=main, subtype=sub, disposition=disposition, filename=name, **headers)
+def _lines(content: bytes) -> bytes:
+    return base64.encodebytes(content).replace(b"\n", b"\r\n")
+
+
+def _parameter(name: str, value: str) -> str:
+    shown = _clean(value)
+    if shown.isascii():
+        return f'{name}="{shown.replace(chr(92), "").replace(chr(34), "")}"'
+    return f"{name}*=utf-8''{quote(shown, safe='')}"
+
+
+def _part(part: Part) -> tuple[bytes, bytes]:
+    """An attachment's headers and its content; a nested message byte for byte, anything else in base64."""
+    kind = part.content_type if re.fullmatch(r"[\w.+-]+/[\w.+-]+", part.content_type, re.ASCII) else "application/octet-stream"
+    nested = part.kind == "message"
+    if nested or kind.startswith(("message/", "multipart/")):
+        kind = "message/rfc822" if nested else "application/octet-stream"
+    lines = [f"Content-Type: {kind}", f"Content-Transfer-Encoding: {'8bit' if nested else 'base64'}"]
+    where = "inline" if part.inline else "attachment"
+    lines.append(
+        f"Content-Disposition: {where}; {_parameter('filename', part.name)}" if part.name else f"Content-Disposition: {where}"
+    )
+    if part.content_id and part.content_id.isascii():
+        lines.append(f"Content-ID: <{_clean(part.content_id).strip('<>')}>")
+    head = "\r\n".join([*lines, "", ""]).encode("ascii", "replace")
+    return head, part.content if nested else _lines(part.content)
 
 
 def calendar(item: Item) -> str:
@@ -123,7 +153,7 @@ def calendar(item: Item) -> str:
     for name, key in (("DTSTART", _START), ("DTEND", _END)):
         value = item.extended.get(key)
         if value is not None:
-            lines.append(f"{name}:{when(value).replace('-', '').replace(':', '')}")  # type: ignore[arg-type]
+            lines.append(f"{name}:{when(value).replace('-', '').replace(':', '')}")
     if place := item.extended.get(_PLACE):
         lines.append(f"LOCATION:{_clean(str(place))}")
     return "\r\n".join([*lines, "END:VEVENT", "END:VCALENDAR", ""])

@@ -64,6 +64,10 @@ class Path:
 
 
 def _show(value: object, kind: str, unlawful: bool) -> str | None:
+    if kind == "SystemTime":
+        return when(value) if isinstance(value, datetime) else None
+    if kind == "String":
+        return text(value, unlawful) if isinstance(value, str) else None
     if kind == "Boolean":
         return ("true" if value else "false") if isinstance(value, bool) else None
     if kind in ("Integer", "Long", "Short"):
@@ -72,8 +76,6 @@ def _show(value: object, kind: str, unlawful: bool) -> str | None:
         return repr(value) if isinstance(value, float | int) and not isinstance(value, bool) else None
     if kind == "Binary":
         return b64(value) if isinstance(value, bytes) else None
-    if kind == "SystemTime":
-        return when(value) if isinstance(value, datetime) else None
     return text(value, unlawful) if isinstance(value, str) else None
 
 
@@ -223,14 +225,18 @@ def reader(path: Path, unlawful: bool) -> Callable[[Item], str]:
     """A function from an item to the ExtendedProperty element of that property."""
     place = path.place
     getter = _BY_TAG.get(place) if isinstance(place, int) else None
-    write = path.write
-    if getter is None:
+    write, kind = path.write, path.kind
+    if getter is None or kind.endswith("Array"):
         return lambda item: write(value_of(item, path), unlawful)
 
+    get, opening, closing = getter, path.opening + "<t:Value>", "</t:Value></t:ExtendedProperty>"
+
     def read(item: Item) -> str:
-        if item.extended:
-            return write(value_of(item, path), unlawful)
-        return write(getter(item), unlawful)
+        value = value_of(item, path) if item.extended else get(item)
+        if value is None:
+            return ""
+        shown = _show(value, kind, unlawful)
+        return "" if shown is None else opening + shown + closing
 
     return read
 

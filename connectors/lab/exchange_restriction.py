@@ -37,7 +37,7 @@ def _path(element: Any) -> Path:
     return Path(tag, "", "")
 
 
-def _like(value: object, shown: str) -> Any:
+def _like(value: object, shown: str) -> object:
     """The constant in the type of the value that it is compared with; None if it is none such."""
     try:
         if isinstance(value, bool):
@@ -72,7 +72,7 @@ def matcher(element: Any, read: Read) -> Test:
         raise invalid(f"The element '{name}' has incomplete content.", element)
     if name in ("And", "Or"):
         tests = [matcher(part, read) for part in parts]
-        return lambda one: (all if name == "And" else any)(test(one) for test in tests)
+        return lambda one: all(test(one) for test in tests) if name == "And" else any(test(one) for test in tests)
     if name == "Not":
         inner = matcher(parts[0], read)
         return lambda one: not inner(one)
@@ -91,7 +91,7 @@ def matcher(element: Any, read: Read) -> Test:
         value = read(one, path)
         wanted = _like(value, shown)
         if value is None or wanted is None:
-            return name == "IsNotEqualTo"
+            return name == "IsNotEqualTo")
         return compare(value.casefold() if isinstance(value, str) else value, wanted)
 
     return test

@@ -67,18 +67,19 @@ def _page(call: Call, shape: Shape, box: Box, state: State | None, limit: int, i
 
 
 def _listing(owner: Mailbox, feed: Feed, shape: Shape, box: Box, state: State | None, limit: int, out: list[str]) -> State:
-    newest, arrivals = shape.call.options.newest_first, feed.arrivals
     told = owner.clock if state is None else state.told
     start = None if state is None else state.left
-    waiting = [own for own in owner.by_folder.get(box.id, {}) if arrivals[own] <= told]
-    if start is not None:
-        waiting = [own for own in waiting if (arrivals[own] < start if newest else arrivals[own] > start)]
-    if newest:
-        waiting.reverse()
-    page = waiting[:limit]
-    render, items = shape.render, owner.items
-    out += [f"<t:Create>{render(items[own])}</t:Create>" for own in page]
-    return State(told, arrivals[page[-1]] if len(waiting) > limit else None)
+    here, items, render = owner.by_folder.get(box.id, {}), owner.items, shape.render
+    page = list[int]()
+    for event in feed.arrived(box.id, told, start, newest_first=shape.call.options.newest_first):
+        # An item that came twice is told by its last arrival alone.
+        if event.item_id not in here or feed.arrivals[event.item_id] != event.number:
+            continue
+        if len(page) == limit:
+            return State(told, page[-1])
+        out.append(f"<t:Create>{render(items[event.item_id])}</t:Create>")
+        page.append(event.number)
+    return State(told)
 
 
 def _news(owner: Mailbox, feed: Feed, shape: Shape, box: Box, state: State, limit: int, out: list[str]) -> State:

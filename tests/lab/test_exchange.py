@@ -13,7 +13,7 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -112,7 +112,10 @@ def an_estate() -> Estate:
     for number in range(1, 31):
         anna.add(a_mail(number))
     anna.add(a_rich_mail())
-    start = {f"SystemTime {{{APPOINTMENT}}} Id 0x820D": MOMENT, f"SystemTime {{{APPOINTMENT}}} Id 0x820E": MOMENT}
+    start: dict[str, object] = {
+        f"SystemTime {{{APPOINTMENT}}} Id 0x820D": MOMENT,
+        f"SystemTime {{{APPOINTMENT}}} Id 0x820E": MOMENT,
+    }
     anna.add(replace(a_mail(901, "f-calendar"), item_class="IPM.Appointment", extended=start))
     anna.add(
         replace(a_mail(902, "f-contacts"), item_class="IPM.Contact", extended={"String 0x3A06": "Carl", "String 0x3A11": "Doe"})
@@ -169,9 +172,13 @@ class Served:
 
 async def _serve(served: Served, ready: threading.Event, stop: threading.Event) -> None:
     @web.middleware
-    async def journal(request: web.Request, handler: Any) -> web.StreamResponse:
+    async def journal(
+        request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
+    ) -> web.StreamResponse:
         began, sent = time.time(), await request.read()
         response = await handler(request)
+        assert isinstance(response, web.Response)
+        assert isinstance(response.body, bytes | None)
         served.log.append(
             {
                 "method": request.method, "path": request.path, "query": request.query_string, "headers": dict(request.headers),
@@ -249,7 +256,8 @@ def test_answers_are_held_against_the_schema_where_it_is_at_hand(served: Served)
 
 
 def get_folder(ids: str, base: str = "Default", more: str = "") -> str:
-    return f"<m:GetFolder><m:FolderShape><t:BaseShape>{base}</t:BaseShape>{more}</m:FolderShape><m:FolderIds>{ids}</m:FolderIds></m:GetFolder>"
+    shape = f"<m:FolderShape><t:BaseShape>{base}</t:BaseShape>{more}</m:FolderShape>"
+    return f"<m:GetFolder>{shape}<m:FolderIds>{ids}</m:FolderIds></m:GetFolder>"
 
 
 def plus(*paths: str) -> str:
@@ -469,8 +477,8 @@ def test_a_busy_server_says_when_to_come_back(served: Served) -> None:
 # --- folders --------------------------------------------------------------------------------------------------------------
 
 STAMPS = plus(
-    tag("0x3601", "Integer"), tag("0x10F4", "Boolean"), tag("0x0E08", "Long"), tag("0x3613", "String"), tag("0x670A", "SystemTime"),
-    tag("0x670B", "Integer"), uri("folder:FolderClass"), uri("folder:ParentFolderId"),
+    tag("0x3601", "Integer"), tag("0x10F4", "Boolean"), tag("0x0E08", "Long"), tag("0x3613", "String"),
+    tag("0x670A", "SystemTime"), tag("0x670B", "Integer"), uri("folder:FolderClass"), uri("folder:ParentFolderId"),
 )  # fmt: skip
 
 
@@ -571,7 +579,8 @@ def test_a_listing_tells_what_a_planner_needs(served: Served) -> None:
     root = served.ask(sync(shape=FACTS))
     rich = root.xpath("//t:Message[t:Subject='mail <900> & Grüße']", namespaces=NS)[0]
     assert found(rich, "t:ExtendedProperty/t:Value") == [
-        "2021-03-04T20:06:14Z", base64.b64encode((900).to_bytes(16, "big")).decode(), "<900@x.test>", "2021-03-04T20:06:07Z", "true",
+        "2021-03-04T20:06:14Z", base64.b64encode((900).to_bytes(16, "big")).decode(), "<900@x.test>",
+        "2021-03-04T20:06:07Z", "true",
     ]  # fmt: skip
     assert only(rich, "t:DateTimeReceived") == "2021-03-04T20:06:12Z"
     assert only(rich, "t:Size") == str(served.anna.items["i-900"].size)
@@ -675,7 +684,8 @@ def test_find_item_pages_sorts_and_restricts(served: Served) -> None:
 
 def test_a_message_shows_all_it_has(served: Served) -> None:
     paths = plus(
-        tag("0x1080", "Integer"), tag("0x3fff", "Binary"), tag("0x1090", "Integer"), tag("0x0E07", "Integer"), tag("0x4711", "String"),
+        tag("0x1080", "Integer"), tag("0x3fff", "Binary"), tag("0x1090", "Integer"), tag("0x0E07", "Integer"),
+        tag("0x4711", "String"),
         f'<t:ExtendedFieldURI PropertySetId="{STRINGS.upper()}" PropertyName="X-Test" PropertyType="String"/>',
         '<t:ExtendedFieldURI DistinguishedPropertySetId="PublicStrings" PropertyName="Many" PropertyType="StringArray"/>',
         '<t:ExtendedFieldURI DistinguishedPropertySetId="PublicStrings" PropertyName="Keywords" PropertyType="StringArray"/>',
@@ -804,10 +814,8 @@ def test_characters_that_xml_forbids_are_left_out_or_let_through(served: Served)
 
 
 def names(entry: str, full: str = "true") -> str:
-    return (
-        f"<m:ResolveNames ReturnFullContactData='{full}' SearchScope='ActiveDirectory'><m:UnresolvedEntry>{entry}</m:UnresolvedEntry>"
-        "</m:ResolveNames>"
-    )
+    how = f"ReturnFullContactData='{full}' SearchScope='ActiveDirectory'"
+    return f"<m:ResolveNames {how}><m:UnresolvedEntry>{entry}</m:UnresolvedEntry></m:ResolveNames>"
 
 
 def test_names_are_resolved_among_the_estate_s_people(served: Served) -> None:
