@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import base64
 from collections.abc import Callable
 from typing import Any
 
-from .exchange_call import Call, answer, children, invalid, message, text
+from .exchange_call import Call, answer, b64, children, invalid, message, text
 from .exchange_folders import find_folder_below, get_folder
 from .exchange_items import export_items, find_item_below, get_attachment, get_item
 from .exchange_sync import sync_folder_hierarchy, sync_folder_items
@@ -53,6 +54,32 @@ def _resolution(name: str, address: str, full: bool) -> str:
     )
 
 
+def convert_id(call: Call, element: Any) -> bytes:
+    """Each id in another format; the text of a format is the same bytes written otherwise."""
+    given = children(element, ("SourceIds",), ("SourceIds",))
+    wanted = element.get("DestinationFormat")
+    if wanted not in _FORMATS:
+        raise invalid("The 'DestinationFormat' attribute is invalid.", element)
+    out = []
+    for source in given["SourceIds"].iterchildren("*"):
+        form, wire = source.get("Format", ""), source.get("Id", "")
+        try:
+            raw = bytes.fromhex(wire) if form == "HexEntryId" else base64.b64decode(wire, validate=True)
+            if form not in _FORMATS or len(raw) < 48:
+                raise ValueError
+        except ValueError:
+            out.append(message("ConvertId", "", "ErrorInvalidIdMalformed", "The Id is malformed."))
+            continue
+        shown = raw.hex().upper() if wanted == "HexEntryId" else b64(raw)
+        inner = f'Format="{wanted}" Id="{shown}" Mailbox="{text(source.get("Mailbox", ""))}"'
+        out.append(message("ConvertId", f'<m:AlternateId xsi:type="t:AlternateIdType" xmlns:xsi="{_XSI}" {inner}/>'))
+    return answer("ConvertId", iter(out))
+
+
+_FORMATS = ("EwsLegacyId", "EwsId", "EntryId", "HexEntryId", "StoreId", "OwaId")
+_XSI = "http://www.w3.org/2001/XMLSchema-instance"
+
+
 def _own_answer(operation: str, fallback: bytes) -> Operation:
     """An operation whose answer stands in the options, by mailbox; otherwise it says that nothing is set."""
 
@@ -94,6 +121,7 @@ OPERATIONS: dict[str, Operation] = {
     "GetAttachment": get_attachment,
     "ExportItems": export_items,
     "ResolveNames": resolve_names,
+    "ConvertId": convert_id,
     "GetInboxRules": _own_answer("GetInboxRules", _NO_RULES),
     "GetUserOofSettingsRequest": _own_answer("GetUserOofSettings", _NO_REPLIES),
     "GetDelegate": _own_answer("GetDelegate", _NO_DELEGATES),

@@ -91,7 +91,7 @@ def matcher(element: Any, read: Read) -> Test:
         value = read(one, path)
         wanted = _like(value, shown)
         if value is None or wanted is None:
-            return name == "IsNotEqualTo")
+            return bool(name == "IsNotEqualTo")
         return compare(value.casefold() if isinstance(value, str) else value, wanted)
 
     return test

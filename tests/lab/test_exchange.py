@@ -848,3 +848,15 @@ def test_settings_are_empty_unless_the_options_say_else(served: Served) -> None:
         "<m:OutlookRuleBlobExists>true</m:OutlookRuleBlobExists></m:GetInboxRulesResponse>"
     )
     assert only(served.ask(rules), "//m:OutlookRuleBlobExists") == "true"
+
+
+def test_ids_are_converted_and_back(served: Served) -> None:
+    def ask(wire: str, form: str, wanted: str) -> Any:
+        source = f'<t:AlternateId Format="{form}" Id="{wire}" Mailbox="{ANNA}"/>'
+        return served.ask(f'<m:ConvertId DestinationFormat="{wanted}"><m:SourceIds>{source}</m:SourceIds></m:ConvertId>')
+
+    wire = wire_of(served, 1)
+    as_hex = only(ask(wire, "EwsId", "HexEntryId"), "//m:AlternateId/@Id")
+    assert as_hex != wire
+    assert only(ask(as_hex, "HexEntryId", "EwsId"), "//m:AlternateId/@Id") == wire
+    assert codes(ask("DUMMY", "EwsId", "EntryId")) == ["ErrorInvalidIdMalformed"]
