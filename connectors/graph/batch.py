@@ -16,6 +16,7 @@ import orjson
 from connectors.errors import Throttled, Unavailable, UnknownAnswer, WireError
 from connectors.graph.classify import error_of, retry_after
 from connectors.graph.client import IMMUTABLE, GraphClient
+from connectors.pacer import Cost
 
 PARTS = 20
 ROUNDS = 8
@@ -89,7 +90,10 @@ async def batch(
                     wait = result
         if wait is not None and rounds < ROUNDS:
             rounds += 1
-            await _wait(client, mailbox, wait)
+            try:
+                await _wait(client, mailbox, wait)
+            except Unavailable:  # asked to stop, or the server wants too long a wait
+                break
             open_parts = again + rest
         else:
             open_parts = rest
@@ -105,7 +109,5 @@ async def _wait(client: GraphClient, mailbox: str, throttled: Throttled) -> None
         if not asked:
             asked = True
             raise throttled
-
-    from connectors.pacer import Cost
 
     await client.pacer(mailbox).acall(once, cost=Cost(requests=0), write=False)

@@ -29,7 +29,7 @@ from connectors.errors import Halt, Unavailable, UnknownAnswer, WireError
 from connectors.graph import classify, silence
 from connectors.graph.endpoint import Tenant
 from connectors.graph.tokens import Tokens
-from connectors.pacer import Budget, Cost, Pacer, Slots
+from connectors.pacer import Budget, Cost, Memory, Pacer, Slots
 
 T = TypeVar("T")
 
@@ -114,10 +114,14 @@ async def _stream(pieces: Sequence[bytes]) -> AsyncIterator[bytes]:
 
 
 class GraphClient:
-    """One tenant for one process. Thread-safe; the loop starts with the first request. ``stop`` ends every wait."""
+    """One tenant for one process. Thread-safe; the loop starts with the first request.
 
-    def __init__(self, tenant: Tenant, *, stop: threading.Event | None = None) -> None:
+    ``stop`` ends every wait. ``memory`` keeps the server's hints beyond this process.
+    """
+
+    def __init__(self, tenant: Tenant, *, stop: threading.Event | None = None, memory: Memory | None = None) -> None:
         self.tenant = tenant
+        self._memory = memory
         self.stop = stop or threading.Event()
         self.tokens = Tokens(tenant)
         self._lock = threading.Lock()
@@ -236,6 +240,8 @@ class GraphClient:
                     ),
                     slots=self._shared or Slots(tenant.concurrency),
                     stop=self.stop,
+                    memory=self._memory,
+                    scope=f"graph/{tenant.tenant_id}/{mailbox.casefold()}",
                 )
                 self._pacers[mailbox] = found
             return found
