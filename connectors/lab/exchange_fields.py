@@ -14,7 +14,7 @@ from functools import partial
 from typing import Any
 
 from . import exchange_mime as mime
-from .exchange_call import Call, T, b64, children, invalid, text, when
+from .exchange_call import Call, Refused, T, b64, children, invalid, text, when
 from .exchange_ids import attachment_id, change_key, folder_id, item_id
 from .exchange_properties import address, appointment, common, meeting, own_value, read_path, reader, task
 from .truth import Item, Person
@@ -233,7 +233,14 @@ def _parent(shape: Shape, item: Item) -> str:
 
 
 def _mime(shape: Shape, item: Item) -> str:
-    made = shape.call.cache.get((shape.call.box_of().guid, item.id, item.change, shape.path, "mime"), lambda: mime.render(item))
+    key = (shape.call.box_of().guid, item.id, item.change, shape.path, "mime")
+    try:
+        made = shape.call.cache.get(key, lambda: mime.render(item, contacts=shape.call.build[0] >= 15))
+    except Refused:
+        # Clients that ask for every field by its path get the others; who asks for the MIME itself gets the error.
+        if shape.mime:
+            raise
+        return ""
     return f'<t:MimeContent CharacterSet="UTF-8">{b64(made)}</t:MimeContent>'
 
 

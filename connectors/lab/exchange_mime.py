@@ -11,6 +11,7 @@ from email.utils import format_datetime, getaddresses, parsedate_to_datetime
 from urllib.parse import quote
 
 from .exchange_call import Refused, when
+from .exchange_properties import address, own_value
 from .truth import Item, Part, Person, seeded_bytes
 
 _START, _END, _PLACE = (
@@ -21,14 +22,18 @@ _START, _END, _PLACE = (
 _SENSITIVITIES = ("Normal", "Personal", "Private", "Company-Confidential")
 
 
-def render(item: Item) -> bytes:
+def render(item: Item, *, contacts: bool = True) -> bytes:
     """The item's MIME: the original bytes where it has them, otherwise made from its fields; equal for equal items.
 
-    Refused for classes that have no MIME [MS docs: Exchange renders messages, calendar items and posts].
+    Refused for classes that have no MIME [MS docs: Exchange renders messages, calendar items and posts]; a contact is a
+    vCard on newer servers (``contacts``) and refused on older ones.
     """
     if item.mime is not None:
         return item.mime
-    if item.item_class.lower().startswith(("ipm.contact", "ipm.distlist", "ipm.task")):
+    kind = item.item_class.lower()
+    if kind.startswith("ipm.contact") and contacts:
+        return card(item)
+    if kind.startswith(("ipm.contact", "ipm.distlist", "ipm.task")):
         raise Refused("ErrorUnsupportedMimeConversion", "The item's class can't be converted to MIME.")
     mark = seeded_bytes("boundary", item.id, item.change, length=12).hex()
     content = _bodies(item, f"=_alternative_{mark}")
@@ -157,6 +162,18 @@ def calendar(item: Item) -> str:
     if place := item.extended.get(_PLACE):
         lines.append(f"LOCATION:{_clean(str(place))}")
     return "\r\n".join([*lines, "END:VEVENT", "END:VCALENDAR", ""])
+
+
+def card(item: Item) -> bytes:
+    """A contact as vCard, as far as the well-known fields go."""
+    held = [_clean(str(own_value(item.extended, tag) or "")) for tag in (0x3A11, 0x3A06, 0x3001, 0x3A16, 0x3A17, 0x3A08)]
+    last, first, shown, company, title, phone = held
+    lines = ["BEGIN:VCARD", "VERSION:3.0", f"N:{last};{first};;;", f"FN:{shown or _clean(item.subject)}"]
+    mail = _clean(str(address(item, 0x8083) or ""))
+    for name, value in (("ORG", company), ("TITLE", title), ("TEL;TYPE=WORK", phone), ("EMAIL", mail)):
+        if value:
+            lines.append(f"{name}:{value}")
+    return "\r\n".join([*lines, "END:VCARD", ""]).encode("utf-8", "replace")
 
 
 def _people(mail: Message, name: str) -> list[Person]:

@@ -27,6 +27,7 @@ from aiohttp import web
 from lxml import etree
 from requests_ntlm import HttpNtlmAuth
 
+from connectors.lab import exchange_mime
 from connectors.lab.exchange import ExchangeOptions, busy_for, exchange_app
 from connectors.lab.stream import partner, unpack
 from connectors.lab.truth import Box, Estate, Item, Mailbox, Part, Person
@@ -762,8 +763,13 @@ def test_mime_is_the_original_where_there_is_one_and_rendered_otherwise(served: 
     assert mail["Message-ID"] == "<900@x.test>"
     kinds = [part.get_content_type() for part in mail.walk()]
     assert {"text/plain", "text/html", "application/pdf", "image/png", "message/rfc822"} <= set(kinds)
-    contact = wire_of(served, 902, "<t:DistinguishedFolderId Id='contacts'/>")
-    assert codes(served.ask(get_item([contact], shape))) == ["ErrorUnsupportedMimeConversion"]
+    contacts = wires_by_subject(served, "<t:DistinguishedFolderId Id='contacts'/>")
+    both = [contacts["mail <902> & Grüße"], contacts["mail <903> & Grüße"]]
+    root = served.ask(get_item(both, shape))
+    assert codes(root) == ["NoError", "ErrorUnsupportedMimeConversion"]
+    assert base64.b64decode(only(root, "//t:MimeContent")).startswith(b"BEGIN:VCARD")
+    by_path = served.ask(get_item(both, ONLY_ID + plus(uri("item:MimeContent"))))
+    assert (codes(by_path), len(found(by_path, "//t:MimeContent"))) == (["NoError", "NoError"], 1)
 
 
 def test_attachments_are_fetched_by_ids_that_end_with_the_version(served: Served) -> None:
@@ -808,6 +814,21 @@ def test_characters_that_xml_forbids_are_left_out_or_let_through(served: Served)
     with pytest.raises(etree.XMLSyntaxError):
         served.ask(get_item([wire], ONLY_ID + SUBJECT))
     assert b"a&#x1;b&#xB;c&#xD800;" in binascii.a2b_base64(served.log.pop()["response_body"])
+
+
+def test_what_is_rendered_can_be_read_again() -> None:
+    rich = a_rich_mail()
+    came = exchange_mime.parse(exchange_mime.render(rich))
+    assert (came.subject, came.message_id, came.body_text, came.body_html) == (
+        rich.subject, rich.message_id, rich.body_text, rich.body_html,
+    )  # fmt: skip
+    assert [(part.name, part.kind, part.inline, part.content_id) for part in came.parts] == [
+        (part.name, part.kind, part.inline, part.content_id) for part in rich.parts
+    ]
+    assert [part.content for part in came.parts[:2]] == [part.content for part in rich.parts[:2]]
+    assert exchange_mime.parse(came.parts[2].content).parts[0].content == b"\x00\x01\x02"
+    assert came.author == rich.author
+    assert came.submitted == MOMENT.replace(microsecond=0) + timedelta(minutes=900)
 
 
 # --- names and settings ---------------------------------------------------------------------------------------------------
