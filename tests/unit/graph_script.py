@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import ssl
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from typing import Any
 
 import orjson
@@ -24,14 +26,22 @@ class Server(ThreadingHTTPServer):
     daemon_threads = True
     block_on_close = False
 
-    def __init__(self) -> None:
+    def __init__(self, certificate: Path | None = None) -> None:
+        self.scheme = "http" if certificate is None else "https"
         self.asked: list[tuple[str, str, dict[str, str], bytes]] = []
         self.route: Route = lambda *_: (404, {}, None)
         super().__init__(("127.0.0.1", 0), Handler)
+        if certificate is not None:
+            context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+            context.load_cert_chain(certificate)
+            self.socket = context.wrap_socket(self.socket, server_side=True, do_handshake_on_connect=False)
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """Nothing: clients that break off, or do not trust us, are part of the tests."""
 
     @property
     def url(self) -> str:
-        return f"http://127.0.0.1:{self.server_address[1]}"
+        return f"{self.scheme}://127.0.0.1:{self.server_address[1]}"
 
     def paths(self, method: str = "") -> list[str]:
         return [f"{verb} {path}" for verb, path, _, _ in self.asked if verb == method or not method]
@@ -67,9 +77,9 @@ class Handler(BaseHTTPRequestHandler):
 
 
 @contextmanager
-def serving() -> Iterator[Server]:
-    """A server on a free port for the length of a block."""
-    with Server() as found:
+def serving(certificate: Path | None = None) -> Iterator[Server]:
+    """A server on a free port for the length of a block; with TLS if it is given a certificate and its key in one file."""
+    with Server(certificate) as found:
         thread = threading.Thread(target=found.serve_forever, kwargs={"poll_interval": 0.01})
         thread.start()
         yield found
