@@ -81,10 +81,8 @@ class Cloud:
         json = {"Content-Type": "application/json"}
         who = path.split("/")[2].split("?")[0]
         if path.startswith("/users/") and who != "a%40x":
-            status, _, content = failing(
-                404, "MailboxNotEnabledForRESTAPI" if "mailFolders" in path else "Request_ResourceNotFound"
-            )
-            return status, json, content
+            code = "MailboxNotEnabledForRESTAPI" if "mailFolders" in path else "Request_ResourceNotFound"
+            return failing(404, code, Content_Type="application/json")
         if path.endswith("/settings/exchange"):
             return 200, json, {"primaryMailboxId": "MBX:1@2"}
         if path.startswith("/admin/"):
