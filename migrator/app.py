@@ -11,7 +11,7 @@ import socket
 import sqlite3
 import tempfile
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from pathlib import Path
 from types import TracebackType
@@ -20,14 +20,15 @@ from urllib.parse import urlsplit
 
 from migrator import logs
 from migrator.config import BadInput, Config
-from state.model import MailboxRow
+from state.model import MailboxRow, NotMigrated
 
 if TYPE_CHECKING:
-    from connectors.base import Destination, Source
+    from connectors.base import Answer, Destination, Source
     from connectors.ews.client import ExchangeServer
     from connectors.ews.endpoint import Exchange
     from connectors.graph.client import GraphClient
     from connectors.graph.endpoint import Tenant
+    from connectors.pacer import Memory
     from migrator.wavefile import WaveLine
     from state.store import Ledger
 
@@ -88,6 +89,28 @@ def _file(config: Config, key: str, path: str) -> str | None:
     return path or None
 
 
+class Hints:
+    """The pacers' memory: what a server asked to wait for, kept in the ledger so that it outlives this process.
+
+    A hint that can't be kept costs one more refusal by the server, so trouble of the ledger is not raised here.
+    """
+
+    def __init__(self, ledger: Ledger) -> None:
+        self._ledger = ledger
+
+    def hint(self, scope: str, until_wall: float) -> None:
+        """Keep that nothing of this scope may leave before then."""
+        try:
+            self._ledger.hint(scope, until_wall)
+        except Exception as error:
+            logs.logger("migrator.app").warning("a hint could not be kept", scope=scope, exc_info=error)
+
+    def hints(self) -> Mapping[str, float]:
+        """All hints kept."""
+        kept: Mapping[str, float] = self._ledger.hints()
+        return kept
+
+
 class Connected:
     """Both sides of a project, shared by all mailboxes of this process. Thread-safe; opens nothing before the first mailbox.
 
@@ -98,12 +121,15 @@ class Connected:
         self,
         config: Config,
         stop: threading.Event,
+        *,
         guard: Callable[[Destination], Destination] | None = None,
+        memory: Memory | None = None,
     ) -> None:
         self._exchange = exchange_of(config)
         self._tenant = tenant_of(config)
         self._stop = stop
         self._guard = guard
+        self._memory = memory
         self._lock = threading.Lock()
         self._server: ExchangeServer | None = None
         self._client: GraphClient | None = None
@@ -133,7 +159,7 @@ class Connected:
 
         with self._lock:
             if self._client is None:
-                self._client = GraphClient(self._tenant, stop=self._stop)
+                self._client = GraphClient(self._tenant, stop=self._stop, memory=self._memory)
             return self._client
 
     def source(self, mailbox: MailboxRow, stop: threading.Event) -> Source:
@@ -148,6 +174,18 @@ class Connected:
 
         destination: Destination = GraphDestination(self.client, mailbox.target)
         return self._guard(destination) if self._guard else destination
+
+    def ask_source(self, mailboxes: Sequence[str]) -> Iterator[Answer]:
+        """The source's questions before a migration; never writes."""
+        from connectors.ews.preflight import ask
+
+        return ask(self.server, mailboxes)
+
+    def ask_target(self, mailboxes: Sequence[str]) -> Iterator[Answer]:
+        """The target's questions before a migration; never writes."""
+        from connectors.graph.preflight import ask
+
+        return ask(self.client, mailboxes)
 
 
 def open_ledger(config: Config) -> Ledger:
@@ -213,3 +251,17 @@ def plan_mailboxes(config: Config, ledger: Ledger, lines: list[WaveLine]) -> dic
 def owner() -> str:
     """This process in the words of a lease: host, process number, and a random part because numbers come again."""
     return f"{socket.gethostname()}:{os.getpid()}:{secrets.token_hex(2)}"
+
+
+def upgrade_ledger(config: Config) -> bool:
+    """Bring the ledger to this version's schema, or make it if it is a file and not there; False if there was nothing to do."""
+    from state.store import Ledger
+
+    if ledger_exists(config):
+        try:
+            Ledger.open(config.ledger.url).close()
+            return False
+        except NotMigrated:
+            pass
+    Ledger.open(config.ledger.url, migrate=True).close()
+    return True

@@ -1,9 +1,10 @@
 """``check``: asks whether everything is in place, one question at a time, and never writes.
 
     config, secrets, waves, ledger      on this machine
-    source, target                      for each asked mailbox, by the connectors' own questions
+    source, target                      by the connectors' own questions, some of them for each asked mailbox
 
-A *no* about this machine, or one that every asked mailbox gets, concerns all (exit 5); any other only its mailbox (exit 4).
+A *no* that is not about one mailbox, or that every one of several mailboxes gets, concerns all (exit 5); any other only its
+mailbox (exit 4).
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from __future__ import annotations
 import threading
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 from connectors.base import Answer
@@ -32,10 +33,10 @@ class Gate:
     def lines(self) -> list[str]:
         """The answer for people: a line, and one more with the mend of a *no*."""
         word = {True: "ok", False: "NO", None: "not asked"}[self.answer.ok]
-        about = f" [{self.mailbox}]" if self.mailbox else ""
-        lines = [f"{word:<9}  {self.side}: {self.answer.question}{about} {self.answer.sentence}".rstrip()]
-        if self.answer.ok is False and self.answer.mend:
-            lines.append(f"{'':<9}  {self.answer.mend}")
+        about = f" of {self.mailbox}" if self.mailbox else ""
+        lines = [f"{word:<9}  {self.side}, {self.answer.question}{about}: {self.answer.sentence}".rstrip()]
+        if self.answer.mend:
+            lines.append(f"{'':<9}  mend: {self.answer.mend}")
         return lines
 
     def as_json(self) -> dict[str, Any]:
@@ -50,22 +51,22 @@ class Gate:
 
 
 class Asked(Protocol):
-    """Both sides' questions about one mailbox."""
+    """Both sides' questions: those about the side itself, then those about each mailbox."""
 
-    def ask_source(self, mailbox: str, stop: threading.Event) -> Iterator[Answer]: ...
+    def ask_source(self, mailboxes: Sequence[str]) -> Iterator[Answer]: ...
 
-    def ask_target(self, mailbox: str, stop: threading.Event) -> Iterator[Answer]: ...
+    def ask_target(self, mailboxes: Sequence[str]) -> Iterator[Answer]: ...
 
 
 def local_gates(config: Config, lines: Sequence[WaveLine]) -> Iterator[Gate]:
     """What can be asked without any server but the ledger's."""
-    yield Gate("here", "", Answer("Is the config in order?", True, f"{config.file} is read."))
+    yield Gate("here", "", Answer("config", True, f"{config.file} is read."))
     for key in SECRET_KEYS:
         section, _, name = key.partition(".")
         reference = getattr(getattr(config, section), name)
         if not reference:
             continue
-        question = f"Is there a secret behind {key}?"
+        question = key
         try:
             config.secret(key)
         except BadInput as error:
@@ -74,7 +75,7 @@ def local_gates(config: Config, lines: Sequence[WaveLine]) -> Iterator[Gate]:
             yield Gate("here", "", Answer(question, True, f"{reference} holds one."))
     waves = len({line.wave for line in lines})
     said = f"{config.waves.file}: mailboxes {len(lines)}, waves {waves}."
-    yield Gate("here", "", Answer("Is the waves file in order?", True, said))
+    yield Gate("here", "", Answer("waves", True, said))
     yield Gate("here", "", _ask_ledger(config))
 
 
@@ -83,7 +84,7 @@ def _ask_ledger(config: Config) -> Answer:
 
     from state.store import Ledger
 
-    question = "Is the ledger there and at this version?"
+    question = "ledger"
     file = config.ledger_file
     if file is not None and not file.exists():
         if not file.parent.is_dir():
@@ -99,31 +100,43 @@ def _ask_ledger(config: Config) -> Answer:
     return Answer(question, True, f"It knows mailboxes: {mailboxes}.")
 
 
-def mailbox_gates(connectors: Asked, lines: Sequence[WaveLine], stop: threading.Event) -> Iterator[Gate]:
-    """Each side's questions for each mailbox, in order; ends early when ``stop`` is set."""
-    for line in lines:
-        for side, mailbox, ask in (
-            ("source", line.source, connectors.ask_source),
-            ("target", line.target, connectors.ask_target),
-        ):
-            if stop.is_set():
-                return
-            try:
-                for answer in ask(mailbox, stop):
-                    yield Gate(side, mailbox, answer)
-            except WireError as error:
-                # The connectors answer their own errors; what still comes through is a no all the same.
-                yield Gate(side, mailbox, Answer("Does it answer?", False, str(error), getattr(error, "mend", "")))
+def server_gates(connectors: Asked, lines: Sequence[WaveLine], stop: threading.Event) -> Iterator[Gate]:
+    """Each side's questions, in order; ends early when ``stop`` is set."""
+    for side, ask, mailboxes in (
+        ("source", connectors.ask_source, [line.source for line in lines]),
+        ("target", connectors.ask_target, [line.target for line in lines]),
+    ):
+        if stop.is_set():
+            return
+        try:
+            for answer in ask(mailboxes):
+                yield _sort(side, answer, mailboxes)
+                if stop.is_set():
+                    return
+        except WireError as error:
+            # The connectors answer what their servers say; what still comes through is a no all the same.
+            yield Gate(side, "", Answer("answers", False, str(error), getattr(error, "mend", "")))
+
+
+def _sort(side: str, answer: Answer, mailboxes: Sequence[str]) -> Gate:
+    """A question that begins with a mailbox's address is about that mailbox."""
+    about, colon, question = answer.question.partition(": ")
+    if colon and about in mailboxes:
+        return Gate(side, about, replace(answer, question=question))
+    return Gate(side, "", answer)
 
 
 def exit_code(gates: Sequence[Gate]) -> int:
-    """0 all well, 5 if a *no* concerns everybody, 4 if only some mailboxes."""
-    answers: dict[tuple[str, str], list[bool | None]] = defaultdict(list)
-    for gate in gates:
-        if gate.answer.ok is False and not gate.mailbox:
-            return 5
-        answers[gate.side, gate.answer.question].append(gate.answer.ok)
-    wrong = [given for given in answers.values() if False in given]
-    if any(all(ok is False for ok in given) for given in wrong):
+    """0 all well; 5 if a *no* concerns everybody; 4 if it concerns some mailboxes."""
+    wrong = [gate for gate in gates if gate.answer.ok is False]
+    if not wrong:
+        return 0
+    if any(not gate.mailbox for gate in wrong):
         return 5
-    return 4 if wrong else 0
+    asked: dict[tuple[str, str], set[str]] = defaultdict(set)
+    refused: dict[tuple[str, str], set[str]] = defaultdict(set)
+    for gate in gates:
+        asked[gate.side, gate.answer.question].add(gate.mailbox)
+        if gate.answer.ok is False:
+            refused[gate.side, gate.answer.question].add(gate.mailbox)
+    return 5 if any(len(asked[key]) > 1 and refused[key] == asked[key] for key in refused) else 4

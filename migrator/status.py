@@ -5,12 +5,21 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from state.model import PENDING, ItemState, MailboxState
-from state.store import Ledger
+
+if TYPE_CHECKING:
+    from state.store import Ledger
 
 WIDTH = 100
 """Columns that a table may take; it has to fit a terminal beside a mail program."""
+
+_LAST = 10
+"""Columns that the last column of a table has at least, if it needs them."""
+
+_LEAST = 12
+"""Columns below which no column is cut for the sake of another."""
 
 _CARRIED = frozenset({ItemState.DONE, ItemState.REFUSED, ItemState.WITHHELD, ItemState.FILTERED})
 
@@ -123,11 +132,21 @@ def lay_out(
     left: frozenset[int],
     limits: dict[int, int],
 ) -> list[str]:
-    """Columns side by side, two spaces between; the last one takes what is left of ``width``."""
+    """Columns side by side, two spaces between; the last one takes what is left of ``width``.
+
+    ``limits`` are the columns that may be cut, and their widest; the others hold numbers and are never cut.
+    """
     sizes = [max(len(one[at]) for one in [heading, *cells]) for at in range(len(heading))]
     for at, limit in limits.items():
         sizes[at] = min(sizes[at], limit)
-    sizes[-1] = max(0, min(sizes[-1], width - sum(sizes[:-1]) - 2 * (len(sizes) - 1)))
+    room = width - 2 * (len(sizes) - 1) - sum(sizes[:-1])
+    # The last column keeps room for its beginning at least; the ones with limits give way for that.
+    for at in limits:
+        missing = max(0, min(sizes[-1], _LAST) - room)
+        given = min(missing, max(0, sizes[at] - _LEAST))
+        sizes[at] -= given
+        room += given
+    sizes[-1] = max(0, min(sizes[-1], room))
     lines = []
     for one in [heading, *cells]:
         parts = [

@@ -21,7 +21,6 @@ from typing import Protocol
 
 from connectors.base import Destination, Source
 from connectors.errors import Halt, MailboxBlocked, Unavailable
-from connectors.pacer import Stopped
 from migrator.config import PassSettings
 from migrator.passes import Job, PassReport, run_pass
 from state.model import ASIDE, PENDING, Fenced, ItemState, Lease, LeaseHeld, MailboxRow, MailboxState, PassKind, PassState
@@ -226,7 +225,7 @@ class _Mailbox:
                 return self._aside(MailboxState.PAUSED, PAUSED, self._stopped_by(report.cause))
             self._row = run.ledger.move_mailbox(row.id, MailboxState.SYNCING if seeding else row.state, "")
             return self._end(CLEAN, "")
-        except (Unavailable, Stopped) as error:
+        except Unavailable as error:
             return self._aside(MailboxState.PAUSED, PAUSED, self._stopped_by(str(error)))
         except MailboxBlocked as error:
             return self._aside(MailboxState.HELD, HELD, _sentence(str(error), error.mend))

@@ -43,8 +43,8 @@ def stop_on_signals(stop: threading.Event) -> Iterator[None]:
     try:
         yield
     finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+        for asked_by, handler in before.items():
+            signal.signal(asked_by, handler)
 
 
 @click.command("run", short_help="Run one pass over all mailboxes, or named ones.")
@@ -70,15 +70,17 @@ def run(words: Words, names: tuple[str, ...], lane: LaneChoice | None, approve_d
       migrator run wave1 --lane compose
       migrator run anna@example.com --dry-run
     """
-    from migrator import app, logs
-    from migrator.progress import watcher_for
     from migrator.wavefile import read_waves, select
-    from migrator.waves import Run, run_wave
 
     config = words.load()
     file = words.start_log()
     lines = read_waves(Path(config.waves.file))
     chosen = select(lines, names, config.waves.file)
+
+    from migrator import app, logs
+    from migrator.progress import watcher_for
+    from migrator.waves import Run, run_wave
+
     stop = threading.Event()
     with ExitStack() as stack:
         stack.callback(logs.take_down)
@@ -90,7 +92,7 @@ def run(words: Words, names: tuple[str, ...], lane: LaneChoice | None, approve_d
             from connectors.wrappers import DryRun
 
             guard = DryRun
-        connectors = stack.enter_context(app.Connected(config, stop, guard))
+        connectors = stack.enter_context(app.Connected(config, stop, guard=guard, memory=app.Hints(ledger)))
         watcher = stack.enter_context(watcher_for(len(chosen), quiet=words.json))
         stack.enter_context(stop_on_signals(stop))
         log = logs.logger("migrator.run")

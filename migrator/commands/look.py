@@ -72,7 +72,11 @@ def verify(words: Words, names: tuple[str, ...]) -> int:
     words.start_log()
     stop = threading.Event()
     try:
-        with app.open_ledger(config) as ledger, app.Connected(config, stop) as connectors, stop_on_signals(stop):
+        with (
+            app.open_ledger(config) as ledger,
+            app.Connected(config, stop, memory=app.Hints(ledger)) as connectors,
+            stop_on_signals(stop),
+        ):
             rows = select(ledger.mailboxes(), names, "The ledger")
             with ThreadPoolExecutor(config.run.mailboxes_at_once, thread_name_prefix="mailbox") as threads:
                 tasks = [threads.submit(_verify, ledger, connectors, row, stop) for row in rows]
@@ -175,10 +179,12 @@ def report(words: Words, out: Path, wave: str | None) -> int:
       migrator report --wave wave1 --json
     """
     from migrator import app
-    from migrator.report import gather, write_report
 
     config = words.load()
     _need_ledger(config)
+
+    from migrator.report import gather, write_report
+
     with app.open_ledger(config) as ledger:
         written = write_report(ledger, out, wave=wave)
         if words.json:

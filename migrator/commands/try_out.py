@@ -30,7 +30,7 @@ LANES = click.Choice(["auto", "import", "compose"])
 @click.option("--kill/--no-kill", default=True, help="Kill the first pass in the middle and go on.  [default: kill]")
 @global_options()
 @pass_words
-def demo(words: Words, **options: Any) -> int:
+def demo(words: Words, /, **options: Any) -> int:
     """Show the whole job on this machine: a first pass that is killed, its resume, a delta, a comparison, a report.
 
     \b

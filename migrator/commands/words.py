@@ -130,8 +130,6 @@ def explain(error: Exception) -> tuple[int, str]:
         case Unavailable() | LeaseHeld():
             return PAUSED, str(error)
     kind = type(error)
-    if kind.__module__.startswith("connectors.pacer") and kind.__name__ == "Stopped":
-        return PAUSED, f"Stopped: {error}."
     if kind.__module__.startswith("sqlalchemy") and kind.__name__ == "OperationalError":
         # Its text holds the statement and the address of the database; the cause alone is for people.
         return PAUSED, f"The ledger does not answer ({getattr(error, 'orig', '')}); see that it is up, then run again."
