@@ -9,10 +9,10 @@ from typing import Any
 
 from .exchange_call import Call, Refused, T, answer, children, invalid, message, text
 from .exchange_feed import Feed, feed_of
-from .exchange_fields import additional
 from .exchange_ids import change_key, find_folder, folder_id, folder_ids
 from .exchange_properties import Path, own_value, read_path
 from .exchange_restriction import matcher
+from .exchange_shape import additional
 from .truth import Box, Mailbox
 
 _BASES = ("IdOnly", "Default", "AllProperties")

@@ -12,12 +12,13 @@ from typing import Any
 from . import exchange_mime as mime
 from . import stream
 from .exchange_call import Call, Refused, answer, children, invalid, message, text
-from .exchange_fields import Shape, attachment, read_shape
+from .exchange_fields import attachment
 from .exchange_folders import cut
 from .exchange_ids import change_key, find_folder, find_item, folder_ids, item_ids, other_item_id, own_part, read_attachment_id
 from .exchange_ids import item_id as wire_of
 from .exchange_properties import value_of
 from .exchange_restriction import matcher, sorter
+from .exchange_shape import Shape, read_shape
 from .truth import Item
 
 _RESTRICTED_PAGE = 250

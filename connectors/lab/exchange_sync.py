@@ -10,10 +10,10 @@ from typing import Any
 
 from .exchange_call import Call, Refused, answer, children, invalid, message
 from .exchange_feed import Feed, State, feed_of, read_state, write_state
-from .exchange_fields import Shape, read_shape
 from .exchange_folders import FolderShape, below, read_folder_shape
 from .exchange_ids import change_key, find_folder, folder_id, folder_ids, item_id
 from .exchange_properties import own_value
+from .exchange_shape import Shape, read_shape
 from .truth import Box, Item, Mailbox
 
 _PAGE_LIMIT = 512

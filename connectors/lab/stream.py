@@ -231,7 +231,7 @@ def _into_item(item: Item, name: object, code: int, value: object, people: dict[
     elif isinstance(name, int):
         item.extended[mapi.plain_text(code, name)] = value
     elif isinstance(name, tuple) and name[0] == mapi.PRIVATE:
-        item.extended[str(name[1]).removeprefix("x:")] = value
+        item.extended[mapi.private_key(str(name[1]))] = value
     elif isinstance(name, tuple):
         item.extended[mapi.named_text(code, *name)] = value
 

@@ -116,7 +116,9 @@ def key_of(key: str) -> tuple[int, tuple[int, bytes] | int] | None:
     found: tuple[int, tuple[int, bytes] | int] | None = None
     if plain := _PLAIN_KEY.fullmatch(key):
         code, tag = code_of(plain[1]), int(plain[2], 16)
-        if code and tag not in _OWN and 0 < tag < 0x8000 and key == plain_text(code, tag):
+        # Tags from 0x4000 on are those of the markers; a property there could be taken for one.
+        free = 0 < tag < 0x8000 and not 0x4000 <= tag < 0x4100
+        if code and tag not in _OWN and free and key == plain_text(code, tag):
             found = code, tag
     elif named := _NAMED_KEY.fullmatch(key):
         code, guid = code_of(named[1]), uuid.UUID(named[2]).bytes_le
@@ -166,6 +168,11 @@ def encode(code: int, value: object) -> bytes | None:
         return None
 
 
+def private_key(name: str) -> str:
+    """The key of ``extended`` that was written as a property of the private set."""
+    return re.sub(r"\\(.)", lambda found: "\x00" if found[1] == "0" else found[1], name.removeprefix("x:"), flags=re.DOTALL)
+
+
 def write_extended(key: str, value: object) -> bytes:
     known = key_of(key)
     if known is not None and (encoded := encode(known[0], value)) is not None:
@@ -176,7 +183,7 @@ def write_extended(key: str, value: object) -> bytes:
     encoded = encode(code, value)
     if encoded is None:
         raise ValueError(f"a property of type {type(value).__name__} can't be written into an export stream")
-    return header(code, name_bytes(PRIVATE, "x:" + key)) + encoded
+    return header(code, name_bytes(PRIVATE, "x:" + key.replace("\\", "\\\\").replace("\x00", "\\0"))) + encoded
 
 
 class Reader:

@@ -68,7 +68,11 @@ def full_item() -> Item:
             "Binary 0x3FFF": b"\x00",
             "Boolean 0x10F4": True,
             "Double 0x4000": 1.5,
+            "Integer 0x4000": 3,
+            "Integer 0x400E": 4,
             "anything at all": b"bytes",
+            "a zero \x00 and \\0 and \\": 1,
+            "a zero \x00 alone": 2**40,
         },
     )
 
@@ -122,7 +126,7 @@ items = st.builds(
 )
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(items)
 def test_any_item_comes_back(item: Item) -> None:
     assert unpack(pack(item, BUILD)) == item
