@@ -5,9 +5,12 @@ from __future__ import annotations
 import asyncio
 import base64
 import binascii
+import hashlib
+import ipaddress
 import json
 import os
 import re
+import ssl
 import subprocess
 import sys
 import tempfile
@@ -24,6 +27,9 @@ from typing import Any
 import pytest
 import requests
 from aiohttp import web
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
 from lxml import etree
 from requests_ntlm import HttpNtlmAuth
 
@@ -140,9 +146,11 @@ def the_options() -> ExchangeOptions:
 class Served:
     """A running server, its truth, and a client that speaks to it; every exchange is written down."""
 
-    def __init__(self, estate: Estate, options: ExchangeOptions) -> None:
+    def __init__(self, estate: Estate, options: ExchangeOptions, certificate: Path | None = None) -> None:
         self.estate, self.options, self.log, self.cookies = estate, options, list[dict[str, Any]](), 0
-        self.url = ""
+        self.url, self.tls = "", None if certificate is None else ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+        if self.tls is not None and certificate is not None:
+            self.tls.load_cert_chain(certificate)
         self.session = requests.Session()
         self.session.trust_env = False
         self.session.auth = ("LAB\\svc", "p w")
@@ -194,17 +202,19 @@ async def _serve(served: Served, ready: threading.Event, stop: threading.Event) 
     app.middlewares.append(journal)
     runner = web.AppRunner(app)
     await runner.setup()
-    site = web.TCPSite(runner, "127.0.0.1", 0)
+    site = web.TCPSite(runner, "127.0.0.1", 0, ssl_context=served.tls)
     await site.start()
-    served.url = f"http://127.0.0.1:{runner.addresses[0][1]}/EWS/Exchange.asmx"
+    served.url = f"http{'s' if served.tls else ''}://127.0.0.1:{runner.addresses[0][1]}/EWS/Exchange.asmx"
     ready.set()
     await asyncio.to_thread(stop.wait)
     await runner.cleanup()
 
 
 @contextmanager
-def running(estate: Estate | None = None, options: ExchangeOptions | None = None) -> Iterator[Served]:
-    served = Served(estate or an_estate(), options or the_options())
+def running(
+    estate: Estate | None = None, options: ExchangeOptions | None = None, certificate: Path | None = None
+) -> Iterator[Served]:
+    served = Served(estate or an_estate(), options or the_options(), certificate)
     ready, stop = threading.Event(), threading.Event()
     thread = threading.Thread(target=lambda: asyncio.run(_serve(served, ready, stop)))
     thread.start()
@@ -400,6 +410,32 @@ def test_two_servers_in_one_process_keep_their_users_apart() -> None:
             answer = served.session.get(served.url, timeout=20)
             assert answer.status_code == status
     assert "NTLM_USER_FILE" not in os.environ
+
+
+def a_certificate(folder: Path) -> tuple[Path, bytes]:
+    """A file with a key and its own certificate, and the hash by which NTLM is bound to it."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "lab")])
+    names = x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address("127.0.0.1"))])
+    begin = datetime.now(UTC) - timedelta(days=1)
+    made = x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number(), begin, begin + timedelta(days=9))
+    certificate = made.add_extension(names, critical=False).sign(key, hashes.SHA256())
+    pem, plain = serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8
+    path = folder / "lab.pem"
+    path.write_bytes(key.private_bytes(pem, plain, serialization.NoEncryption()) + certificate.public_bytes(pem))
+    return path, hashlib.sha256(certificate.public_bytes(serialization.Encoding.DER)).digest()
+
+
+def test_ntlm_can_be_bound_to_the_certificate(tmp_path: Path) -> None:
+    path, fingerprint = a_certificate(tmp_path)
+    options = the_options()
+    options.channel_binding = fingerprint
+    with running(options=options, certificate=path) as served:
+        served.session.verify = str(path)
+        for bound, status in ((True, 200), (False, 401)):
+            served.session.close()
+            served.session.auth = HttpNtlmAuth("LAB\\svc", "p w", send_cbt=bound)
+            assert served.session.get(served.url, timeout=20).status_code == status
 
 
 # --- the envelope ---------------------------------------------------------------------------------------------------------
