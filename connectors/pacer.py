@@ -41,6 +41,10 @@ class Stopped(Unavailable):
         super().__init__(message, code=code, did_nothing=True)
 
 
+class _TooLong(Unavailable):
+    """A hint asks for more than our patience; trying again would only wait."""
+
+
 class Memory(Protocol):
     """Where hints outlive the process. Called from any thread, also from an event loop's: it must not block for long."""
 
@@ -246,7 +250,7 @@ class Pacer:
     def _check(self, budget: Budget, wait: float) -> None:
         """A hint longer than the patience is no wait but an outage, and is named as one."""
         if budget.blocked(self._clock()) > self._patience:
-            raise Unavailable(f"the server asked to wait {wait:.0f} s ({budget.name})", code="throttled", did_nothing=True)
+            raise _TooLong(f"the server asked to wait {wait:.0f} s ({budget.name})", code="throttled", did_nothing=True)
 
     def _release(self) -> None:
         if self._slots is not None:
@@ -256,7 +260,7 @@ class Pacer:
 
     def _again(self, state: RetryCallState, write: bool) -> bool:
         error = _error_of(state)
-        if isinstance(error, Stopped):
+        if isinstance(error, Stopped | _TooLong):
             return False
         if isinstance(error, Unavailable):
             return error.did_nothing or not write
