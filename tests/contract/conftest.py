@@ -2,21 +2,41 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import pytest
 from contract_worlds import DestinationWorld, MemoryDestinationWorld, MemorySourceWorld, SourceWorld
 
-SOURCES = {
+from connectors.base import Destination
+from connectors.wrappers import FaultyDestination, FaultySource, TracedDestination, TracedSource, seeded
+
+
+def traced_source() -> MemorySourceWorld:
+    """Wrappers keep the contract."""
+    world = MemorySourceWorld()
+    world.source = FaultySource(TracedSource(world.source), seeded(1, 0.0))
+    return world
+
+
+class TracedDestinationWorld(MemoryDestinationWorld):
+    """Wrappers keep the contract."""
+
+    def again(self) -> Destination:
+        return FaultyDestination(TracedDestination(super().again()), seeded(1, 0.0))
+
+
+SOURCES: dict[str, Callable[[], SourceWorld]] = {
     "memory": lambda: MemorySourceWorld(),
     "memory, one change a page": lambda: MemorySourceWorld(page_size=1),
     "memory, one page": lambda: MemorySourceWorld(page_size=512),
+    "memory, wrapped": traced_source,
 }
 
-DESTINATIONS = {
+DESTINATIONS: dict[str, Callable[[], DestinationWorld]] = {
     "memory": lambda: MemoryDestinationWorld(),
     "memory, search keys kept": lambda: MemoryDestinationWorld(keep_search_key=True),
     "memory, ids change": lambda: MemoryDestinationWorld(immutable_ids=False),
+    "memory, wrapped": lambda: TracedDestinationWorld(),
 }
 
 
