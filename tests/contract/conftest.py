@@ -1,14 +1,27 @@
-"""The worlds that the contract is tested in; ``--live CONFIG`` adds the mailboxes of a config, which needs its explicit flag."""
+"""The worlds that the contract is tested in; ``--live CONFIG`` adds the mailboxes of a config, which needs its explicit flag.
+
+An option of this file is known only when the folder is named: ``pytest tests/contract --live configs/live.toml``.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
 from contract_worlds import DestinationWorld, MemoryDestinationWorld, MemorySourceWorld, SourceWorld
 
 from connectors.base import Destination
 from connectors.wrappers import FaultyDestination, FaultySource, TracedDestination, TracedSource, seeded
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--live", metavar="CONFIG", type=Path, help="also test the first pair of mailboxes of this config's waves")
+
+
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """Nothing touches a real mailbox unless the flag says which."""
+    return True if collection_path.name == "test_live.py" and not config.getoption("--live") else None
 
 
 def traced_source() -> MemorySourceWorld:
