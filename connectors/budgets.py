@@ -133,9 +133,12 @@ class Budget:
                 break
             ahead += wanted
         counts = self._sum + self._held
-        if not ahead and (not counts or counts + amount <= self.capacity):
+        over = counts + ahead + amount - self.capacity
+        if over <= 0 or not (ahead or counts):
             return 0.0
-        over = min(counts, counts + ahead + amount - self.capacity)
+        if not counts:
+            return SHORTEST  # there is room now, for those ahead
+        over = min(over, counts)
         expired = 0.0
         for at, size in self._gone:
             expired += size

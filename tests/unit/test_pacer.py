@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import Callable, Coroutine
 from concurrent.futures import ThreadPoolExecutor
+from heapq import heapify, heappop, heappush
 from typing import Any, TypeVar
 
 import pytest
@@ -166,13 +167,38 @@ def test_a_large_amount_is_not_overtaken_by_small_ones_for_ever() -> None:
     budget, clock = Budget("b", 100, 10), Clock()
     budget.take(90, clock.now)
     budget.depart(90, clock.now)
-    large, small = object(), object()
+    large, small, tiny = object(), object(), object()
     assert budget.take(80, clock.now, large) > 0
-    assert budget.take(5, clock.now, small) > 0
+    assert budget.take(30, clock.now, small) > 0
     clock.now += 11
-    assert budget.take(5, clock.now, small) > 0, "the large one came first"
+    assert budget.take(30, clock.now, small) > 0, "the large one came first"
+    assert budget.take(20, clock.now, tiny) > 0, "and the small one before the tiny one"
     assert budget.take(80, clock.now, large) == 0
-    assert budget.take(5, clock.now, small) == 0
+    assert budget.take(30, clock.now, small) > 0
+
+
+@pytest.mark.parametrize(
+    ("amounts", "lost"), [([1], 0), ([30], 10), ([7, 30, 1], 25), ([99, 1], 1), ([100], 0), ([51], 49), ([3, 250, 10], 25)]
+)
+def test_a_crowd_in_line_uses_the_whole_budget(amounts: list[int], lost: int) -> None:
+    """Forty senders that wake when they were told to. ``lost`` is what of a window stays free because the first in line is
+    larger than that, which is the price of not being overtaken."""
+    budget, windows, sent, asks = Budget("b", 100, 10), 40, 0, 0
+    crowd = [(0.0, n, object()) for n in range(40)]
+    heapify(crowd)
+    while crowd[0][0] < windows * 10:
+        now, n, place = heappop(crowd)
+        asks += 1
+        amount = amounts[n % len(amounts)]
+        if wait := budget.take(amount, now, place):
+            heappush(crowd, (now + wait, n, place))
+        else:
+            budget.depart(amount, now)
+            sent += amount
+            heappush(crowd, (now, n, object()))
+    assert sent >= (100 - lost) * windows * 0.97
+    assert sent <= 100 * (windows + 3)
+    assert asks < 60 * 40 * windows, "nobody may spin"
 
 
 def test_who_leaves_the_line_holds_nobody_up() -> None:
