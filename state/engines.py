@@ -1,0 +1,78 @@
+"""Where a ledger lies, and connections to it: a SQLite file, or a Postgres database through psycopg 3."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Final
+
+from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url
+from sqlalchemy.exc import ArgumentError
+from sqlalchemy.pool import QueuePool
+
+_SQLITE: Final = "sqlite:///"
+_POSTGRES: Final = ("postgres", "postgresql", "postgresql+psycopg")
+_FORMS: Final = "write sqlite:///FILE or postgresql://USER@HOST/DATABASE"
+
+_BEGIN: Final = "ledger_begin"
+
+BUSY_MS: Final = 60_000
+"""How long a connection waits for another process's transaction."""
+
+
+def address(url: str) -> URL:
+    """Read a ledger URL. A relative file is taken from the current folder. Raises ValueError; never repeats a password."""
+    if url.startswith("sqlite:"):
+        path = url.removeprefix(_SQLITE)
+        if path == url or not path or path.startswith((":memory:", "file:")):
+            raise ValueError(f"The ledger URL {url!r} names no file: {_FORMS}.")
+        return URL.create("sqlite", database=str(Path(path).absolute()))
+    try:
+        parsed = make_url(url)
+    except (ArgumentError, ValueError):
+        raise ValueError(f"The ledger URL can't be read: {_FORMS}.") from None
+    if parsed.drivername not in _POSTGRES:
+        raise ValueError(f"The ledger URL begins with {parsed.drivername}://, which is no ledger: {_FORMS}.")
+    if not parsed.database:
+        raise ValueError(f"The ledger URL names no database: {_FORMS}.")
+    return parsed.set(drivername="postgresql+psycopg")
+
+
+def connect(where: URL) -> Engine:
+    """An engine for the ledger at ``where``. Connects to nothing yet.
+
+    SQLite: write-ahead log, foreign keys, and every transaction begins IMMEDIATE; a transaction that begins as a reader and
+    turns writer fails at once when another wrote in between, whatever the busy time-out says
+    [https://www.sqlite.org/lang_transaction.html].
+    """
+    if where.get_backend_name() != "sqlite":
+        return create_engine(where, pool_size=8, max_overflow=-1, pool_pre_ping=True)
+    engine = create_engine(
+        where,
+        poolclass=QueuePool,
+        pool_size=8,
+        max_overflow=-1,
+        connect_args={"check_same_thread": False, "timeout": BUSY_MS / 1000, "cached_statements": 256},
+    )
+    event.listen(engine, "connect", _prepare_sqlite)
+    event.listen(engine, "begin", _begin_immediate)
+    return engine
+
+
+def _prepare_sqlite(connection: Any, record: Any) -> None:
+    # The driver must not begin transactions of its own accord.
+    connection.isolation_level = None
+    for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", f"busy_timeout={BUSY_MS}"):
+        connection.execute(f"PRAGMA {pragma}").close()
+
+
+def _begin_immediate(connection: Connection) -> None:
+    if connection.get_execution_options().get(_BEGIN, True):
+        connection.exec_driver_sql("BEGIN IMMEDIATE")
+
+
+def unbegun(engine: Engine) -> Engine:
+    """The same connections, but no transaction is begun on them: each statement is its own, or the caller says BEGIN."""
+    if engine.dialect.name == "sqlite":
+        # Not SQLAlchemy's AUTOCOMMIT: its end would let the driver begin transactions again.
+        return engine.execution_options(**{_BEGIN: False})
+    return engine.execution_options(isolation_level="AUTOCOMMIT")

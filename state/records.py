@@ -1,0 +1,352 @@
+"""Between the ledger's values and its tables: what is read becomes values, steps become parameters of statements.
+
+The statements that every batch runs are written out here, in words that SQLite and Postgres share.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from sqlalchemy import Connection
+
+from state.model import (
+    ITEM_MOVES,
+    FolderRow,
+    IllegalMove,
+    ItemState,
+    MailboxRow,
+    MailboxState,
+    Mark,
+    Open,
+    PassKind,
+    PassRow,
+    PassState,
+    Row,
+    Step,
+    Work,
+)
+from state.packing import pack_id, pack_optional, unpack_id, unpack_optional
+
+_ITEM: Final = (
+    "key",
+    "folder_id",
+    "state",
+    "version",
+    "identity",
+    "size",
+    "modified",
+    "marks",
+    "generation",
+    "lane",
+    "target",
+    "target_version",
+    "digest",
+)
+_OPEN: Final = (
+    "item_id",
+    "source_version",
+    "work",
+    "facts",
+    "epoch",
+    "batch",
+    "intended_at",
+    "old_target",
+    "reason",
+    "detail",
+    "code",
+)
+
+ITEM_COLUMNS: Final = ", ".join(f"items.{name}" for name in _ITEM)
+"""What ``row_of`` reads, in its order."""
+OPEN_COLUMNS: Final = ", ".join(f"open_items.{name}" for name in _OPEN)
+"""What ``open_of`` reads, in its order."""
+
+_STATES: Final = {state.value: state for state in ItemState}
+_WORKS: Final = {work.value: work for work in Work}
+_MARKS: Final = {number: Mark(number) for number in range(256)}
+
+
+def _set(names: Iterable[str], form: str) -> str:
+    return ", ".join(form.format(name) for name in names)
+
+
+_INSERT_ITEM = (
+    f"INSERT INTO items ({', '.join(_ITEM)}, mailbox_id) VALUES ({', '.join('?' * (len(_ITEM) + 1))})"
+    f" ON CONFLICT (mailbox_id, key) DO UPDATE SET {_set(_ITEM[1:], '{0} = excluded.{0}')}"
+)
+_UPDATE_ITEM = f"UPDATE items SET {_set(_ITEM[1:], '{0} = ?')} WHERE mailbox_id = ? AND key = ?"
+_DELETE_ITEM = "DELETE FROM items WHERE mailbox_id = ? AND key = ?"
+_UPSERT_OPEN = (
+    f"INSERT INTO open_items ({', '.join(_OPEN)}, mailbox_id, folder_id, state, item) VALUES"
+    f" ({', '.join('?' * (len(_OPEN) + 3))}, (SELECT id FROM items WHERE mailbox_id = ? AND key = ?))"
+    f" ON CONFLICT (item) DO UPDATE SET {_set((*_OPEN, 'folder_id', 'state'), '{0} = excluded.{0}')}"
+)
+_DELETE_OPEN = "DELETE FROM open_items WHERE item = (SELECT id FROM items WHERE mailbox_id = ? AND key = ?)"
+_ADD_TALLY = (
+    "INSERT INTO tallies (mailbox_id, folder_id, state, items, bytes) VALUES (?, ?, ?, ?, ?)"
+    " ON CONFLICT (mailbox_id, folder_id, state)"
+    " DO UPDATE SET items = tallies.items + excluded.items, bytes = tallies.bytes + excluded.bytes"
+)
+_FENCE = "UPDATE mailboxes SET sequence = sequence + 1 WHERE id = ? AND epoch = ?"
+
+
+class Statements:
+    """The hot statements with the placeholders of one driver."""
+
+    def __init__(self, placeholder: str) -> None:
+        def written(text: str) -> str:
+            return text.replace("?", placeholder)
+
+        self.fence = written(_FENCE)
+        self.insert_item = written(_INSERT_ITEM)
+        self.update_item = written(_UPDATE_ITEM)
+        self.delete_item = written(_DELETE_ITEM)
+        self.upsert_open = written(_UPSERT_OPEN)
+        self.delete_open = written(_DELETE_OPEN)
+        self.add_tally = written(_ADD_TALLY)
+
+
+@dataclass(slots=True)
+class Writes:
+    """What steps come down to, made ready by the calling thread so that the writer only runs statements."""
+
+    inserts: list[tuple[Any, ...]] = field(default_factory=list)
+    updates: list[tuple[Any, ...]] = field(default_factory=list)
+    opens: list[tuple[Any, ...]] = field(default_factory=list)
+    closes: list[tuple[int, bytes]] = field(default_factory=list)
+    deletes: list[tuple[int, bytes]] = field(default_factory=list)
+    tallies: list[tuple[int, int, int, int, int]] = field(default_factory=list)
+
+    def run(self, connection: Connection, words: Statements) -> None:
+        """Carry everything out, within the transaction of ``connection``."""
+        run = connection.exec_driver_sql
+        if self.deletes:
+            run(words.delete_open, self.deletes)
+            run(words.delete_item, self.deletes)
+        if self.inserts:
+            run(words.insert_item, self.inserts)
+        if self.updates:
+            changed = run(words.update_item, self.updates).rowcount
+            if changed != len(self.updates):
+                raise IllegalMove(f"{len(self.updates) - changed} of {len(self.updates)} rows to change are not in the ledger")
+        if self.opens:
+            run(words.upsert_open, self.opens)
+        if self.closes:
+            run(words.delete_open, self.closes)
+        if self.tallies:
+            run(words.add_tally, self.tallies)
+
+
+def writes_of(mailbox_id: int, steps: Sequence[Step]) -> Writes:
+    """Make steps ready. Of several about one row, the last stands. Raises IllegalMove before anything is written."""
+    writes = Writes()
+    counts: dict[tuple[int, int], list[int]] = {}
+    if len({step.new.key for step in steps}) != len(steps):
+        steps = _last_of_each(steps)
+    for step in steps:
+        old, new, opened = step.old, step.new, step.open
+        key, state = new.key, int(new.state)
+        if old is None:
+            writes.inserts.append((*_item(new, state), mailbox_id))
+        else:
+            check_move(old, new)
+            if old is not new:
+                writes.updates.append((*_item(new, state)[1:], mailbox_id, key))
+            if old.state is not new.state or old.folder_id != new.folder_id or old.size != new.size:
+                _count(counts, old, -1)
+                _count(counts, new, 1)
+        if opened is not None:
+            writes.opens.append((*_opened(opened), mailbox_id, new.folder_id, state, mailbox_id, key))
+        elif old is not None:
+            writes.closes.append((mailbox_id, key))
+        if old is None:
+            _count(counts, new, 1)
+    writes.tallies = _sums(mailbox_id, counts)
+    return writes
+
+
+def rekey_of(mailbox_id: int, left: Row, came: Row | None, new: Row, opened: Open | None) -> Writes:
+    """Make ready that ``new`` takes over from ``left``, which goes, and from ``came``, which had its key already."""
+    writes = writes_of(mailbox_id, [Step(came, new, opened)])
+    counts: dict[tuple[int, int], list[int]] = {}
+    _count(counts, left, -1)
+    writes.tallies += _sums(mailbox_id, counts)
+    if left.key != new.key:
+        writes.deletes.append((mailbox_id, left.key))
+    return writes
+
+
+def check_move(old: Row, new: Row) -> None:
+    """Raise IllegalMove unless ``new`` may follow on ``old``."""
+    if new.state not in ITEM_MOVES[old.state]:
+        raise IllegalMove(f"row {new.key.hex()}: {old.state.name} can't become {new.state.name}")
+    if old.key != new.key:
+        raise IllegalMove(f"row {new.key.hex()}: a step keeps its key, {old.key.hex()} became it")
+
+
+def _last_of_each(steps: Sequence[Step]) -> list[Step]:
+    merged: dict[bytes, Step] = {}
+    for step in steps:
+        before = merged.get(step.new.key)
+        if before is not None and step.old is not None:
+            check_move(step.old, step.new)
+            step = Step(before.old, step.new, step.open)
+        merged[step.new.key] = step
+    return list(merged.values())
+
+
+def _count(counts: dict[tuple[int, int], list[int]], row: Row, sign: int) -> None:
+    sums = counts.setdefault((row.folder_id, int(row.state)), [0, 0])
+    sums[0] += sign
+    sums[1] += sign * row.size
+
+
+def _sums(mailbox_id: int, counts: Mapping[tuple[int, int], list[int]]) -> list[tuple[int, int, int, int, int]]:
+    # Always in the same order, so that two transactions never wait on each other in a circle.
+    return [(mailbox_id, folder, state, n, size) for (folder, state), (n, size) in sorted(counts.items()) if n or size]
+
+
+def _item(row: Row, state: int) -> tuple[Any, ...]:
+    target = row.target
+    return (
+        row.key,
+        row.folder_id,
+        state,
+        row.version,
+        row.identity,
+        row.size,
+        row.modified,
+        int(row.marks),
+        row.generation,
+        str(row.lane),
+        None if target is None else pack_id(target),
+        row.target_version,
+        row.digest,
+    )
+
+
+def _opened(opened: Open) -> tuple[Any, ...]:
+    return (
+        pack_id(opened.item_id),
+        pack_id(opened.source_version),
+        str(opened.work),
+        opened.facts,
+        opened.epoch,
+        opened.batch,
+        opened.intended_at,
+        pack_optional(opened.old_target),
+        cleaned(opened.reason),
+        cleaned(opened.detail),
+        cleaned(opened.code),
+    )
+
+
+def cleaned(text: str) -> str:
+    """Text that any database takes: no NUL and no lone surrogates, which servers' answers may hold."""
+    if text.isascii() and "\0" not in text:
+        return str(text)
+    return text.replace("\0", "�").encode("utf-8", "replace").decode("utf-8")
+
+
+def row_of(found: Sequence[Any]) -> Row:
+    """A row from the columns of ``ITEM_COLUMNS``; more may follow."""
+    marks = found[7]
+    return Row(
+        key=found[0],
+        folder_id=found[1],
+        state=_STATES[found[2]],
+        version=found[3],
+        identity=found[4],
+        size=found[5],
+        modified=found[6],
+        marks=_MARKS[marks] if marks < 256 else Mark(marks),
+        generation=found[8],
+        lane=found[9],
+        target=unpack_optional(found[10]),
+        target_version=found[11],
+        digest=found[12],
+    )
+
+
+def open_of(found: Sequence[Any]) -> Open:
+    """An open part from the columns of ``OPEN_COLUMNS``."""
+    return Open(
+        item_id=unpack_id(found[0]),
+        source_version=unpack_id(found[1]),
+        work=_WORKS[found[2]],
+        facts=found[3],
+        epoch=found[4],
+        batch=found[5],
+        intended_at=found[6],
+        old_target=unpack_optional(found[7]),
+        reason=found[8],
+        detail=found[9],
+        code=found[10],
+    )
+
+
+def pair_of(found: Sequence[Any]) -> tuple[Row, Open]:
+    """A row and its open part from both lists of columns."""
+    return row_of(found), open_of(found[len(_ITEM) :])
+
+
+def mailbox_of(found: Any) -> MailboxRow:
+    """A mailbox from a row of its table."""
+    return MailboxRow(
+        id=found.id,
+        wave=found.wave,
+        source=found.source,
+        target=found.target,
+        state=MailboxState(found.state),
+        came_from=None if found.came_from is None else MailboxState(found.came_from),
+        cause=found.cause,
+        epoch=found.epoch,
+        owner=found.owner,
+        lease_until=found.lease_until,
+        sequence=found.sequence,
+        generation=found.generation,
+        claimed=found.claimed,
+    )
+
+
+def folder_of(found: Any) -> FolderRow:
+    """A folder from a row of its table."""
+    return FolderRow(
+        id=found.id,
+        source_id=found.source_id,
+        parent_source_id=found.parent_source_id,
+        name=found.name,
+        kind=found.kind,
+        role=found.role,
+        target_id=found.target_id,
+        cursor=found.cursor,
+        fingerprint=found.fingerprint,
+        complete=found.complete,
+        generation=found.generation,
+        total=found.total,
+        change_stamp=found.change_stamp,
+        absent=found.absent,
+    )
+
+
+def pass_of(found: Any) -> PassRow:
+    """A pass from a row of its table."""
+    return PassRow(
+        id=found.id,
+        mailbox_id=found.mailbox_id,
+        kind=PassKind(found.kind),
+        state=PassState(found.state),
+        started=found.started,
+        ended=found.ended,
+        cause=found.cause,
+        figures=json.loads(found.figures),
+    )
+
+
+def chunks(values: Sequence[Any], size: int) -> Iterator[Sequence[Any]]:
+    """``values`` in runs of at most ``size``."""
+    for at in range(0, len(values), size):
+        yield values[at : at + size]

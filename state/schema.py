@@ -1,0 +1,190 @@
+"""The ledger's tables, the same on SQLite and Postgres. Revisions in alembic/ must always add up to these.
+
+installation   one row: which ledger this is and whom it belongs to
+mailboxes      state, lease and listing round of each mailbox
+passes         what ran when, and how it ended
+folders        source folders, where they went, and how far their feed was read
+items          one compact row for every item ever seen
+open_items     what is still to be done about some of them, under the item's own number
+tallies        rows and bytes by folder and state, kept in the same transactions as the rows
+hints          until when a server asked to be left alone
+notes          what happened, in sentences
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    Column,
+    Double,
+    ForeignKey,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    SmallInteger,
+    Table,
+    Text,
+    UniqueConstraint,
+)
+
+HEAD: Final = "0001"
+"""The newest revision. A constant, so that opening a ledger need not load alembic; a test holds it to the revisions."""
+
+metadata = MetaData(
+    naming_convention={
+        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+        "ck": "ck_%(table_name)s_%(constraint_name)s",
+        "fk": "fk_%(table_name)s_%(column_0_name)s_%(referred_table_name)s",
+        "pk": "pk_%(table_name)s",
+    }
+)
+
+# SQLite numbers rows by itself only where the type is exactly INTEGER.
+_RowNumber = BigInteger().with_variant(Integer, "sqlite")
+
+installation = Table(
+    "installation",
+    metadata,
+    Column("id", Integer, primary_key=True, autoincrement=False),
+    Column("token", Text, nullable=False),
+    Column("made", Double, nullable=False),
+    Column("tenant", Text),
+    Column("source", Text),
+)
+
+mailboxes = Table(
+    "mailboxes",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("wave", Text, nullable=False),
+    Column("source", Text, nullable=False),
+    Column("source_folded", Text, nullable=False),
+    Column("target", Text, nullable=False),
+    Column("state", Text, nullable=False),
+    Column("came_from", Text),
+    Column("cause", Text, nullable=False),
+    Column("epoch", Integer, nullable=False),
+    Column("owner", Text),
+    Column("lease_until", Double, nullable=False),
+    Column("sequence", BigInteger, nullable=False),
+    Column("generation", Integer, nullable=False),
+    Column("claimed", Boolean, nullable=False),
+    UniqueConstraint("source_folded"),
+)
+
+passes = Table(
+    "passes",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("mailbox_id", Integer, ForeignKey("mailboxes.id"), nullable=False),
+    Column("kind", Text, nullable=False),
+    Column("state", Text, nullable=False),
+    Column("started", Double, nullable=False),
+    Column("ended", Double),
+    Column("cause", Text, nullable=False),
+    Column("figures", Text, nullable=False),
+    Index(None, "mailbox_id", "id"),
+)
+
+folders = Table(
+    "folders",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("mailbox_id", Integer, ForeignKey("mailboxes.id"), nullable=False),
+    Column("source_id", Text, nullable=False),
+    Column("parent_source_id", Text),
+    Column("name", Text, nullable=False),
+    Column("kind", Text, nullable=False),
+    Column("role", Text),
+    Column("target_id", Text),
+    Column("cursor", Text),
+    Column("fingerprint", Text, nullable=False),
+    Column("complete", Boolean, nullable=False),
+    Column("generation", Integer, nullable=False),
+    Column("total", Integer, nullable=False),
+    Column("change_stamp", Text),
+    Column("absent", Integer, nullable=False),
+    # The round that last said whether the folder is there: a round that is told twice counts an absence once.
+    Column("told", Integer, nullable=False),
+    UniqueConstraint("mailbox_id", "source_id"),
+)
+
+# No foreign keys on the two tables that every write touches: the fence already proves the mailbox, and a check for every row
+# costs more than the row. Numbers of a row lie before its bytes, widest first, so that Postgres pads nothing.
+# Rows lie in the order of their listing, so that a batch of neighbours changes two pages and not one page an item: with the
+# key as the order of the table (WITHOUT ROWID) an intent costs twice as much, and 20 bytes an item are all it saves.
+items = Table(
+    "items",
+    metadata,
+    Column("id", _RowNumber, primary_key=True),
+    Column("size", BigInteger, nullable=False),
+    Column("modified", BigInteger, nullable=False),
+    Column("mailbox_id", Integer, nullable=False),
+    Column("folder_id", Integer, nullable=False),
+    Column("generation", Integer, nullable=False),
+    Column("state", SmallInteger, nullable=False),
+    Column("marks", SmallInteger, nullable=False),
+    Column("key", LargeBinary, nullable=False),
+    Column("version", LargeBinary, nullable=False),
+    Column("identity", LargeBinary, nullable=False),
+    Column("lane", Text, nullable=False),
+    Column("target", LargeBinary),
+    Column("target_version", LargeBinary, nullable=False),
+    Column("digest", LargeBinary, nullable=False),
+    UniqueConstraint("mailbox_id", "key"),
+)
+
+# mailbox, state and folder are the item's, repeated because the work list is read in their order.
+open_items = Table(
+    "open_items",
+    metadata,
+    Column("item", _RowNumber, primary_key=True, autoincrement=False),
+    Column("intended_at", Double, nullable=False),
+    Column("mailbox_id", Integer, nullable=False),
+    Column("folder_id", Integer, nullable=False),
+    Column("epoch", Integer, nullable=False),
+    Column("batch", Integer, nullable=False),
+    Column("state", SmallInteger, nullable=False),
+    Column("item_id", LargeBinary, nullable=False),
+    Column("source_version", LargeBinary, nullable=False),
+    Column("work", Text, nullable=False),
+    Column("facts", LargeBinary, nullable=False),
+    Column("old_target", LargeBinary),
+    Column("reason", Text, nullable=False),
+    Column("detail", Text, nullable=False),
+    Column("code", Text, nullable=False),
+    Index(None, "mailbox_id", "state", "folder_id", "item"),
+)
+
+tallies = Table(
+    "tallies",
+    metadata,
+    Column("mailbox_id", Integer, ForeignKey("mailboxes.id"), primary_key=True),
+    Column("folder_id", Integer, primary_key=True, autoincrement=False),
+    Column("state", SmallInteger, primary_key=True, autoincrement=False),
+    Column("items", BigInteger, nullable=False),
+    Column("bytes", BigInteger, nullable=False),
+)
+
+hints = Table(
+    "hints",
+    metadata,
+    Column("scope", Text, primary_key=True),
+    Column("until", Double, nullable=False),
+)
+
+notes = Table(
+    "notes",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("at", Double, nullable=False),
+    Column("mailbox_id", Integer, ForeignKey("mailboxes.id")),
+    Column("kind", Text, nullable=False),
+    Column("text", Text, nullable=False),
+    Index(None, "mailbox_id", "id"),
+)

@@ -1,0 +1,463 @@
+"""The ledger: what we know of every item. One method is one transaction is one sentence.
+
+Every method that takes a lease begins with the fence: an update that finds the mailbox still at the lease's epoch, or raises
+Fenced with nothing kept. It may be shared by all threads of a process, and a database by many processes.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from types import TracebackType
+from typing import Any, Final, TypeVar
+
+from sqlalchemy import Connection, Engine, insert, select, update
+
+from state import leases, views
+from state.engines import address, connect, unbegun
+from state.migrate import make_ready
+from state.model import (
+    ASIDE,
+    MAILBOX_MOVES,
+    PASS_MOVES,
+    BoundElsewhere,
+    FolderRow,
+    IllegalMove,
+    ItemState,
+    Lease,
+    MailboxRow,
+    MailboxState,
+    Open,
+    PassKind,
+    PassRow,
+    PassState,
+    Row,
+    Step,
+    Tally,
+    Work,
+)
+from state.records import Statements, Writes, cleaned, folder_of, mailbox_of, pass_of, rekey_of, writes_of
+from state.schema import folders, hints, installation, mailboxes, notes, passes
+from state.views import Note, Refused
+from state.writer import GroupWriter, PlainWriter, Writer
+
+T = TypeVar("T")
+
+Folder = tuple[str, str | None, str, str, str | None, int, str | None]
+"""A source folder as listed: source_id, parent_source_id, name, kind, role, total, change_stamp."""
+
+_STREAMED: Final = 1000
+
+
+class Ledger:
+    """The memory of a migration. Open it with ``Ledger.open``; a context manager."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+        self._reader = unbegun(engine)
+        sqlite = engine.dialect.name == "sqlite"
+        self._writer: Writer = GroupWriter(engine) if sqlite else PlainWriter(engine)
+        self._words = Statements("?" if sqlite else "%s")
+        self._token: str | None = None
+
+    @classmethod
+    def open(cls, url: str, *, migrate: bool = False) -> Ledger:
+        """Open the ledger at ``sqlite:///FILE`` or ``postgresql://…``.
+
+        A file that is not there is made. ``migrate`` brings an older one to this version's schema first; without it NotMigrated
+        is raised. Raises ValueError for a URL that names no ledger, LedgerError for a file that is none, and what SQLAlchemy
+        raises for a server that does not answer.
+        """
+        engine = connect(address(url))
+        try:
+            make_ready(engine, migrate=migrate)
+            return cls(engine)
+        except BaseException:
+            engine.dispose()
+            raise
+
+    def close(self) -> None:
+        """Finish what is being written and let go of the database."""
+        self._writer.close()
+        self._engine.dispose()
+
+    def __enter__(self) -> Ledger:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self.close()
+
+    # -- installation
+
+    def installation(self) -> str:
+        """The random name that this ledger was given when it was made."""
+        if self._token is None:
+            self._token = self._read(lambda db: str(db.scalar(select(installation.c.token))))
+        return self._token
+
+    def bind(self, tenant: str, source: str) -> None:
+        """Tie the ledger to a tenant and a source organisation; raises BoundElsewhere if it is tied to others."""
+
+        def unit(db: Connection) -> None:
+            free = installation.c.tenant.is_(None)
+            db.execute(update(installation).where(free).values(tenant=tenant, source=source))
+            bound = db.execute(select(installation.c.tenant, installation.c.source)).one()
+            if (bound.tenant.casefold(), bound.source.casefold()) != (tenant.casefold(), source.casefold()):
+                raise BoundElsewhere(
+                    f"This ledger belongs to tenant {bound.tenant} and source {bound.source},"
+                    f" but the config names tenant {tenant} and source {source}."
+                )
+
+        self._write(unit)
+
+    # -- mailboxes
+
+    def plan_mailbox(self, wave: str, source: str, target: str) -> MailboxRow:
+        """The row of a source address, made if there is none; addresses are compared without regard to case.
+
+        The wave is the one named last. Raises ValueError if the mailbox is on its way to another target.
+        """
+
+        def unit(db: Connection) -> MailboxRow:
+            table = mailboxes.c
+            query = select(mailboxes).where(table.source_folded == source.casefold())
+            found = db.execute(query).one_or_none()
+            if found is None:
+                db.execute(insert(mailboxes).values(source=source, target=target, wave=wave, **_new_mailbox(source)))
+            elif found.target.casefold() != target.casefold():
+                raise ValueError(f"The ledger has it going to {found.target}, not to {target}.")
+            elif found.wave != wave:
+                db.execute(update(mailboxes).where(table.id == found.id).values(wave=wave))
+            return mailbox_of(db.execute(query).one())
+
+        return self._write(unit)
+
+    def mailboxes(self, wave: str | None = None) -> list[MailboxRow]:
+        """All mailboxes, or those of one wave, in the order in which they were planned."""
+        query = select(mailboxes).order_by(mailboxes.c.id)
+        if wave is not None:
+            query = query.where(mailboxes.c.wave == wave)
+        return self._read(lambda db: [mailbox_of(found) for found in db.execute(query)])
+
+    def mailbox(self, mailbox_id: int) -> MailboxRow:
+        """One mailbox; raises LookupError if there is none."""
+        return self._read(lambda db: _mailbox(db, mailbox_id))
+
+    def move_mailbox(self, mailbox_id: int, state: MailboxState, cause: str) -> MailboxRow:
+        """Put a mailbox into a state, and say why; raises IllegalMove.
+
+        PAUSED, HELD and FAILED remember the state before, and only that one follows on them. The same state again changes the
+        cause only.
+        """
+
+        def unit(db: Connection) -> MailboxRow:
+            now = _mailbox(db, mailbox_id, lock=True)
+            came_from = _came_from(now, state)
+            values = {"state": state.value, "came_from": came_from, "cause": cleaned(cause)}
+            db.execute(update(mailboxes).where(mailboxes.c.id == mailbox_id).values(values))
+            return _mailbox(db, mailbox_id)
+
+        return self._write(unit)
+
+    def claimed(self, lease: Lease) -> None:
+        """Remember that the target mailbox carries our claim."""
+        self._fenced(lease, lambda db: leases.change(db, lease, claimed=True))
+
+    # -- leases
+
+    def lease(self, mailbox_id: int, owner: str, seconds: float, *, now: float | None = None) -> Lease:
+        """Take a mailbox for so many seconds; every lease has an epoch of its own, and fences off those before it.
+
+        Raises LeaseHeld while another owner's lease runs. Without ``now`` the clock is the database's on Postgres.
+        """
+        return self._write(lambda db: leases.take(db, mailbox_id, owner, seconds, now))
+
+    def renew(self, lease: Lease, seconds: float) -> None:
+        """Hold a lease for so many seconds from now; raises Fenced."""
+        self._fenced(lease, lambda db: leases.extend(db, lease, seconds), durable=False)
+
+    def release(self, lease: Lease) -> None:
+        """Give a lease back; nothing happens if it is lost already."""
+        self._write(lambda db: leases.give_back(db, lease), durable=False)
+
+    # -- passes
+
+    def begin_pass(self, lease: Lease, kind: PassKind) -> int:
+        """Begin a pass and return its number. Passes that a crash left RUNNING become PAUSED."""
+
+        def unit(db: Connection) -> int:
+            table = passes.c
+            left = (table.mailbox_id == lease.mailbox_id) & (table.state == PassState.RUNNING.value)
+            now = time.time()
+            db.execute(update(passes).where(left).values(state=PassState.PAUSED.value, ended=now, cause="superseded"))
+            new = {"kind": kind.value, "state": PassState.RUNNING.value, "started": now, "cause": "", "figures": "{}"}
+            made = db.execute(insert(passes).values(mailbox_id=lease.mailbox_id, **new)).inserted_primary_key
+            return int(made[0]) if made else 0
+
+        return self._fenced(lease, unit)
+
+    def end_pass(self, lease: Lease, pass_id: int, state: PassState, cause: str, figures: dict[str, float]) -> None:
+        """End a pass, say why and with what figures. Raises IllegalMove if it has ended already."""
+
+        def unit(db: Connection) -> None:
+            mine = (passes.c.id == pass_id) & (passes.c.mailbox_id == lease.mailbox_id)
+            now = db.scalar(select(passes.c.state).where(mine))
+            if now is None:
+                raise LookupError(f"mailbox {lease.mailbox_id} has no pass {pass_id}")
+            if state not in PASS_MOVES[PassState(now)]:
+                raise IllegalMove(f"pass {pass_id}: {now} can't become {state}")
+            values = {"state": state.value, "ended": time.time(), "cause": cleaned(cause), "figures": json.dumps(figures)}
+            db.execute(update(passes).where(mine).values(values))
+
+        self._fenced(lease, unit)
+
+    def passes(self, mailbox_id: int | None = None, last: int | None = None) -> list[PassRow]:
+        """Passes, newest first: of one mailbox or all, all of them or the ``last`` ones."""
+        query = select(passes).order_by(passes.c.id.desc()).limit(last)
+        if mailbox_id is not None:
+            query = query.where(passes.c.mailbox_id == mailbox_id)
+        return self._read(lambda db: [pass_of(found) for found in db.execute(query)])
+
+    # -- folders
+
+    def next_round(self, lease: Lease) -> int:
+        """Begin a listing round: the number that rows met in it will carry."""
+
+        def unit(db: Connection) -> int:
+            leases.change(db, lease, generation=mailboxes.c.generation + 1)
+            return _mailbox(db, lease.mailbox_id).generation
+
+        return self._fenced(lease, unit)
+
+    def record_folders(self, lease: Lease, listed: Sequence[Folder], generation: int) -> list[FolderRow]:
+        """Record the whole tree as listed in a round, and return all folders ever seen, also those now absent.
+
+        A folder not met has its ``absent`` raised by one, once a round; one met is at 0 again.
+        """
+
+        def unit(db: Connection) -> list[FolderRow]:
+            table = folders.c
+            here = table.mailbox_id == lease.mailbox_id
+            known = {found.source_id: found.id for found in db.execute(select(table.id, table.source_id).where(here))}
+            met: dict[int, dict[str, Any]] = {}
+            new: dict[str, dict[str, Any]] = {}
+            for folder in listed:
+                told = {**dict(zip(_LISTED, folder, strict=True)), "absent": 0, "told": generation}
+                source_id = folder[0]
+                if source_id in known:
+                    met[known[source_id]] = told
+                else:
+                    new[source_id] = told
+            for folder_id, values in met.items():
+                db.execute(update(folders).where(table.id == folder_id).values(values))
+            if new:
+                blank = {"mailbox_id": lease.mailbox_id, "fingerprint": "", "complete": False, "generation": 0}
+                db.execute(insert(folders), [{**values, **blank} for values in new.values()])
+            missed = here & (table.told != generation)
+            db.execute(update(folders).where(missed).values(absent=table.absent + 1, told=generation))
+            return _folders(db, lease.mailbox_id)
+
+        return self._fenced(lease, unit)
+
+    def folders(self, mailbox_id: int) -> list[FolderRow]:
+        """All folders of a mailbox, in the order in which they were first met."""
+        return self._read(lambda db: _folders(db, mailbox_id))
+
+    def place_folder(self, lease: Lease, folder_id: int, target_id: str | None) -> None:
+        """Remember which target folder stands for a source folder."""
+        self._fenced(lease, lambda db: _change_folder(db, lease, folder_id, target_id=target_id))
+
+    # -- rows
+
+    def rows(self, mailbox_id: int, keys: Sequence[bytes]) -> dict[bytes, Row]:
+        """The rows of these keys; unknown keys are missing."""
+        return self._read(lambda db: views.rows(db, mailbox_id, keys))
+
+    def opens(self, mailbox_id: int, keys: Sequence[bytes]) -> dict[bytes, Open]:
+        """The open parts of these keys' rows; keys that have none are missing."""
+        return self._read(lambda db: views.opens(db, mailbox_id, keys))
+
+    def record_page(
+        self,
+        lease: Lease,
+        folder_id: int,
+        steps: Sequence[Step],
+        *,
+        cursor: str | None,
+        fingerprint: str,
+        complete: bool,
+        generation: int,
+    ) -> None:
+        """Take in a page of a folder's feed: its rows and the cursor behind it, together or not at all.
+
+        ``complete``: this page was the folder's last, and ``generation`` is the round in which that was so.
+        """
+        writes = writes_of(lease.mailbox_id, steps)
+        values: dict[str, Any] = {"cursor": cursor, "fingerprint": fingerprint, "complete": complete}
+        if complete:
+            values["generation"] = generation
+
+        def unit(db: Connection) -> None:
+            writes.run(db, self._words)
+            _change_folder(db, lease, folder_id, **values)
+
+        self._fenced(lease, unit, durable=False)
+
+    def intend(self, lease: Lease, steps: Sequence[Step]) -> None:
+        """Write down what is about to be sent. It outlives a loss of power before this returns."""
+        self._step(lease, writes_of(lease.mailbox_id, steps), durable=True)
+
+    def settle(self, lease: Lease, steps: Sequence[Step]) -> None:
+        """Write down what became of it. After a loss of power the newest may be INTENDED again, and is looked up."""
+        self._step(lease, writes_of(lease.mailbox_id, steps), durable=False)
+
+    def rekey(self, lease: Lease, left: Row, came: Row | None, new: Row, open: Open | None) -> None:
+        """Let ``new`` take over from ``left``, an item that moved and so got a new key; ``left`` goes.
+
+        ``came`` is the row that stands at the new key already, or None.
+        """
+        self._step(lease, rekey_of(lease.mailbox_id, left, came, new, open), durable=True)
+
+    def open_rows(
+        self,
+        mailbox_id: int,
+        states: Iterable[ItemState],
+        *,
+        folder_id: int | None = None,
+        works: Iterable[Work] | None = None,
+        limit: int | None = None,
+    ) -> list[tuple[Row, Open]]:
+        """What is to be done, by folder and then in the order in which rows were first met: newest first, as pages list."""
+        numbers = sorted(int(state) for state in states)
+        kinds = None if works is None else sorted(str(work) for work in works)
+        if not numbers or kinds == []:
+            return []
+        return self._read(lambda db: views.open_rows(db, mailbox_id, numbers, folder_id, kinds, limit))
+
+    def owners(self, mailbox_id: int, targets: Sequence[str]) -> dict[str, bytes]:
+        """Which keys hold these target ids, in any state. Scans the mailbox's rows."""
+        return self._read(lambda db: views.owners(db, mailbox_id, targets))
+
+    def folder_rows(self, mailbox_id: int, folder_id: int | None, *, missed_before: int | None = None) -> Iterator[Row]:
+        """The rows of a folder (None: of all), by key; with ``missed_before`` those last met in an earlier round.
+
+        A stream: rows may be changed meanwhile, and each is met once, as it is when its turn comes.
+        """
+        after = b""
+        while True:
+            found = self._read(
+                lambda db, after=after: views.folder_rows(db, mailbox_id, after, folder_id, missed_before, _STREAMED)  # type: ignore[misc]
+            )
+            yield from found
+            if len(found) < _STREAMED:
+                return
+            after = found[-1].key
+
+    # -- sums and lists
+
+    def tallies(self, mailbox_id: int | None = None) -> list[tuple[int, Tally]]:
+        """Rows and bytes by mailbox, folder and state, as kept in the same transactions as the rows."""
+        return self._read(lambda db: views.sums(db, mailbox_id))
+
+    def recount(self, mailbox_id: int) -> list[Tally]:
+        """The same sums of one mailbox, counted from the rows themselves."""
+        return self._read(lambda db: views.recount(db, mailbox_id))
+
+    def refusals(self, mailbox_id: int | None = None, limit: int | None = None) -> list[Refused]:
+        """What was REFUSED or WITHHELD, and why, by mailbox and folder."""
+        return self._read(lambda db: views.refusals(db, mailbox_id, limit))
+
+    # -- hints and notes
+
+    def hint(self, scope: str, until: float) -> None:
+        """Remember until when (wall-clock seconds) a server asked to be left alone. The last word counts."""
+
+        def unit(db: Connection) -> None:
+            if not db.execute(update(hints).where(hints.c.scope == scope).values(until=until)).rowcount:
+                db.execute(insert(hints).values(scope=scope, until=until))
+
+        self._write(unit, durable=False)
+
+    def hints(self) -> dict[str, float]:
+        """All hints by scope, also those of the past."""
+        return self._read(lambda db: {found.scope: found.until for found in db.execute(select(hints))})
+
+    def note(self, mailbox_id: int | None, kind: str, text: str) -> None:
+        """Write down that something happened."""
+        values = {"at": time.time(), "mailbox_id": mailbox_id, "kind": kind, "text": cleaned(text)}
+        self._write(lambda db: db.execute(insert(notes).values(values)), durable=False)
+
+    def notes(self, mailbox_id: int | None = None, last: int | None = 100) -> list[Note]:
+        """The last notes, newest first."""
+        return self._read(lambda db: views.notes_of(db, mailbox_id, last))
+
+    # -- transactions
+
+    def _read(self, unit: Callable[[Connection], T]) -> T:
+        # No BEGIN: on SQLite that would be a writer's, and one statement sees one state of the ledger anyway.
+        with self._reader.connect() as connection:
+            return unit(connection)
+
+    def _write(self, unit: Callable[[Connection], T], *, durable: bool = True) -> T:
+        return self._writer.run(unit, durable=durable)
+
+    def _fenced(self, lease: Lease, unit: Callable[[Connection], T], *, durable: bool = True) -> T:
+        def behind_the_fence(db: Connection) -> T:
+            leases.fence(db, lease, self._words.fence)
+            return unit(db)
+
+        return self._writer.run(behind_the_fence, durable=durable)
+
+    def _step(self, lease: Lease, writes: Writes, *, durable: bool) -> None:
+        self._fenced(lease, lambda db: writes.run(db, self._words), durable=durable)
+
+
+_LISTED: Final = ("source_id", "parent_source_id", "name", "kind", "role", "total", "change_stamp")
+
+
+def _new_mailbox(source: str) -> dict[str, Any]:
+    return {
+        "source_folded": source.casefold(),
+        "state": MailboxState.PLANNED.value,
+        "cause": "",
+        "epoch": 0,
+        "lease_until": 0.0,
+        "sequence": 0,
+        "generation": 0,
+        "claimed": False,
+    }
+
+
+def _mailbox(db: Connection, mailbox_id: int, *, lock: bool = False) -> MailboxRow:
+    query = select(mailboxes).where(mailboxes.c.id == mailbox_id)
+    found = db.execute(query.with_for_update() if lock else query).one_or_none()
+    if found is None:
+        raise LookupError(f"the ledger has no mailbox {mailbox_id}")
+    return mailbox_of(found)
+
+
+def _came_from(now: MailboxRow, state: MailboxState) -> MailboxState | None:
+    """What the mailbox remembers once it is in ``state``; raises IllegalMove if it can't go there."""
+    if state is now.state:
+        return now.came_from
+    legal = state in MAILBOX_MOVES[now.state]
+    if now.state in ASIDE and state not in ASIDE:
+        legal = legal and state is now.came_from
+    if not legal:
+        back = f" (it goes back to {now.came_from})" if now.came_from else ""
+        raise IllegalMove(f"mailbox {now.id}: {now.state} can't become {state}{back}")
+    if state not in ASIDE:
+        return None
+    return now.came_from if now.state in ASIDE else now.state
+
+
+def _folders(db: Connection, mailbox_id: int) -> list[FolderRow]:
+    query = select(folders).where(folders.c.mailbox_id == mailbox_id).order_by(folders.c.id)
+    return [folder_of(found) for found in db.execute(query)]
+
+
+def _change_folder(db: Connection, lease: Lease, folder_id: int, **values: Any) -> None:
+    mine = (folders.c.id == folder_id) & (folders.c.mailbox_id == lease.mailbox_id)
+    if not db.execute(update(folders).where(mine).values(values)).rowcount:
+        raise LookupError(f"mailbox {lease.mailbox_id} has no folder {folder_id}")
