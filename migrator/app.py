@@ -20,7 +20,7 @@ from urllib.parse import urlsplit
 
 from migrator import logs
 from migrator.config import BadInput, Config
-from state.model import MailboxRow, NotMigrated
+from state.model import MailboxRow
 
 if TYPE_CHECKING:
     from connectors.base import Answer, Destination, Source
@@ -253,15 +253,8 @@ def owner() -> str:
     return f"{socket.gethostname()}:{os.getpid()}:{secrets.token_hex(2)}"
 
 
-def upgrade_ledger(config: Config) -> bool:
-    """Bring the ledger to this version's schema, or make it if it is a file and not there; False if there was nothing to do."""
-    from state.store import Ledger
+def upgrade_ledger(config: Config) -> tuple[str | None, str]:
+    """Bring the ledger to this version's schema; its revisions before (None: it was empty or not there) and after."""
+    from state.migrate import upgrade
 
-    if ledger_exists(config):
-        try:
-            Ledger.open(config.ledger.url).close()
-            return False
-        except NotMigrated:
-            pass
-    Ledger.open(config.ledger.url, migrate=True).close()
-    return True
+    return upgrade(config.ledger.url)

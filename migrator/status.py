@@ -161,3 +161,9 @@ def cut(text: str, size: int) -> str:
     """The text in so many columns, on one line."""
     text = " ".join(text.split())
     return text if len(text) <= size else text[: max(0, size - 1)] + "…" * (size > 0)
+
+
+def sentences(*parts: str) -> str:
+    """Parts, each as a whole sentence, one after the other; empty ones left out."""
+    whole = [part.strip() for part in parts if part.strip()]
+    return " ".join(part[0].upper() + part[1:] + ("" if part.endswith((".", "!", "?")) else ".") for part in whole)

@@ -23,6 +23,7 @@ from connectors.base import Destination, Source
 from connectors.errors import Halt, MailboxBlocked, Unavailable
 from migrator.config import PassSettings
 from migrator.passes import Job, PassReport, run_pass
+from migrator.status import sentences
 from state.model import ASIDE, PENDING, Fenced, ItemState, Lease, LeaseHeld, MailboxRow, MailboxState, PassKind, PassState
 from state.store import Ledger
 
@@ -228,9 +229,9 @@ class _Mailbox:
         except Unavailable as error:
             return self._aside(MailboxState.PAUSED, PAUSED, self._stopped_by(str(error)))
         except MailboxBlocked as error:
-            return self._aside(MailboxState.HELD, HELD, _sentence(str(error), error.mend))
+            return self._aside(MailboxState.HELD, HELD, sentences(str(error), error.mend))
         except Halt as error:
-            sentence = _sentence(str(error), error.mend)
+            sentence = sentences(str(error), error.mend)
             self._halted.sentence = sentence
             run.stop.set()
             return self._aside(MailboxState.PAUSED, HALTED, sentence)
@@ -268,7 +269,7 @@ class _Mailbox:
         self._run.watcher.did(self._row, word, items, size)
 
     def _stopped_by(self, cause: str) -> str:
-        return f"Stopped with all others: {self._halted.sentence}" if self._halted.sentence else _sentence(cause)
+        return f"Stopped with all others: {self._halted.sentence}" if self._halted.sentence else sentences(cause)
 
     def _aside(self, state: MailboxState, code: int, cause: str, error: BaseException | None = None) -> Ending:
         self._row = self._run.ledger.move_mailbox(self._row.id, state, cause)
@@ -279,12 +280,6 @@ class _Mailbox:
         if code == CLEAN and counts["refused"] + counts["withheld"]:
             code = REFUSED
         return Ending(mailbox=self._row, kind=self._kind, code=code, cause=cause, figures=self._figures, error=error, **counts)
-
-
-def _sentence(*parts: str) -> str:
-    """Parts as whole sentences, one after the other."""
-    whole = [part.strip() for part in parts if part.strip()]
-    return " ".join(part[0].upper() + part[1:] + ("" if part.endswith((".", "!", "?")) else ".") for part in whole)
 
 
 def _bug(error: BaseException) -> str:

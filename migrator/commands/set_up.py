@@ -135,9 +135,10 @@ def upgrade(words: Words) -> int:
     from migrator import app
 
     config = words.load()
-    changed = app.upgrade_ledger(config)
+    before, after = app.upgrade_ledger(config)
     if words.json:
-        say_json({"upgraded": changed, "exit_code": 0})
+        say_json({"before": before, "after": after, "exit_code": 0})
     else:
-        say_lines("The ledger is at this version now." if changed else "The ledger was at this version already.")
+        was = f"was: {before}" if before else "it is new"
+        say_lines(f"The ledger is at {after} already." if before == after else f"The ledger is at {after} now ({was}).")
     return 0

@@ -118,17 +118,18 @@ def explain(error: Exception) -> tuple[int, str]:
     """The exit code of an error and its sentence; the sentence of a bug is empty."""
     from connectors.errors import Halt, MailboxBlocked, Unavailable
     from migrator.config import BadInput
-    from state.model import BoundElsewhere, LeaseHeld, NotMigrated
+    from migrator.status import sentences
+    from state.model import Fenced, LeaseHeld, LedgerError
 
     match error:
-        case BadInput() | NotMigrated() | BoundElsewhere():
+        case Unavailable() | LeaseHeld() | Fenced():
+            return PAUSED, sentences(str(error))
+        case BadInput() | LedgerError():
             return BAD_INPUT, str(error)
         case Halt():
-            return HALTED, f"{error} {error.mend}".rstrip()
+            return HALTED, sentences(str(error), error.mend)
         case MailboxBlocked():
-            return HELD, f"{error} {error.mend}".rstrip()
-        case Unavailable() | LeaseHeld():
-            return PAUSED, str(error)
+            return HELD, sentences(str(error), error.mend)
     kind = type(error)
     if kind.__module__.startswith("sqlalchemy") and kind.__name__ == "OperationalError":
         # Its text holds the statement and the address of the database; the cause alone is for people.
