@@ -11,12 +11,13 @@ from typing import Any
 from sqlalchemy import Connection, Float, cast, func, select, update
 
 from state.model import Fenced, Lease, LeaseHeld
+from state.records import many
 from state.schema import mailboxes
 
 
 def fence(db: Connection, lease: Lease, statement: str) -> None:
     """Prove that the lease is still the last one; raises Fenced. Locks the mailbox until the transaction ends."""
-    if not db.exec_driver_sql(statement, (lease.mailbox_id, lease.epoch)).rowcount:
+    if not many(db)(statement, [(lease.mailbox_id, lease.epoch)]):
         raise Fenced(f"Mailbox {lease.mailbox_id} was taken over by another process; nothing of this was kept.")
 
 

@@ -5,7 +5,6 @@ The first byte says which it was. Unpacking gives exactly the text back, whateve
 
 from __future__ import annotations
 
-import binascii
 from typing import Final
 
 import pybase64
@@ -16,23 +15,35 @@ _URL_SAFE_BARE: Final = 2  # without its padding
 _STANDARD: Final = 3
 _STANDARD_BARE: Final = 4
 
+_TAGS: Final = tuple(bytes((tag,)) for tag in range(5))
+_BARE_TAGS: Final = (b"", *_TAGS[2:])
+
 _URL_ALTERNATIVES: Final = b"-_"
-_PADDING: Final = ("", "===", "==", "=")
+_PADDING: Final = ("", "", "==", "=")
+# What may stand last, by the length without padding modulo 4: the last character's unused bits are nought in what an encoder
+# writes, and only that comes back as it was.
+_LAST: Final = ("", "", "AQgw", "AEIMQUYcgkosw048")
 
 
 def pack_id(text: str) -> bytes:
     """The bytes that stand for ``text``; at most one more than its UTF-8. Lone surrogates survive."""
     standard = "+" in text or "/" in text
-    bare = text[-1:] != "="
+    bare = text.rstrip("=") if text[-1:] == "=" else text
+    over = len(bare) & 3
+    padding = _PADDING[over]
+    # Padding is all there, or not at all.
+    if (over and bare[-1] not in _LAST[over]) or (bare is not text and len(bare) + len(padding) != len(text)):
+        return _as_text(text)
     try:
-        padded = text + _PADDING[len(text) & 3] if bare else text
-        raw = pybase64.b64decode(padded, None if standard else _URL_ALTERNATIVES, validate=True)
-    except (binascii.Error, ValueError):
-        return b"\0" + text.encode("utf-8", "surrogatepass")
-    # The way back must give this very text: unused bits may be set, and padding may be partly there.
-    tag = (_STANDARD if standard else _URL_SAFE) + (bare and padded != text)
-    packed = bytes((tag,)) + raw
-    return packed if unpack_id(packed) == text else b"\0" + text.encode("utf-8", "surrogatepass")
+        raw = pybase64.b64decode(bare + padding, None if standard else _URL_ALTERNATIVES, validate=True)
+    except ValueError:
+        return _as_text(text)
+    tag = _STANDARD if standard else _URL_SAFE
+    return (_BARE_TAGS if padding and bare is text else _TAGS)[tag] + raw
+
+
+def _as_text(text: str) -> bytes:
+    return b"\0" + text.encode("utf-8", "surrogatepass")
 
 
 def unpack_id(packed: bytes) -> str:

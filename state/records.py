@@ -6,9 +6,10 @@ The statements that every batch runs are written out here, in words that SQLite 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+import sqlite3
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Any, Final, cast
 
 from sqlalchemy import Connection
 
@@ -116,20 +117,20 @@ class Writes:
     inserts: list[tuple[Any, ...]] = field(default_factory=list)
     updates: list[tuple[Any, ...]] = field(default_factory=list)
     opens: list[tuple[Any, ...]] = field(default_factory=list)
-    closes: list[tuple[int, bytes]] = field(default_factory=list)
-    deletes: list[tuple[int, bytes]] = field(default_factory=list)
-    tallies: list[tuple[int, int, int, int, int]] = field(default_factory=list)
+    closes: list[tuple[Any, ...]] = field(default_factory=list)
+    deletes: list[tuple[Any, ...]] = field(default_factory=list)
+    tallies: list[tuple[Any, ...]] = field(default_factory=list)
 
     def run(self, connection: Connection, words: Statements) -> None:
         """Carry everything out, within the transaction of ``connection``."""
-        run = connection.exec_driver_sql
+        run = many(connection)
         if self.deletes:
             run(words.delete_open, self.deletes)
             run(words.delete_item, self.deletes)
         if self.inserts:
             run(words.insert_item, self.inserts)
         if self.updates:
-            changed = run(words.update_item, self.updates).rowcount
+            changed = run(words.update_item, self.updates)
             if changed != len(self.updates):
                 raise IllegalMove(f"{len(self.updates) - changed} of {len(self.updates)} rows to change are not in the ledger")
         if self.opens:
@@ -138,6 +139,15 @@ class Writes:
             run(words.delete_open, self.closes)
         if self.tallies:
             run(words.add_tally, self.tallies)
+
+
+def many(connection: Connection) -> Callable[[str, list[tuple[Any, ...]]], int]:
+    """What runs a statement once for each tuple, and says how many rows it changed."""
+    if connection.dialect.name != "sqlite":
+        return lambda statement, values: connection.exec_driver_sql(statement, values).rowcount
+    # Straight to the driver: with twenty rows at a time, SQLAlchemy's way there costs half as much as the rows.
+    driver = cast(sqlite3.Connection, connection.connection.driver_connection)
+    return lambda statement, values: driver.executemany(statement, values).rowcount
 
 
 def writes_of(mailbox_id: int, steps: Sequence[Step]) -> Writes:
@@ -204,7 +214,7 @@ def _count(counts: dict[tuple[int, int], list[int]], row: Row, sign: int) -> Non
     sums[1] += sign * row.size
 
 
-def _sums(mailbox_id: int, counts: Mapping[tuple[int, int], list[int]]) -> list[tuple[int, int, int, int, int]]:
+def _sums(mailbox_id: int, counts: Mapping[tuple[int, int], list[int]]) -> list[tuple[Any, ...]]:
     # Always in the same order, so that two transactions never wait on each other in a circle.
     return [(mailbox_id, folder, state, n, size) for (folder, state), (n, size) in sorted(counts.items()) if n or size]
 

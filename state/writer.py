@@ -145,42 +145,49 @@ class GroupWriter:
         # Transactions are begun and ended at the driver: SQLAlchemy's own would cost as much as the statements between.
         driver = cast(sqlite3.Connection, connection.connection.driver_connection)
         kept: list[_Handed] = []
+        handed: _Handed | None = None
         try:
-            full = any(handed.durable for handed in waiting)
+            full = any(one.durable for one in waiting)
             if full is not self._full:
                 # SQLite ignores a change of this within a transaction.
                 driver.execute("PRAGMA synchronous=FULL" if full else "PRAGMA synchronous=NORMAL")
                 self._full = full
-            driver.execute("BEGIN IMMEDIATE")
-        except BaseException as error:
-            while waiting:
-                waiting.popleft().answer(error)
-            return
-        until = time.monotonic() + GROUP_SECONDS
-        handed: _Handed | None = None
-        try:
+            until = time.monotonic() + GROUP_SECONDS
             while waiting and (not kept or time.monotonic() < until):
                 handed = waiting.popleft()
-                driver.execute("SAVEPOINT unit")
+                # The first needs no savepoint, which would cost a copy of every page it touches: it is all that there is.
+                driver.execute("SAVEPOINT unit" if kept else "BEGIN IMMEDIATE")
                 try:
                     handed.result = handed.unit(connection)
                 except BaseException as error:
-                    driver.execute("ROLLBACK TO unit")
-                    driver.execute("RELEASE unit")
-                    handed.answer(error)
+                    if kept:
+                        driver.execute("ROLLBACK TO unit")
+                        driver.execute("RELEASE unit")
+                    else:
+                        driver.execute("ROLLBACK")
+                    handed.answer(_plainly(error))
                 else:
-                    driver.execute("RELEASE unit")
+                    if kept:
+                        driver.execute("RELEASE unit")
                     kept.append(handed)
                 handed = None
-            driver.execute("COMMIT")
+            if kept:
+                driver.execute("COMMIT")
         except BaseException as error:
             # The whole group is undone, for instance by a full disk.
             with suppress(sqlite3.Error):
                 driver.execute("ROLLBACK")
-            if handed is not None and handed not in kept:
-                kept.append(handed)
-            for one in kept:
-                one.answer(error)
+            for one in [*kept, handed] if handed else kept:
+                one.answer(_plainly(error))
             return
         for one in kept:
             one.answer()
+
+
+def _plainly(error: BaseException) -> BaseException:
+    """The driver's trouble as the ledger's, and one exception for each that waits: it is raised in a thread of its own."""
+    if not isinstance(error, sqlite3.Error):
+        return error
+    plain = LedgerError(f"The ledger could not be written: {error}.")
+    plain.__cause__ = error
+    return plain
