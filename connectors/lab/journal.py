@@ -156,7 +156,8 @@ class Journal:
 
 def _headers(headers: Mapping[str, str] | CIMultiDictProxy[str]) -> dict[str, str]:
     found: dict[str, str] = {}
-    for name, value in headers.items():
+    for key, value in headers.items():
+        name = str(key)  # aiohttp's own names are a kind of str that JSON does not take
         shown = "redacted" if name.lower() in _STRUCK else value.encode("utf-8", "replace").decode()
         found[name] = f"{found[name]}, {shown}" if name in found else shown
     return found

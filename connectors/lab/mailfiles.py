@@ -88,13 +88,15 @@ def split_mbox(content: bytes) -> Iterator[bytes]:
     """The messages of an mbox file: what is between lines that begin with ``From ``, without the empty line that ends each.
 
     Such a line counts at the beginning and after an empty line, as mail programs write it; a text's own ``From `` elsewhere
-    belongs to the text [RFC 4155].
+    belongs to the text [RFC 4155]. A file without any is one message.
     """
     starts = [
         found
         for found in _SEPARATOR.finditer(content)
-        if found.start() == 0 or content[: found.start()].endswith((b"\n\n", b"\n\r\n"))
+        if found.start() == 0 or content[max(found.start() - 3, 0) : found.start()].endswith((b"\n\n", b"\n\r\n"))
     ]
+    if not starts and content.strip():
+        yield content
     for at, found in enumerate(starts):
         last = at + 1 == len(starts)
         body = content[found.end() : len(content) if last else starts[at + 1].start()]
@@ -110,7 +112,7 @@ def read_mail(content: bytes) -> Item:
     item = Item(mime=content, created=_MOMENT, modified=_MOMENT)
     try:
         mail = email.message_from_bytes(content, policy=email.policy.compat32)
-    except Exception:  # noqa: BLE001 - the parser's own faults on hostile bytes are no reason to lose the item
+    except Exception:
         item.body_text = content.decode("utf-8", "replace").replace("\0", "")
         return item
     item.subject = _try(lambda: _text(mail.get("Subject")), "")
@@ -140,7 +142,7 @@ def read_mail(content: bytes) -> Item:
 def _try(read: Callable[[], T], otherwise: T) -> T:
     try:
         return read()
-    except Exception:  # noqa: BLE001 - a field that can't be read is a field that isn't there
+    except Exception:
         return otherwise
 
 
@@ -157,7 +159,7 @@ def _text(value: object) -> str:
     try:
         pieces = decode_header(" ".join(shown.split()))
         shown = "".join(piece if isinstance(piece, str) else _decode(piece, charset) for piece, charset in pieces)
-    except Exception:  # noqa: BLE001, S110 - then it is shown as it is written
+    except Exception:  # noqa: S110 - then it is shown as it is written
         pass
     return _clean(shown)
 

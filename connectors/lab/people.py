@@ -152,6 +152,11 @@ class Writer:
         self._threads: list[Item] = []
         self._places, self._weights = [place for place, _ in _SHARES], [weight for _, weight in _SHARES]
 
+    @property
+    def has_own(self) -> bool:
+        """Whether the user made folders that mail may go to."""
+        return bool(self._own)
+
     def put(self, index: int, items: int) -> Item:
         """Write the item of that number out of so many; a few of them are odd, in turn, so that every kind occurs."""
         when = TODAY - timedelta(seconds=int((items - index) * _YEARS * 365 * 86400 / max(items, 1)))
