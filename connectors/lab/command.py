@@ -107,6 +107,7 @@ def _serve(words: list[str]) -> int:
         log=asked.log,
     )
     lab = Lab(plan)
+    _end_on_signals(lab.ended)
     try:
         lab.start()
     except NoMail as error:
@@ -114,7 +115,6 @@ def _serve(words: list[str]) -> int:
     except OSError as error:
         return _bad(f"the lab can't start in {asked.dir} ({error.strerror or type(error).__name__}); check the folder.")
     _tell(lab.ews_url, lab.graph_url, lab.config_file)
-    _end_on_signals(lab.ended)
     try:
         # Waiting in slices lets a Ctrl-C through on every system.
         while not lab.ended.wait(0.5):
