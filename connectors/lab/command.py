@@ -10,7 +10,7 @@ import contextlib
 import signal
 import sys
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NoReturn
 
@@ -107,22 +107,20 @@ def _serve(words: list[str]) -> int:
         log=asked.log,
     )
     lab = Lab(plan)
-    _end_on_signals(lab.ended)
-    try:
-        lab.start()
-    except NoMail as error:
-        return _bad(str(error))
-    except OSError as error:
-        return _bad(f"the lab can't start in {asked.dir} ({error.strerror or type(error).__name__}); check the folder.")
-    _tell(lab.ews_url, lab.graph_url, lab.config_file)
-    try:
-        # Waiting in slices lets a Ctrl-C through on every system.
-        while not lab.ended.wait(0.5):
-            pass
-    except KeyboardInterrupt:
-        pass
-    finally:
-        lab.stop()
+    with _ending_on_signals(lab.ended):
+        try:
+            lab.start()
+        except NoMail as error:
+            return _bad(str(error))
+        except OSError as error:
+            return _bad(f"the lab can't start in {asked.dir} ({error.strerror or type(error).__name__}); check the folder.")
+        try:
+            _tell(lab.ews_url, lab.graph_url, lab.config_file)
+            # Waiting in slices lets a Ctrl-C through on every system.
+            while not lab.ended.wait(0.5):
+                pass
+        finally:
+            lab.stop()
     return 0
 
 
@@ -131,7 +129,14 @@ def _tell(ews_url: str, graph_url: str, config: Path) -> None:
         print(line, flush=True)  # noqa: T201
 
 
-def _end_on_signals(ended: threading.Event) -> None:
+@contextlib.contextmanager
+def _ending_on_signals(ended: threading.Event) -> Iterator[None]:
+    before = {}
     for number in (signal.SIGINT, signal.SIGTERM):
         with contextlib.suppress(ValueError, OSError):  # not in the main thread, or not on this system
-            signal.signal(number, lambda *_: ended.set())
+            before[number] = signal.signal(number, lambda *_: ended.set())
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

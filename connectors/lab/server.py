@@ -143,7 +143,15 @@ class Lab:
         return self.folder / "lab.toml"
 
     def start(self) -> Lab:
-        """Furnish the mailboxes and bring both faces up; returns once they answer."""
+        """Furnish the mailboxes and bring both faces up; returns once they answer. What fails leaves nothing behind."""
+        try:
+            self._start()
+        except BaseException:
+            self.stop()
+            raise
+        return self
+
+    def _start(self) -> None:
         self.folder.mkdir(parents=True, exist_ok=True)
         (self.folder / LAB_FILE).unlink(missing_ok=True)
         plan = self.plan
@@ -166,10 +174,8 @@ class Lab:
         self._thread.start()
         ready.wait()
         if self._failed is not None:
-            self.stop()
             raise self._failed
         write_papers(self.folder, self._addresses(), sorted(self.source.mailboxes))
-        return self
 
     def stop(self) -> None:
         """End both faces and close every file; harmless twice."""
@@ -184,7 +190,8 @@ class Lab:
             one.close()
         for journal in self._journals:
             journal.close()
-        (self.folder / LAB_FILE).unlink(missing_ok=True)
+        with contextlib.suppress(OSError):  # the folder never was one
+            (self.folder / LAB_FILE).unlink(missing_ok=True)
         if self.plan.folder is None:
             shutil.rmtree(self.folder, ignore_errors=True)
 
