@@ -211,6 +211,9 @@ class Pacer:
         try:
             ticket.depart(self._clock())
             return fn()
+        except Throttled as error:
+            self._heed(error)
+            raise
         finally:
             self._release()
 
@@ -236,6 +239,9 @@ class Pacer:
         try:
             ticket.depart(self._clock())
             return await fn()
+        except Throttled as error:
+            self._heed(error)
+            raise
         finally:
             self._release()
 
@@ -251,6 +257,11 @@ class Pacer:
         """A hint longer than the patience is no wait but an outage, and is named as one."""
         if budget.blocked(self._clock()) > self._patience:
             raise _TooLong(f"the server asked to wait {wait:.0f} s ({budget.name})", code="throttled", did_nothing=True)
+
+    def _heed(self, error: Throttled) -> None:
+        """Block the budget before the slot is free, or the next in line would leave against the hint."""
+        if error.after is not None:
+            self._block(self._named(error.budget), error.after)
 
     def _release(self) -> None:
         if self._slots is not None:
@@ -269,7 +280,7 @@ class Pacer:
     def _delay(self, state: RetryCallState) -> float:
         error = _error_of(state)
         delay = next_delay(state.attempt_number, error, self._random)
-        if isinstance(error, Throttled):
+        if isinstance(error, Throttled) and error.after is None:
             self._block(self._named(error.budget), delay)
         return delay
 

@@ -92,6 +92,18 @@ def test_every_kind_of_change_is_seen_after_a_cursor(world: SourceWorld) -> None
     assert identify(puts(arrived)[moved_to].facts).rungs == identify(puts(before)[moved].facts).rungs
 
 
+def test_an_item_that_was_edited_and_read_is_new_as_a_whole(world: SourceWorld) -> None:
+    inbox = world.special(Role.INBOX)
+    ids = [world.put(inbox, f"mail {n}") for n in range(2)]
+    folder = folder_of(world.source, inbox)
+    _, cursor = read(world.source, folder)
+    world.edit(ids[0], "edited")
+    world.mark_read(ids[0])
+    world.mark_read(ids[1])
+    world.edit(ids[1], "edited")
+    assert set(puts(read(world.source, folder, cursor)[0])) == set(ids)
+
+
 def test_what_happens_between_two_pages_is_not_lost(world: SourceWorld) -> None:
     inbox = world.special(Role.INBOX)
     ids = [world.put(inbox, f"mail {n}") for n in range(5)]

@@ -479,29 +479,45 @@ def test_a_slot_is_free_while_its_user_waits_for_a_budget_or_after_a_hint() -> N
     assert len(clock.slept) >= 3
 
 
-def test_a_request_that_stood_in_line_for_a_slot_heeds_a_hint_that_came_meanwhile() -> None:
+@both_faces
+def test_a_request_that_stood_in_line_for_a_slot_heeds_a_hint_that_came_meanwhile(run: Callable[..., Any]) -> None:
     clock, slots = Clock(), Slots(1)
-    pacer = Pacer(slots=slots, clock=clock, sleep=clock.sleep)
-    inside, go = threading.Event(), threading.Event()
+    inside, go, second_did_something = threading.Event(), threading.Event(), threading.Event()
 
-    def first() -> None:
+    def sleep(seconds: float) -> None:
+        if threading.current_thread().name == "second":
+            clock.sleep(seconds)
+            second_did_something.set()
+        else:
+            assert second_did_something.wait(5)
+
+    pacer = Pacer(slots=slots, clock=clock, sleep=sleep)
+
+    def throttled_once() -> None:
         if not inside.is_set():
             inside.set()
             assert go.wait(5)
             raise Throttled("", after=50.0)
 
-    second = Script(clock)
-    with ThreadPoolExecutor(2) as threads:
-        a = threads.submit(pacer.call, first)
-        assert inside.wait(5)
-        b = threads.submit(pacer.call, second)
-        until = time.monotonic() + 5
-        while not slots._line and time.monotonic() < until:
-            time.sleep(0.001)
-        go.set()
-        a.result(5)
-        b.result(5)
-    assert second.left[0] >= 1050.0
+    script = Script(clock)
+
+    def second() -> None:
+        try:
+            run(pacer, script)
+        finally:
+            second_did_something.set()
+
+    threads = [threading.Thread(target=run, args=(pacer, throttled_once)), threading.Thread(target=second, name="second")]
+    threads[0].start()
+    assert inside.wait(5)
+    threads[1].start()
+    until = time.monotonic() + 5
+    while not slots._line and time.monotonic() < until:
+        time.sleep(0.001)
+    go.set()
+    for thread in threads:
+        thread.join(10)
+    assert script.left == [1050.0]
 
 
 def test_four_slots_are_never_exceeded_by_coroutines() -> None:
