@@ -47,55 +47,45 @@ _BUG = Verdict(_M.BUG, sentence="the server did not accept our request")
 _GROUPS: tuple[tuple[Verdict, str], ...] = (
     (
         Verdict(_M.THROTTLED, "throttled", "the server asks to wait"),
-        """
-ErrorServerBusy ErrorExceededConnectionCount ErrorExceededFindCountLimit ErrorTooManyObjectsOpened
-""",
+        """ErrorServerBusy ErrorExceededConnectionCount ErrorExceededFindCountLimit ErrorTooManyObjectsOpened""",
     ),
     (
         Verdict(_M.UNAVAILABLE, "unavailable", "the server can't answer now"),
-        """
-ErrorADOperation ErrorADUnavailable ErrorServiceUnavailable ErrorBatchProcessingStopped ErrorClientDisconnected
+        """ErrorADOperation ErrorADUnavailable ErrorServiceUnavailable ErrorBatchProcessingStopped ErrorClientDisconnected
 ErrorConnectionFailed ErrorDataSourceOperation ErrorInsufficientResources ErrorInternalServerError
 ErrorInternalServerTransientError ErrorLogonAsNetworkServiceFailed ErrorMailboxFailover ErrorMailboxLogonFailed
 ErrorMailboxMoveInProgress ErrorMailboxStoreUnavailable ErrorNotEnoughMemory ErrorNoPublicFolderReplicaAvailable
 ErrorNoPublicFolderServerAvailable ErrorNoApplicableProxyCASServersAvailable ErrorNoRespondingCASInDestinationSite
 ErrorParsingXMLResponse ErrorProxyCallFailed ErrorProxyRequestProcessingFailed ErrorProxyServiceDiscoveryFailed
-ErrorProxySoapException ErrorProxyTokenExpired ErrorPublicFolderMailboxDiscoveryFailed ErrorPublicFolderOperationFailed
-ErrorPublicFolderRequestProcessingFailed ErrorPublicFolderSyncException ErrorRequestAborted ErrorServiceDiscoveryFailed
-ErrorTimeoutExpired ErrorWebRequestInInvalidState ErrorWin32InteropError ErrorAutoDiscoverFailed
-""",
+ErrorProxySoapException ErrorProxyTokenExpired ErrorPublicFolderMailboxDiscoveryFailed
+ErrorPublicFolderOperationFailed ErrorPublicFolderRequestProcessingFailed ErrorPublicFolderSyncException
+ErrorRequestAborted ErrorServiceDiscoveryFailed ErrorTimeoutExpired ErrorWebRequestInInvalidState
+ErrorWin32InteropError ErrorAutoDiscoverFailed""",
     ),
     (
         Verdict(_M.STALE, "stale-cursor", "the sync state means nothing to the server any more"),
-        """
-ErrorInvalidSyncStateData
-""",
+        """ErrorInvalidSyncStateData""",
     ),
     (
         Verdict(_M.GONE, "gone", "it is not in the source any more"),
-        """
-ErrorItemNotFound ErrorFolderNotFound ErrorSyncFolderNotFound ErrorParentFolderNotFound ErrorInvalidAttachmentId
-ErrorObjectTypeChanged ErrorCalendarOccurrenceIsDeletedFromRecurrence ErrorCannotAccessDeletedPublicFolder
-""",
+        """ErrorItemNotFound ErrorFolderNotFound ErrorSyncFolderNotFound ErrorParentFolderNotFound ErrorInvalidAttachmentId
+ErrorObjectTypeChanged ErrorCalendarOccurrenceIsDeletedFromRecurrence ErrorCannotAccessDeletedPublicFolder""",
     ),
     (
         Verdict(
             _M.REFUSED, "corrupt", "the source can't read it", "repair the mailbox (New-MailboxRepairRequest), then run again"
         ),
-        """
-ErrorCorruptData ErrorItemCorrupt ErrorContentConversionFailed ErrorMimeContentConversionFailed ErrorMimeContentInvalid
-ErrorMimeContentInvalidBase64String ErrorItemPropertyRequestFailed ErrorPropertyValidationFailure ErrorResponseSchemaValidation
-ErrorUnsupportedMapiPropertyType ErrorTimeZone ErrorCalendarDurationIsTooLong ErrorCalendarEndDateIsEarlierThanStartDate
-ErrorCalendarInvalidPropertyState ErrorCalendarInvalidPropertyValue ErrorCalendarInvalidRecurrence ErrorCalendarInvalidTimeZone
-ErrorCalendarOutOfRange ErrorRecurrenceEndDateTooBig ErrorRecurrenceHasNoOccurrence ErrorUnsupportedRecurrence
-ErrorOccurrenceTimeSpanTooBig ErrorOccurrenceCrossingBoundary ErrorCannotOpenFileAttachment
-""",
+        """ErrorCorruptData ErrorItemCorrupt ErrorContentConversionFailed ErrorMimeContentConversionFailed
+ErrorMimeContentInvalid ErrorMimeContentInvalidBase64String ErrorItemPropertyRequestFailed
+ErrorPropertyValidationFailure ErrorResponseSchemaValidation ErrorUnsupportedMapiPropertyType ErrorTimeZone
+ErrorCalendarDurationIsTooLong ErrorCalendarEndDateIsEarlierThanStartDate ErrorCalendarInvalidPropertyState
+ErrorCalendarInvalidPropertyValue ErrorCalendarInvalidRecurrence ErrorCalendarInvalidTimeZone ErrorCalendarOutOfRange
+ErrorRecurrenceEndDateTooBig ErrorRecurrenceHasNoOccurrence ErrorUnsupportedRecurrence ErrorOccurrenceTimeSpanTooBig
+ErrorOccurrenceCrossingBoundary ErrorCannotOpenFileAttachment""",
     ),
     (
         Verdict(_M.REFUSED, "no-mime", "the source has no MIME form of items of this class", "use the import lane"),
-        """
-ErrorUnsupportedMimeConversion ErrorUnsupportedTypeForConversion
-""",
+        """ErrorUnsupportedMimeConversion ErrorUnsupportedTypeForConversion""",
     ),
     (
         Verdict(
@@ -104,15 +94,12 @@ ErrorUnsupportedMimeConversion ErrorUnsupportedTypeForConversion
             "it is larger or deeper than the source hands out",
             "raise the size limits of EWS in web.config, then run again",
         ),
-        """
-ErrorMessageSizeExceeded ErrorDataSizeLimitExceeded ErrorAttachmentSizeLimitExceeded ErrorAttachmentNestLevelLimitExceeded
-""",
+        """ErrorMessageSizeExceeded ErrorDataSizeLimitExceeded ErrorAttachmentSizeLimitExceeded
+ErrorAttachmentNestLevelLimitExceeded""",
     ),
     (
         Verdict(_M.REFUSED, "virus", "the source's virus scanner holds it back", "look at the item in the source mailbox"),
-        """
-ErrorVirusDetected ErrorVirusMessageDeleted
-""",
+        """ErrorVirusDetected ErrorVirusMessageDeleted""",
     ),
     (
         Verdict(
@@ -121,9 +108,7 @@ ErrorVirusDetected ErrorVirusMessageDeleted
             "its archive is hosted on another server",
             "migrate the archive from where it is hosted",
         ),
-        """
-ErrorExportRemoteArchiveItemsFailed ErrorGetRemoteArchiveItemFailed
-""",
+        """ErrorExportRemoteArchiveItemsFailed ErrorGetRemoteArchiveItemFailed""",
     ),
     (
         Verdict(
@@ -132,9 +117,7 @@ ErrorExportRemoteArchiveItemsFailed ErrorGetRemoteArchiveItemFailed
             "the account may not read it",
             "grant the account full read access to the mailbox, best by ApplicationImpersonation",
         ),
-        """
-ErrorAccessDenied
-""",
+        """ErrorAccessDenied""",
     ),
     (
         Verdict(
@@ -143,16 +126,13 @@ ErrorAccessDenied
             "the account may not impersonate this mailbox",
             "include the mailbox in the scope of the account's ApplicationImpersonation role",
         ),
-        """
-ErrorImpersonateUserDenied ErrorImpersonationFailed
-""",
+        """ErrorImpersonateUserDenied ErrorImpersonationFailed""",
     ),
     (
         Verdict(_M.BLOCKED, "no-mailbox", "the server has no such mailbox", "check the source address in the waves file"),
-        """
-ErrorNonExistentMailbox ErrorInvalidMailbox ErrorMissingExchangePrincipal ErrorCannotFindUser ErrorMailboxConfiguration
-ErrorMissingEmailAddress ErrorNoCalendar ErrorArchiveMailboxNotEnabled ErrorMailRecipientNotFound
-""",
+        """ErrorNonExistentMailbox ErrorInvalidMailbox ErrorMissingExchangePrincipal ErrorCannotFindUser
+ErrorMailboxConfiguration ErrorMissingEmailAddress ErrorNoCalendar ErrorArchiveMailboxNotEnabled
+ErrorMailRecipientNotFound""",
     ),
     (
         Verdict(
@@ -161,18 +141,14 @@ ErrorMissingEmailAddress ErrorNoCalendar ErrorArchiveMailboxNotEnabled ErrorMail
             "the mailbox's account is disabled",
             "enable the account in Active Directory, or link the mailbox to one that is",
         ),
-        """
-ErrorAccountDisabled ErrorAccountSuspend ErrorAccountSuspendShowTierUpgrade
-""",
+        """ErrorAccountDisabled ErrorAccountSuspend ErrorAccountSuspendShowTierUpgrade""",
     ),
     (
         Verdict(
             _M.BLOCKED, "archived-elsewhere", "the archive of this mailbox can't be reached", "check where the archive is hosted"
         ),
-        """
-ErrorArchiveMailboxServiceDiscoveryFailed ErrorArchiveMailboxSearchFailed ErrorGetRemoteArchiveFolderFailed
-ErrorFindRemoteArchiveFolderFailed ErrorArchiveFolderPathCreation
-""",
+        """ErrorArchiveMailboxServiceDiscoveryFailed ErrorArchiveMailboxSearchFailed ErrorGetRemoteArchiveFolderFailed
+ErrorFindRemoteArchiveFolderFailed ErrorArchiveFolderPathCreation""",
     ),
     (
         Verdict(
@@ -181,9 +157,7 @@ ErrorFindRemoteArchiveFolderFailed ErrorArchiveFolderPathCreation
             "a folder of this mailbox is damaged",
             "repair the mailbox (New-MailboxRepairRequest), then run again",
         ),
-        """
-ErrorFolderCorrupt ErrorFolderPropertRequestFailed
-""",
+        """ErrorFolderCorrupt ErrorFolderPropertRequestFailed""",
     ),
     (
         Verdict(
@@ -192,9 +166,7 @@ ErrorFolderCorrupt ErrorFolderPropertRequestFailed
             "the source mailbox is full and the server refuses work on it",
             "raise the quota of the source mailbox",
         ),
-        """
-ErrorQuotaExceeded
-""",
+        """ErrorQuotaExceeded""",
     ),
     (
         Verdict(
@@ -203,17 +175,13 @@ ErrorQuotaExceeded
             "the mailbox lives where this server can't pass the request on to",
             "give the EWS address of a server of the mailbox's own site and version",
         ),
-        """
-ErrorCrossSiteRequest ErrorNoDestinationCASDueToKerberosRequirements ErrorNoDestinationCASDueToSSLRequirements
+        """ErrorCrossSiteRequest ErrorNoDestinationCASDueToKerberosRequirements ErrorNoDestinationCASDueToSSLRequirements
 ErrorNoDestinationCASDueToVersionMismatch ErrorInvalidSchemaVersionForMailboxVersion ErrorWrongServerVersion
-ErrorWrongServerVersionDelegate ErrorMultiLegacyMailboxAccess
-""",
+ErrorWrongServerVersionDelegate ErrorMultiLegacyMailboxAccess""",
     ),
     (
         Verdict(_M.HALT, "password-expired", "the password of the account has expired", "set a new password for the account"),
-        """
-ErrorPasswordChangeRequired ErrorPasswordExpired
-""",
+        """ErrorPasswordChangeRequired ErrorPasswordExpired""",
     ),
     (
         Verdict(
@@ -222,14 +190,13 @@ ErrorPasswordChangeRequired ErrorPasswordExpired
             "the server does not take requests of this account",
             "check the account's rights in Exchange, its group memberships and the trust of its domain",
         ),
-        """
-ErrorCallerIsInvalidADAccount ErrorImpersonationDenied ErrorInvalidAuthorizationContext ErrorInvalidClientSecurityContext
-ErrorInvalidCrossForestCredentials ErrorInvalidLogonType ErrorInvalidManagementRoleHeader ErrorInvalidNetworkServiceContext
-ErrorInvalidProxySecurityContext ErrorInvalidSerializedAccessToken ErrorTokenSerializationDenied ErrorProxyGroupSidLimitExceeded
+        """ErrorCallerIsInvalidADAccount ErrorImpersonationDenied ErrorInvalidAuthorizationContext
+ErrorInvalidClientSecurityContext ErrorInvalidCrossForestCredentials ErrorInvalidLogonType
+ErrorInvalidManagementRoleHeader ErrorInvalidNetworkServiceContext ErrorInvalidProxySecurityContext
+ErrorInvalidSerializedAccessToken ErrorTokenSerializationDenied ErrorProxyGroupSidLimitExceeded
 ErrorProxyRequestNotAllowed ErrorGetServerSecurityDescriptorFailed ErrorInvalidSecurityDescriptor
 ErrorNoOAuthServerAvailableForRequest ErrorInvalidClientAccessTokenRequest ErrorUnauthorizedClientAccessTokenRequest
-ErrorInvalidAccessLevel
-""",
+ErrorInvalidAccessLevel""",
     ),
     (
         Verdict(
@@ -238,9 +205,7 @@ ErrorInvalidAccessLevel
             "the server is older than what this program speaks",
             "use a server with Exchange 2010 SP2 or newer",
         ),
-        """
-ErrorIncorrectSchemaVersion ErrorInvalidServerVersion
-""",
+        """ErrorIncorrectSchemaVersion ErrorInvalidServerVersion""",
     ),
     (
         Verdict(
@@ -249,124 +214,132 @@ ErrorIncorrectSchemaVersion ErrorInvalidServerVersion
             "the organisation does not let programs in",
             "allow EWS for this program in the organisation's settings",
         ),
-        """
-ErrorOrganizationAccessBlocked ErrorInvalidLicense
-""",
+        """ErrorOrganizationAccessBlocked ErrorInvalidLicense""",
     ),
     (
         # About writing, sharing, search and calls that we never make, and requests that were malformed.
         _BUG,
-        """
-ErrorAccessModeSpecified ErrorAddDelegatesFailed ErrorAddressSpaceNotFound ErrorADSessionFilter
+        """ErrorAccessModeSpecified ErrorAddDelegatesFailed ErrorAddressSpaceNotFound ErrorADSessionFilter
 ErrorAffectedTaskOccurrencesRequired ErrorAvailabilityConfigNotFound ErrorCalendarCannotMoveOrCopyOccurrence
-ErrorCalendarCannotUpdateDeletedItem ErrorCalendarCannotUseIdForOccurrenceId ErrorCalendarCannotUseIdForRecurringMasterId
-ErrorCalendarFolderIsInvalidForCalendarView ErrorCalendarInvalidAttributeValue ErrorCalendarInvalidDayForTimeChangePattern
+ErrorCalendarCannotUpdateDeletedItem ErrorCalendarCannotUseIdForOccurrenceId
+ErrorCalendarCannotUseIdForRecurringMasterId ErrorCalendarFolderIsInvalidForCalendarView
+ErrorCalendarInvalidAttributeValue ErrorCalendarInvalidDayForTimeChangePattern
 ErrorCalendarInvalidDayForWeeklyRecurrence ErrorCalendarIsCancelledForAccept ErrorCalendarIsCancelledForDecline
 ErrorCalendarIsCancelledForRemove ErrorCalendarIsCancelledForTentative ErrorCalendarIsDelegatedForAccept
 ErrorCalendarIsDelegatedForDecline ErrorCalendarIsDelegatedForRemove ErrorCalendarIsDelegatedForTentative
 ErrorCalendarIsNotOrganizer ErrorCalendarIsOrganizerForAccept ErrorCalendarIsOrganizerForDecline
-ErrorCalendarIsOrganizerForRemove ErrorCalendarIsOrganizerForTentative ErrorCalendarOccurrenceIndexIsOutOfRecurrenceRange
-ErrorCalendarMeetingRequestIsOutOfDate ErrorCalendarViewRangeTooBig ErrorCannotArchiveCalendarContactTaskFolderException
-ErrorCannotArchiveItemsInPublicFolders ErrorCannotArchiveItemsInArchiveMailbox ErrorCannotCreateCalendarItemInNonCalendarFolder
-ErrorCannotCreateContactInNonContactFolder ErrorCannotCreatePostItemInNonMailFolder ErrorCannotCreateTaskInNonTaskFolder
-ErrorCannotDeleteObject ErrorCannotDisableMandatoryExtension ErrorCannotGetSourceFolderPath ErrorCannotGetExternalEcpUrl
-ErrorCannotDeleteTaskOccurrence ErrorCannotEmptyFolder ErrorCannotSetCalendarPermissionOnNonCalendarFolder
-ErrorCannotSetNonCalendarPermissionOnCalendarFolder ErrorCannotSetPermissionUnknownEntries
-ErrorCannotSpecifySearchFolderAsSourceFolder ErrorCannotUseFolderIdForItemId ErrorCannotUseItemIdForFolderId
-ErrorChangeKeyRequired ErrorChangeKeyRequiredForWriteOperations ErrorClientIntentInvalidStateDefinition
-ErrorClientIntentNotFound ErrorContainsFilterWrongType ErrorContentIndexingNotEnabled ErrorCreateItemAccessDenied
-ErrorCreateManagedFolderPartialCompletion ErrorCreateSubfolderAccessDenied ErrorCrossMailboxMoveCopy ErrorDelegateAlreadyExists
-ErrorDelegateCannotAddOwner ErrorDelegateMissingConfiguration ErrorDelegateNoUser ErrorDelegateValidationFailed
-ErrorDeleteDistinguishedFolder ErrorDeleteItemsFailed ErrorDeleteUnifiedMessagingPromptFailed ErrorDistinguishedUserNotSupported
-ErrorDistributionListMemberNotExist ErrorDuplicateInputFolderNames ErrorDuplicateUserIdsSpecified ErrorEmailAddressMismatch
-ErrorEventNotFound ErrorExceededSubscriptionCount ErrorExpiredSubscription ErrorExtensionNotFound ErrorExtensionsNotAuthorized
-ErrorFolderSave ErrorFolderSaveFailed ErrorFolderSavePropertyError ErrorFolderExists ErrorFreeBusyGenerationFailed
-ErrorImContactLimitReached ErrorImGroupDisplayNameAlreadyExists ErrorImGroupLimitReached ErrorIncorrectUpdatePropertyCount
-ErrorIndividualMailboxLimitReached ErrorInvalidArgument ErrorInvalidAttachmentSubfilter
-ErrorInvalidAttachmentSubfilterTextFilter ErrorInvalidChangeKey ErrorInvalidCompleteDate ErrorInvalidContactEmailAddress
-ErrorInvalidContactEmailIndex ErrorInvalidDelegatePermission ErrorInvalidDelegateUserId ErrorInvalidExcludesRestriction
-ErrorInvalidExpressionTypeForSubFilter ErrorInvalidExtendedProperty ErrorInvalidExtendedPropertyValue ErrorInvalidFolderId
-ErrorInvalidFolderTypeForOperation ErrorInvalidFractionalPagingParameters ErrorInvalidFreeBusyViewType ErrorInvalidId
-ErrorInvalidIdEmpty ErrorInvalidIdMalformed ErrorInvalidIdMalformedEwsLegacyIdFormat ErrorInvalidIdMonikerTooLong
+ErrorCalendarIsOrganizerForRemove ErrorCalendarIsOrganizerForTentative
+ErrorCalendarOccurrenceIndexIsOutOfRecurrenceRange ErrorCalendarMeetingRequestIsOutOfDate ErrorCalendarViewRangeTooBig
+ErrorCannotArchiveCalendarContactTaskFolderException ErrorCannotArchiveItemsInPublicFolders
+ErrorCannotArchiveItemsInArchiveMailbox ErrorCannotCreateCalendarItemInNonCalendarFolder
+ErrorCannotCreateContactInNonContactFolder ErrorCannotCreatePostItemInNonMailFolder
+ErrorCannotCreateTaskInNonTaskFolder ErrorCannotDeleteObject ErrorCannotDisableMandatoryExtension
+ErrorCannotGetSourceFolderPath ErrorCannotGetExternalEcpUrl ErrorCannotDeleteTaskOccurrence ErrorCannotEmptyFolder
+ErrorCannotSetCalendarPermissionOnNonCalendarFolder ErrorCannotSetNonCalendarPermissionOnCalendarFolder
+ErrorCannotSetPermissionUnknownEntries ErrorCannotSpecifySearchFolderAsSourceFolder ErrorCannotUseFolderIdForItemId
+ErrorCannotUseItemIdForFolderId ErrorChangeKeyRequired ErrorChangeKeyRequiredForWriteOperations
+ErrorClientIntentInvalidStateDefinition ErrorClientIntentNotFound ErrorContainsFilterWrongType
+ErrorContentIndexingNotEnabled ErrorCreateItemAccessDenied ErrorCreateManagedFolderPartialCompletion
+ErrorCreateSubfolderAccessDenied ErrorCrossMailboxMoveCopy ErrorDelegateAlreadyExists ErrorDelegateCannotAddOwner
+ErrorDelegateMissingConfiguration ErrorDelegateNoUser ErrorDelegateValidationFailed ErrorDeleteDistinguishedFolder
+ErrorDeleteItemsFailed ErrorDeleteUnifiedMessagingPromptFailed ErrorDistinguishedUserNotSupported
+ErrorDistributionListMemberNotExist ErrorDuplicateInputFolderNames ErrorDuplicateUserIdsSpecified
+ErrorEmailAddressMismatch ErrorEventNotFound ErrorExceededSubscriptionCount ErrorExpiredSubscription
+ErrorExtensionNotFound ErrorExtensionsNotAuthorized ErrorFolderSave ErrorFolderSaveFailed ErrorFolderSavePropertyError
+ErrorFolderExists ErrorFreeBusyGenerationFailed ErrorImContactLimitReached ErrorImGroupDisplayNameAlreadyExists
+ErrorImGroupLimitReached ErrorIncorrectUpdatePropertyCount ErrorIndividualMailboxLimitReached ErrorInvalidArgument
+ErrorInvalidAttachmentSubfilter ErrorInvalidAttachmentSubfilterTextFilter ErrorInvalidChangeKey
+ErrorInvalidCompleteDate ErrorInvalidContactEmailAddress ErrorInvalidContactEmailIndex ErrorInvalidDelegatePermission
+ErrorInvalidDelegateUserId ErrorInvalidExcludesRestriction ErrorInvalidExpressionTypeForSubFilter
+ErrorInvalidExtendedProperty ErrorInvalidExtendedPropertyValue ErrorInvalidFolderId ErrorInvalidFolderTypeForOperation
+ErrorInvalidFractionalPagingParameters ErrorInvalidFreeBusyViewType ErrorInvalidId ErrorInvalidIdEmpty
+ErrorInvalidIdMalformed ErrorInvalidIdMalformedEwsLegacyIdFormat ErrorInvalidIdMonikerTooLong
 ErrorInvalidIdNotAnItemAttachmentId ErrorInvalidIdReturnedByResolveNames ErrorInvalidIdStoreObjectIdTooLong
-ErrorInvalidIdTooManyAttachmentLevels ErrorInvalidIdXml ErrorInvalidImContactId ErrorInvalidImDistributionGroupSmtpAddress
-ErrorInvalidImGroupId ErrorInvalidIndexedPagingParameters ErrorInvalidInternetHeaderChildNodes
-ErrorInvalidItemForOperationArchiveItem ErrorInvalidItemForOperationCreateItemAttachment ErrorInvalidItemForOperationCreateItem
+ErrorInvalidIdTooManyAttachmentLevels ErrorInvalidIdXml ErrorInvalidImContactId
+ErrorInvalidImDistributionGroupSmtpAddress ErrorInvalidImGroupId ErrorInvalidIndexedPagingParameters
+ErrorInvalidInternetHeaderChildNodes ErrorInvalidItemForOperationArchiveItem
+ErrorInvalidItemForOperationCreateItemAttachment ErrorInvalidItemForOperationCreateItem
 ErrorInvalidItemForOperationAcceptItem ErrorInvalidItemForOperationDeclineItem ErrorInvalidItemForOperationCancelItem
 ErrorInvalidItemForOperationExpandDL ErrorInvalidItemForOperationRemoveItem ErrorInvalidItemForOperationSendItem
-ErrorInvalidItemForOperationTentative ErrorInvalidLikeRequest ErrorInvalidManagedFolderProperty ErrorInvalidManagedFolderQuota
-ErrorInvalidManagedFolderSize ErrorInvalidMergedFreeBusyInterval ErrorInvalidNameForNameResolution ErrorInvalidOperation
-ErrorInvalidOofParameter ErrorInvalidPagingMaxRows ErrorInvalidParentFolder ErrorInvalidPercentCompleteValue
-ErrorInvalidPermissionSettings ErrorInvalidPhoneCallId ErrorInvalidPhoneNumber ErrorInvalidUserInfo ErrorInvalidPropertyAppend
-ErrorInvalidPropertyDelete ErrorInvalidPropertyForExists ErrorInvalidPropertyForOperation ErrorInvalidPropertyRequest
-ErrorInvalidPropertySet ErrorInvalidPropertyUpdateSentMessage ErrorInvalidPullSubscriptionId ErrorInvalidPushSubscriptionUrl
+ErrorInvalidItemForOperationTentative ErrorInvalidLikeRequest ErrorInvalidManagedFolderProperty
+ErrorInvalidManagedFolderQuota ErrorInvalidManagedFolderSize ErrorInvalidMergedFreeBusyInterval
+ErrorInvalidNameForNameResolution ErrorInvalidOperation ErrorInvalidOofParameter ErrorInvalidPagingMaxRows
+ErrorInvalidParentFolder ErrorInvalidPercentCompleteValue ErrorInvalidPermissionSettings ErrorInvalidPhoneCallId
+ErrorInvalidPhoneNumber ErrorInvalidUserInfo ErrorInvalidPropertyAppend ErrorInvalidPropertyDelete
+ErrorInvalidPropertyForExists ErrorInvalidPropertyForOperation ErrorInvalidPropertyRequest ErrorInvalidPropertySet
+ErrorInvalidPropertyUpdateSentMessage ErrorInvalidPullSubscriptionId ErrorInvalidPushSubscriptionUrl
 ErrorInvalidRecipients ErrorInvalidRecipientSubfilter ErrorInvalidRecipientSubfilterComparison
-ErrorInvalidRecipientSubfilterOrder ErrorInvalidRecipientSubfilterTextFilter ErrorInvalidReferenceItem ErrorInvalidRequest
-ErrorInvalidRestriction ErrorInvalidRetentionTagTypeMismatch ErrorInvalidRetentionTagInvisible
-ErrorInvalidRetentionTagInheritance ErrorInvalidRetentionTagIdGuid ErrorInvalidRoutingType ErrorInvalidScheduledOofDuration
-ErrorInvalidSendItemSaveSettings ErrorInvalidSid ErrorInvalidSIPUri ErrorInvalidSmtpAddress ErrorInvalidSubfilterType
-ErrorInvalidSubfilterTypeNotAttendeeType ErrorInvalidSubfilterTypeNotRecipientType ErrorInvalidSubscription
-ErrorInvalidSubscriptionRequest ErrorInvalidTimeInterval ErrorInvalidUserOofSettings ErrorInvalidUserPrincipalName
-ErrorInvalidUserSid ErrorInvalidUserSidMissingUPN ErrorInvalidValueForProperty ErrorInvalidWatermark ErrorIPGatewayNotFound
+ErrorInvalidRecipientSubfilterOrder ErrorInvalidRecipientSubfilterTextFilter ErrorInvalidReferenceItem
+ErrorInvalidRequest ErrorInvalidRestriction ErrorInvalidRetentionTagTypeMismatch ErrorInvalidRetentionTagInvisible
+ErrorInvalidRetentionTagInheritance ErrorInvalidRetentionTagIdGuid ErrorInvalidRoutingType
+ErrorInvalidScheduledOofDuration ErrorInvalidSendItemSaveSettings ErrorInvalidSid ErrorInvalidSIPUri
+ErrorInvalidSmtpAddress ErrorInvalidSubfilterType ErrorInvalidSubfilterTypeNotAttendeeType
+ErrorInvalidSubfilterTypeNotRecipientType ErrorInvalidSubscription ErrorInvalidSubscriptionRequest
+ErrorInvalidTimeInterval ErrorInvalidUserOofSettings ErrorInvalidUserPrincipalName ErrorInvalidUserSid
+ErrorInvalidUserSidMissingUPN ErrorInvalidValueForProperty ErrorInvalidWatermark ErrorIPGatewayNotFound
 ErrorIrresolvableConflict ErrorItemSave ErrorItemSavePropertyError ErrorLegacyMailboxFreeBusyViewTypeNotMerged
 ErrorLocalServerObjectNotFound ErrorMailboxDataArrayEmpty ErrorMailboxDataArrayTooBig ErrorMailboxHoldNotFound
 ErrorMailTipsDisabled ErrorManagedFolderAlreadyExists ErrorManagedFolderNotFound ErrorManagedFoldersRootFailure
 ErrorMeetingSuggestionGenerationFailed ErrorMessageDispositionRequired ErrorMissingArgument
 ErrorMissingEmailAddressForManagedFolder ErrorMissingInformationEmailAddress ErrorMissingInformationReferenceItemId
-ErrorMissingItemForCreateItemAttachment ErrorMissingManagedFolderId ErrorMissingRecipients ErrorMissingUserIdInformation
-ErrorMoreThanOneAccessModeSpecified ErrorMoveCopyFailed ErrorMoveDistinguishedFolder ErrorNameResolutionMultipleResults
-ErrorNameResolutionNoMailbox ErrorNameResolutionNoResults ErrorNoFolderClassOverride ErrorNoFreeBusyAccess
-ErrorNonPrimarySmtpAddress ErrorNoPropertyTagForCustomProperties ErrorNotDelegate ErrorOperationNotAllowedWithPublicFolderRoot
-ErrorParentFolderIdRequired ErrorPhoneNumberNotDialable ErrorPropertyUpdate ErrorPromptPublishingOperationFailed
-ErrorProxiedSubscriptionCallFailure ErrorPublicFolderServerNotFound ErrorQueryFilterTooLong ErrorReadEventsFailed
-ErrorReadReceiptNotPending ErrorRemoveDelegatesFailed ErrorRequestStreamTooBig ErrorRequiredPropertyMissing
-ErrorResolveNamesInvalidFolderType ErrorResolveNamesOnlyOneContactsFolderAllowed ErrorRestrictionTooLong
-ErrorRestrictionTooComplex ErrorResultSetTooBig ErrorInvalidExchangeImpersonationHeaderData ErrorSavedItemFolderNotFound
-ErrorSchemaValidation ErrorSearchFolderNotInitialized ErrorSendAsDenied ErrorSendMeetingCancellationsRequired
+ErrorMissingItemForCreateItemAttachment ErrorMissingManagedFolderId ErrorMissingRecipients
+ErrorMissingUserIdInformation ErrorMoreThanOneAccessModeSpecified ErrorMoveCopyFailed ErrorMoveDistinguishedFolder
+ErrorNameResolutionMultipleResults ErrorNameResolutionNoMailbox ErrorNameResolutionNoResults
+ErrorNoFolderClassOverride ErrorNoFreeBusyAccess ErrorNonPrimarySmtpAddress ErrorNoPropertyTagForCustomProperties
+ErrorNotDelegate ErrorOperationNotAllowedWithPublicFolderRoot ErrorParentFolderIdRequired ErrorPhoneNumberNotDialable
+ErrorPropertyUpdate ErrorPromptPublishingOperationFailed ErrorProxiedSubscriptionCallFailure
+ErrorPublicFolderServerNotFound ErrorQueryFilterTooLong ErrorReadEventsFailed ErrorReadReceiptNotPending
+ErrorRemoveDelegatesFailed ErrorRequestStreamTooBig ErrorRequiredPropertyMissing ErrorResolveNamesInvalidFolderType
+ErrorResolveNamesOnlyOneContactsFolderAllowed ErrorRestrictionTooLong ErrorRestrictionTooComplex ErrorResultSetTooBig
+ErrorInvalidExchangeImpersonationHeaderData ErrorSavedItemFolderNotFound ErrorSchemaValidation
+ErrorSearchFolderNotInitialized ErrorSendAsDenied ErrorSendMeetingCancellationsRequired
 ErrorSendMeetingInvitationsOrCancellationsRequired ErrorSendMeetingInvitationsRequired ErrorSentMeetingRequestUpdate
 ErrorSentTaskRequestUpdate ErrorStaleObject ErrorSubmissionQuotaExceeded ErrorSubscriptionAccessDenied
-ErrorSubscriptionDelegateAccessNotSupported ErrorSubscriptionNotFound ErrorSubscriptionUnsubscribed ErrorTeamMailboxNotFound
-ErrorTeamMailboxNotLinkedToSharePoint ErrorTeamMailboxUrlValidationFailed ErrorTeamMailboxNotAuthorizedOwner
-ErrorTeamMailboxActiveToPendingDelete ErrorTeamMailboxFailedSendingNotifications ErrorTeamMailboxErrorUnknown
-ErrorTimeIntervalTooBig ErrorToFolderNotFound ErrorUpdatePropertyMismatch ErrorUnifiedGroupMailboxAADCreationFailed
-ErrorUnifiedGroupMailboxAADDeleteFailed ErrorUnifiedGroupMailboxNamingPolicy ErrorUnifiedGroupMailboxDeleteFailed
-ErrorUnifiedGroupMailboxNotFound ErrorUnifiedGroupMailboxUpdateDelayed ErrorUnifiedGroupMailboxUpdatedPartialProperties
-ErrorUnifiedGroupMailboxUpdateFailed ErrorUnifiedGroupMailboxProvisionFailed ErrorUnifiedMessagingDialPlanNotFound
-ErrorUnifiedMessagingReportDataNotFound ErrorUnifiedMessagingPromptNotFound ErrorUnifiedMessagingRequestFailed
-ErrorUnifiedMessagingServerNotFound ErrorUnableToGetUserOofSettings ErrorUnableToRemoveImContactFromGroup
-ErrorUnsupportedSubFilter ErrorUnsupportedCulture ErrorUnsupportedPathForQuery ErrorUnsupportedPathForSortGroup
-ErrorUnsupportedPropertyDefinition ErrorUnsupportedQueryFilter ErrorUpdateDelegatesFailed ErrorUserNotUnifiedMessagingEnabled
-ErrorVoiceMailNotImplemented ErrorValueOutOfRange ErrorWorkingHoursSaveFailed ErrorWorkingHoursXmlMalformed
-ErrorMissingInformationSharingFolderId ErrorDuplicateSOAPHeader ErrorSharingSynchronizationFailed
-ErrorSharingNoExternalEwsAvailable ErrorFreeBusyDLLimitReached ErrorInvalidGetSharingFolderRequest
-ErrorNotAllowedExternalSharingByPolicy ErrorUserNotAllowedByPolicy ErrorPermissionNotAllowedByPolicy
-ErrorOrganizationNotFederated ErrorInvalidExternalSharingInitiator ErrorMessageTrackingPermanentError
-ErrorMessageTrackingTransientError ErrorMessageTrackingNoSuchDomain ErrorUserWithoutFederatedProxyAddress
-ErrorInvalidOrganizationRelationshipForFreeBusy ErrorInvalidFederatedOrganizationId ErrorInvalidExternalSharingSubscriber
-ErrorInvalidSharingData ErrorInvalidSharingMessage ErrorNotSupportedSharingMessage ErrorApplyConversationActionFailed
+ErrorSubscriptionDelegateAccessNotSupported ErrorSubscriptionNotFound ErrorSubscriptionUnsubscribed
+ErrorTeamMailboxNotFound ErrorTeamMailboxNotLinkedToSharePoint ErrorTeamMailboxUrlValidationFailed
+ErrorTeamMailboxNotAuthorizedOwner ErrorTeamMailboxActiveToPendingDelete ErrorTeamMailboxFailedSendingNotifications
+ErrorTeamMailboxErrorUnknown ErrorTimeIntervalTooBig ErrorToFolderNotFound ErrorUpdatePropertyMismatch
+ErrorUnifiedGroupMailboxAADCreationFailed ErrorUnifiedGroupMailboxAADDeleteFailed ErrorUnifiedGroupMailboxNamingPolicy
+ErrorUnifiedGroupMailboxDeleteFailed ErrorUnifiedGroupMailboxNotFound ErrorUnifiedGroupMailboxUpdateDelayed
+ErrorUnifiedGroupMailboxUpdatedPartialProperties ErrorUnifiedGroupMailboxUpdateFailed
+ErrorUnifiedGroupMailboxProvisionFailed ErrorUnifiedMessagingDialPlanNotFound ErrorUnifiedMessagingReportDataNotFound
+ErrorUnifiedMessagingPromptNotFound ErrorUnifiedMessagingRequestFailed ErrorUnifiedMessagingServerNotFound
+ErrorUnableToGetUserOofSettings ErrorUnableToRemoveImContactFromGroup ErrorUnsupportedSubFilter
+ErrorUnsupportedCulture ErrorUnsupportedPathForQuery ErrorUnsupportedPathForSortGroup
+ErrorUnsupportedPropertyDefinition ErrorUnsupportedQueryFilter ErrorUpdateDelegatesFailed
+ErrorUserNotUnifiedMessagingEnabled ErrorVoiceMailNotImplemented ErrorValueOutOfRange ErrorWorkingHoursSaveFailed
+ErrorWorkingHoursXmlMalformed ErrorMissingInformationSharingFolderId ErrorDuplicateSOAPHeader
+ErrorSharingSynchronizationFailed ErrorSharingNoExternalEwsAvailable ErrorFreeBusyDLLimitReached
+ErrorInvalidGetSharingFolderRequest ErrorNotAllowedExternalSharingByPolicy ErrorUserNotAllowedByPolicy
+ErrorPermissionNotAllowedByPolicy ErrorOrganizationNotFederated ErrorInvalidExternalSharingInitiator
+ErrorMessageTrackingPermanentError ErrorMessageTrackingTransientError ErrorMessageTrackingNoSuchDomain
+ErrorUserWithoutFederatedProxyAddress ErrorInvalidOrganizationRelationshipForFreeBusy
+ErrorInvalidFederatedOrganizationId ErrorInvalidExternalSharingSubscriber ErrorInvalidSharingData
+ErrorInvalidSharingMessage ErrorNotSupportedSharingMessage ErrorApplyConversationActionFailed
 ErrorInboxRulesValidationError ErrorOutlookRuleBlobExists ErrorRulesOverQuota ErrorNewEventStreamConnectionOpened
 ErrorMissedNotificationEvents ErrorDuplicateLegacyDistinguishedName ErrorNoSpeechDetected ErrorUMServerUnavailable
 ErrorRecipientNotFound ErrorRecognizerNotInstalled ErrorSpeechGrammarError ErrorLocationServicesDisabled
 ErrorLocationServicesRequestTimedOut ErrorLocationServicesRequestFailed ErrorLocationServicesInvalidRequest
 ErrorWeatherServiceDisabled ErrorMailboxScopeNotAllowedWithoutQueryString ErrorInvalidPhotoSize
-ErrorSearchQueryHasTooManyKeywords ErrorSearchTooManyMailboxes ErrorInvalidRetentionTagNone ErrorDiscoverySearchesDisabled
-ErrorCalendarSeekToConditionNotSupported ErrorCalendarIsGroupMailboxForAccept ErrorCalendarIsGroupMailboxForDecline
-ErrorCalendarIsGroupMailboxForTentative ErrorCalendarIsGroupMailboxForSuppressReadReceipt
-ErrorMessagePerFolderCountReceiveQuotaExceeded ErrorInvalidBulkActionType ErrorInvalidKeepNCount ErrorInvalidKeepNType
-ErrorInstantSearchSessionExpired ErrorInstantSearchTimeout ErrorInstantSearchFailed ErrorUnsupportedUserForExecuteSearch
+ErrorSearchQueryHasTooManyKeywords ErrorSearchTooManyMailboxes ErrorInvalidRetentionTagNone
+ErrorDiscoverySearchesDisabled ErrorCalendarSeekToConditionNotSupported ErrorCalendarIsGroupMailboxForAccept
+ErrorCalendarIsGroupMailboxForDecline ErrorCalendarIsGroupMailboxForTentative
+ErrorCalendarIsGroupMailboxForSuppressReadReceipt ErrorMessagePerFolderCountReceiveQuotaExceeded
+ErrorInvalidBulkActionType ErrorInvalidKeepNCount ErrorInvalidKeepNType ErrorInstantSearchSessionExpired
+ErrorInstantSearchTimeout ErrorInstantSearchFailed ErrorUnsupportedUserForExecuteSearch
 ErrorDuplicateExtendedKeywordDefinition ErrorUnexpectedUnifiedGroupsCount ErrorInvalidFederationOrganizationIdentifier
-ErrorInvalidSweepRule ErrorInvalidSweepRuleOperationType ErrorTargetDomainNotSupported ErrorInvalidInternetWebProxyOnLocalServer
-ErrorNoSenderRestrictionsSettingsFoundInRequest ErrorDuplicateSenderRestrictionsInputFound ErrorSenderRestrictionsUpdateFailed
-ErrorMessageSubmissionBlocked ErrorExceededMessageLimit ErrorExceededMaxRecipientLimitBlock ErrorExceededMaxRecipientLimit
-ErrorMessageBlocked ErrorExceededMessageLimitShowTierUpgrade ErrorExceededMaxRecipientLimitShowTierUpgrade ErrorInvalidLongitude
+ErrorInvalidSweepRule ErrorInvalidSweepRuleOperationType ErrorTargetDomainNotSupported
+ErrorInvalidInternetWebProxyOnLocalServer ErrorNoSenderRestrictionsSettingsFoundInRequest
+ErrorDuplicateSenderRestrictionsInputFound ErrorSenderRestrictionsUpdateFailed ErrorMessageSubmissionBlocked
+ErrorExceededMessageLimit ErrorExceededMaxRecipientLimitBlock ErrorExceededMaxRecipientLimit ErrorMessageBlocked
+ErrorExceededMessageLimitShowTierUpgrade ErrorExceededMaxRecipientLimitShowTierUpgrade ErrorInvalidLongitude
 ErrorInvalidLatitude ErrorUnifiedGroupAlreadyExists ErrorUnifiedGroupAadAuthorizationRequestDenied
 ErrorUnifiedGroupCreationDisabled ErrorMarketPlaceExtensionAlreadyInstalledForOrg ErrorExtensionAlreadyInstalledForOrg
 ErrorNewerExtensionAlreadyInstalled ErrorNewerMarketPlaceExtensionAlreadyInstalled ErrorInvalidExtensionId
 ErrorCannotUninstallProvidedExtensions ErrorNoRbacPermissionToInstallMarketPlaceExtensions
 ErrorNoRbacPermissionToInstallReadWriteMailboxExtensions ErrorInvalidReportMessageActionType
 ErrorCannotDownloadExtensionManifest ErrorCalendarForwardActionNotAllowed ErrorUnifiedGroupAliasNamingPolicy
-ErrorSubscriptionsDisabledForGroup
-""",
+ErrorSubscriptionsDisabledForGroup""",
     ),
 )
 
