@@ -72,6 +72,16 @@ def next_delay(attempt: int, error: BaseException | None, random: Callable[[], f
     return longest * (0.5 + 0.5 * random())
 
 
+class Waited(dict[str, float]):
+    """Seconds waited so far, by budget; requests that wait at the same time count each. Called, it gives a copy.
+
+    ``unavailable`` is the wait for a server that was away, and the slots have their own name.
+    """
+
+    def __call__(self) -> dict[str, float]:
+        return self.copy()
+
+
 class _Ticket:
     """What one attempt has still to get from the budgets, and what it holds of them."""
 
@@ -105,16 +115,18 @@ class _Ticket:
 class Pacer:
     """Paces the requests of one scope: its budgets, its slots, its waits and repetitions. Thread-safe.
 
-    Budgets and slots may be shared between pacers. ``stop`` wakes every wait at once. ``patience`` is how many seconds one
-    call waits for a server before its last error is raised; waits for our own budgets don't count. ``attempts`` is how
-    often an unavailable server is asked. ``scope`` is the name under which ``memory`` keeps hints. ``sleep`` replaces every
-    wait in tests; it returns when the seconds have passed by ``clock``.
+    Budgets and slots may be shared between pacers; ``requests`` and ``upload`` are two more budgets. ``stop`` wakes every
+    wait at once. ``patience`` is how many seconds one call waits for a server before its last error is raised; waits for our
+    own budgets don't count. ``attempts`` is how often an unavailable server is asked. ``scope`` is the name under which
+    ``memory`` keeps hints. ``sleep`` replaces every wait in tests; it returns when the seconds have passed by ``clock``.
     """
 
     def __init__(
         self,
         budgets: Iterable[Budget] = (),
         *,
+        requests: Budget | None = None,
+        upload: Budget | None = None,
         slots: Slots | None = None,
         stop: threading.Event | None = None,
         clock: Callable[[], float] = time.monotonic,
@@ -126,7 +138,7 @@ class Pacer:
         patience: float = 900.0,
         attempts: int = 12,
     ) -> None:
-        self._budgets = tuple(budgets)
+        self._budgets = (*budgets, *(each for each in (requests, upload) if each is not None))
         self._gate = Budget(SERVER, float("inf"), 1.0, unit="")
         self._slots = slots
         self._stop = stop or threading.Event()
@@ -140,19 +152,13 @@ class Pacer:
         self._patience = patience
         self._attempts = attempts
         self._lock = threading.Lock()
-        self._waited: dict[str, float] = {}
+        self.waited = Waited()
         if memory is not None:
             kept = memory.hints()
             for budget in (self._gate, *self._budgets):
                 left = kept.get(self._scope_of(budget), 0.0) - wall()
                 if left > 0:
                     budget.block(clock() + left)
-
-    def waited(self) -> dict[str, float]:
-        """Seconds waited so far, by budget; requests that wait at the same time count each. ``unavailable`` is the wait for
-        a server that was away, and the slots have their own name."""
-        with self._lock:
-            return dict(self._waited)
 
     def call(self, fn: Callable[[], T], *, cost: Cost = Cost(), write: bool = False) -> T:
         """Do one request in this thread, as often as it takes, and return what it returned.
@@ -345,7 +351,7 @@ class Pacer:
         seconds = self._clock() - began
         if seconds > 0:
             with self._lock:
-                self._waited[name] = self._waited.get(name, 0.0) + seconds
+                self.waited[name] = self.waited.get(name, 0.0) + seconds
 
 
 def _error_of(state: RetryCallState) -> BaseException | None:

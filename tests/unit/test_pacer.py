@@ -349,7 +349,10 @@ def test_a_hint_is_waited_for_exactly_and_accounted_for(run: Callable[..., Any])
     script = Script(clock, Throttled("", after=2.125), Throttled("", after=0.25))
     assert run(pacer, script, write=True) == "done"
     assert clock.slept == [2.125, 0.25]
-    assert pacer.waited() == {"server": 2.375}
+    assert pacer.waited == {"server": 2.375}
+    copy = pacer.waited()
+    run(pacer, Script(clock, Throttled("", after=1.0)))
+    assert (copy, pacer.waited()) == ({"server": 2.375}, {"server": 3.375})
 
 
 @both_faces
@@ -432,10 +435,15 @@ def test_the_wait_for_a_budget_is_accounted_for_and_counts_for_no_patience(run: 
 @both_faces
 def test_every_attempt_takes_from_the_budgets(run: Callable[..., Any]) -> None:
     clock = Clock()
-    requests, upload = Budget("requests", 100, 1000), Budget("upload_bytes", 100, 1000, unit="upload_bytes")
-    pacer = Pacer([requests, upload], clock=clock, sleep=clock.sleep)
-    run(pacer, Script(clock, Throttled("", after=1.0), Throttled("", after=1.0)), cost=Cost(2, 10))
-    assert (requests.used(clock.now), upload.used(clock.now)) == (6, 30)
+    for by_name in (True, False):
+        requests, upload = Budget("requests", 100, 1000), Budget("upload_bytes", 100, 1000, unit="upload_bytes")
+        pacer = (
+            Pacer(requests=requests, upload=upload, clock=clock, sleep=clock.sleep)
+            if by_name
+            else Pacer([requests, upload], clock=clock, sleep=clock.sleep)
+        )
+        run(pacer, Script(clock, Throttled("", after=1.0), Throttled("", after=1.0)), cost=Cost(2, 10))
+        assert (requests.used(clock.now), upload.used(clock.now)) == (6, 30)
 
 
 @given(
