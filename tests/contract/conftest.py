@@ -6,13 +6,19 @@ An option of this file is known only when the folder is named: ``pytest tests/co
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from contextlib import closing
+from importlib.util import find_spec
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 from contract_worlds import DestinationWorld, MemoryDestinationWorld, MemorySourceWorld, SourceWorld
 
 from connectors.base import Destination
 from connectors.wrappers import FaultyDestination, FaultySource, TracedDestination, TracedSource, seeded
+
+if TYPE_CHECKING:
+    from connectors.lab.server import Lab
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -53,9 +59,28 @@ DESTINATIONS: dict[str, Callable[[], DestinationWorld]] = {
 }
 
 
-@pytest.fixture(params=list(SOURCES))
+LAB = "Exchange in the lab"
+LAB_IS_THERE = find_spec("connectors.lab.tenant") is not None
+
+
+@pytest.fixture(scope="session")
+def lab() -> Iterator[Lab]:
+    """A lab without mailboxes of its own; each test brings its own ones."""
+    from connectors.lab.server import Lab, LabPlan
+
+    with Lab(LabPlan(mailboxes=1, items=0)) as made:
+        yield made
+
+
+@pytest.fixture(params=[*SOURCES, *([LAB] if LAB_IS_THERE else [])])
 def world(request: pytest.FixtureRequest) -> Iterator[SourceWorld]:
     """A source mailbox that the test may change."""
+    if request.param == LAB:
+        from lab_source import ExchangeWorld
+
+        with closing(ExchangeWorld(request.getfixturevalue("lab"))) as there:
+            yield there
+        return
     made = SOURCES[request.param]()
     yield made
     made.source.close()
