@@ -154,6 +154,9 @@ def writes_of(mailbox_id: int, steps: Sequence[Step]) -> Writes:
     """Make steps ready. Of several about one row, the last stands. Raises IllegalMove before anything is written."""
     writes = Writes()
     counts: dict[tuple[int, int], list[int]] = {}
+    for step in steps:
+        if step.old is not None:
+            check_move(step.old, step.new)
     if len({step.new.key for step in steps}) != len(steps):
         steps = _last_of_each(steps)
     for step in steps:
@@ -162,7 +165,6 @@ def writes_of(mailbox_id: int, steps: Sequence[Step]) -> Writes:
         if old is None:
             writes.inserts.append((*_item(new, state), mailbox_id))
         else:
-            check_move(old, new)
             if old is not new:
                 writes.updates.append((*_item(new, state)[1:], mailbox_id, key))
             if old.state is not new.state or old.folder_id != new.folder_id or old.size != new.size:
@@ -201,10 +203,7 @@ def _last_of_each(steps: Sequence[Step]) -> list[Step]:
     merged: dict[bytes, Step] = {}
     for step in steps:
         before = merged.get(step.new.key)
-        if before is not None and step.old is not None:
-            check_move(step.old, step.new)
-            step = Step(before.old, step.new, step.open)
-        merged[step.new.key] = step
+        merged[step.new.key] = step if before is None else Step(before.old, step.new, step.open)
     return list(merged.values())
 
 
