@@ -1,7 +1,7 @@
 """What has to be true of the source before a migration, asked without writing anything.
 
-The address is asked without credentials first: what it offers tells a wrong scheme from a wrong password, and no account is locked
-by asking. A sign-in is tried once, and once more by another way if that can tell why it failed. No item is read: that export is
+The address is asked without credentials first: what it offers tells a wrong scheme from a wrong password, and asking locks no
+account. A sign-in is tried once, and once more by another way if that can tell why it failed. No item is read: that export is
 allowed is concluded from how the server answers for an id that no item has.
 """
 
@@ -29,6 +29,7 @@ _NO_EXPORT = frozenset({"ErrorInvalidOperation", "ErrorInvalidRequest", "ErrorSc
 _TAKES = {"ntlm": frozenset({"ntlm", "negotiate"}), "kerberos": frozenset({"negotiate"}), "basic": frozenset({"basic"})}
 _SCHEME = re.compile(r"(?:^|,)\s*(negotiate|ntlm|basic|bearer|kerberos|digest)\b", re.IGNORECASE)
 _SE_FROM = 2562
+_CONNECT_SECONDS = 15.0
 _PROBE = (
     '<?xml version="1.0" encoding="utf-8"?><s:Envelope xmlns:s="http://schemas.xmlsoap.org/soap/envelope/"'
     ' xmlns:m="http://schemas.microsoft.com/exchange/services/2006/messages"'
@@ -38,7 +39,7 @@ _PROBE = (
 
 
 def ask(server: ExchangeServer, mailboxes: Sequence[str]) -> Iterator[Answer]:
-    """Answers about the address and the sign-in, then four about each mailbox. Never writes, never raises for what a server says."""
+    """Answers about the address and the sign-in, then four about each mailbox. Never writes, never raises what a server says."""
     answer, offered = _address(server)
     yield answer
     if answer.ok:
@@ -154,7 +155,7 @@ def _refused(server: ExchangeServer, offered: frozenset[str]) -> Answer:
             _SIGN_IN,
             False,
             "The password is right, but the server refuses it by NTLM: Extended Protection may not see its own certificate.",
-            "let the address lead to Exchange without a proxy that opens TLS, or give that proxy the same certificate as Exchange; "
+            "let the address lead to Exchange without a proxy that opens TLS, or give that proxy Exchange's own certificate; "
             "check also that NTLM is not restricted for the account",
         )
     if way == "unbound":
@@ -179,7 +180,7 @@ def _refused(server: ExchangeServer, offered: frozenset[str]) -> Answer:
 
 
 def _other_way(server: ExchangeServer, offered: frozenset[str]) -> str:
-    """One more sign-in that can tell a wrong password from a refused binding; its name if it works. More could lock the account."""
+    """One more sign-in that can tell a wrong password from a refused binding; its name if it works. More could lock it."""
     import requests
     from requests_ntlm import HttpNtlmAuth
 
@@ -195,7 +196,7 @@ def _other_way(server: ExchangeServer, offered: frozenset[str]) -> str:
             status, _ = _probe(session, server)
     except (requests.RequestException, OSError):
         return ""
-    return "" if status == 401 else ("basic" if basic else "unbound")
+    return ("basic" if basic else "unbound") if status in (200, 403, 500) else ""
 
 
 def _probe(session: requests.Session, server: ExchangeServer) -> tuple[int, Mapping[str, str]]:
@@ -207,7 +208,7 @@ def _probe(session: requests.Session, server: ExchangeServer) -> tuple[int, Mapp
         settings.url,
         data=_PROBE.format(version=settings.request_version, body=soap.get_special(["msgfolderroot"])).encode(),
         headers={"Content-Type": "text/xml; charset=utf-8", "Accept-Encoding": "identity"},
-        timeout=settings.timeout,
+        timeout=(_CONNECT_SECONDS, settings.timeout),
         allow_redirects=False,
     ) as response:
         return response.status_code, response.headers
