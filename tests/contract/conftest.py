@@ -59,7 +59,11 @@ DESTINATIONS: dict[str, Callable[[], DestinationWorld]] = {
 }
 
 
-LAB = "Exchange in the lab"
+EXCHANGE: dict[str, dict[str, object]] = {
+    "Exchange in the lab": {},
+    "Exchange in the lab, small pages": {"sync_page": 2, "find_page": 2},
+    "Exchange in the lab, bare listings": {"sync_page": 3, "refuse_additional_in_sync": True},
+}
 LAB_IS_THERE = find_spec("connectors.lab.tenant") is not None
 
 
@@ -72,13 +76,16 @@ def lab() -> Iterator[Lab]:
         yield made
 
 
-@pytest.fixture(params=[*SOURCES, *([LAB] if LAB_IS_THERE else [])])
+@pytest.fixture(params=[*SOURCES, *(EXCHANGE if LAB_IS_THERE else ())])
 def world(request: pytest.FixtureRequest) -> Iterator[SourceWorld]:
     """A source mailbox that the test may change."""
-    if request.param == LAB:
+    if request.param in EXCHANGE:
         from lab_source import ExchangeWorld
 
-        with closing(ExchangeWorld(request.getfixturevalue("lab"))) as there:
+        lab = request.getfixturevalue("lab")
+        with pytest.MonkeyPatch.context() as patch, closing(ExchangeWorld(lab)) as there:
+            for name, value in EXCHANGE[request.param].items():
+                patch.setattr(lab.options[0], name, value)
             yield there
         return
     made = SOURCES[request.param]()
