@@ -1,0 +1,257 @@
+"""Folders, as mailFolders and as the folders of the import and export interface; users and what else is rare."""
+
+from __future__ import annotations
+
+import secrets
+from typing import Any
+
+from .tenant_call import Answer, Call, GraphError, chosen, gone, page
+from .tenant_index import property_of
+from .tenant_mail import find_folder
+from .truth import Box, Item
+
+NAME_LIMIT = 255
+
+
+def _children(call: Call, parent: str | None, *, mail: bool) -> list[Box]:
+    boxes = call.box.mailbox.children(parent or call.box.mailbox.root_id)
+    if mail:
+        hidden = call.query.get("includeHiddenFolders", "").lower() == "true"
+        boxes = [box for box in boxes if (box.kind.lower().startswith("ipf.note") or not box.kind) and (hidden or not box.hidden)]
+    if (wanted := call.query.get("$filter", "")).startswith("displayName eq '"):
+        name = wanted.removeprefix("displayName eq '").removesuffix("'").replace("''", "'")
+        boxes = [box for box in boxes if box.name.casefold() == name.casefold()]
+    return boxes
+
+
+def _with_properties(call: Call, box: Box, shown: dict[str, Any]) -> dict[str, Any]:
+    from .tenant_call import expanded
+
+    if names := expanded(call):
+        stand_in = Item(extended={**box.extended, "String 0x3613": box.kind})
+        found = [(name, property_of(stand_in, name, 0) if "0x" not in name or "3613" in name else None) for name in names]
+        shown["singleValueExtendedProperties"] = [{"id": name, "value": value} for name, value in found if value is not None]
+    return shown
+
+
+def show_mail(call: Call, box: Box) -> dict[str, Any]:
+    """A folder as mailFolder."""
+    index = call.box
+    items = index.mailbox.items_in(box.id)
+    shown: dict[str, Any] = {
+        "id": index.folder_wire(box.id),
+        "displayName": box.name,
+        "childFolderCount": len(index.mailbox.children(box.id)),
+        "unreadItemCount": sum(not item.is_read for item in items),
+        "totalItemCount": len(items),
+        "isHidden": box.hidden,
+    }
+    if box.parent_id is not None:
+        shown["parentFolderId"] = index.folder_wire(box.parent_id)
+    return _with_properties(call, box, chosen(call, shown))
+
+
+def show_admin(call: Call, box: Box) -> dict[str, Any]:
+    """A folder as mailboxFolder."""
+    index = call.box
+    shown: dict[str, Any] = {
+        "id": index.folder_wire(box.id),
+        "displayName": box.name,
+        "type": box.kind,
+        "childFolderCount": len(index.mailbox.children(box.id)),
+        "totalItemCount": len(index.mailbox.by_folder.get(box.id, ())),
+    }
+    if box.parent_id is not None:
+        shown["parentFolderId"] = index.folder_wire(box.parent_id)
+    return _with_properties(call, box, chosen(call, shown))
+
+
+def list_mail(call: Call) -> Answer:
+    """GET of mail folders, at the top or below one."""
+    parent = find_folder(call).id if "folder" in call.names else None
+    return page(call, _children(call, parent, mail=True), lambda box: show_mail(call, box), "mailFolders")
+
+
+def list_admin(call: Call) -> Answer:
+    """GET of folders of every class."""
+    parent = find_folder(call).id if "folder" in call.names else None
+    return page(call, _children(call, parent, mail=False), lambda box: show_admin(call, box), "folders")
+
+
+def get_mail(call: Call) -> Answer:
+    """GET of one mail folder."""
+    return Answer(200, {"@odata.context": f"{call.base}/v1.0/$metadata#mailFolder", **show_mail(call, find_folder(call))})
+
+
+def get_admin(call: Call) -> Answer:
+    """GET of one folder of any class."""
+    return Answer(200, {"@odata.context": f"{call.base}/v1.0/$metadata#mailboxFolder", **show_admin(call, find_folder(call))})
+
+
+def _make(call: Call, kind: str) -> Box:
+    given = call.json()
+    name = str(given.get("displayName") or "")
+    parent = find_folder(call).id if "folder" in call.names else call.box.mailbox.root_id
+    _check_name(call, name, parent, None)
+    box = Box(secrets.token_hex(12), parent, name, kind, hidden=bool(given.get("isHidden")))
+    _set_properties(box, given)
+    call.box.mailbox.add_box(box)
+    call.box.catch_up()
+    return box
+
+
+def _check_name(call: Call, name: str, parent: str, own: str | None) -> None:
+    if not name.strip() or len(name) > NAME_LIMIT or any(ord(char) < 32 for char in name):
+        raise GraphError(400, "ErrorFolderNameInvalid", "The folder name is invalid.")
+    for sibling in call.box.mailbox.children(parent):
+        if sibling.name.casefold() == name.casefold() and sibling.id != own:
+            raise GraphError(409, "ErrorFolderExists", "A folder with the specified name already exists.")
+
+
+def _set_properties(box: Box, given: dict[str, Any]) -> None:
+    stand_in = Item(extended=box.extended)
+    from .tenant_index import set_property
+
+    for one in given.get("singleValueExtendedProperties") or ():
+        set_property(stand_in, str(one.get("id")), str(one.get("value")))
+
+
+def make_mail(call: Call) -> Answer:
+    """POST of a mail folder."""
+    return Answer(201, {"@odata.context": f"{call.base}/v1.0/$metadata#mailFolder", **show_mail(call, _make(call, "IPF.Note"))})
+
+
+def make_admin(call: Call) -> Answer:
+    """POST of a folder with its class."""
+    kind = str(call.json().get("type") or "")
+    if not kind:
+        raise GraphError(400, "ErrorRequiredPropertyMissing", "Required property is missing: type.")
+    return Answer(201, {"@odata.context": f"{call.base}/v1.0/$metadata#mailboxFolder", **show_admin(call, _make(call, kind))})
+
+
+def _change(call: Call) -> Box:
+    box, given = find_folder(call), call.json()
+    if (name := given.get("displayName")) is not None:
+        if box.role:
+            raise GraphError(400, "ErrorDistinguishedFolder", "A special folder can't be renamed.")
+        _check_name(call, str(name), box.parent_id or "", box.id)
+        box.name = str(name)
+    _set_properties(box, given)
+    box.change = call.box.mailbox.tick("folder-edit", box.id)
+    return box
+
+
+def change_mail(call: Call) -> Answer:
+    """PATCH of a mail folder: name and extended properties."""
+    return Answer(200, {"@odata.context": f"{call.base}/v1.0/$metadata#mailFolder", **show_mail(call, _change(call))})
+
+
+def change_admin(call: Call) -> Answer:
+    """PATCH of a folder: its name only; its class can never change."""
+    if "type" in call.json():
+        raise GraphError(400, "ErrorInvalidRequest", "The type of a folder can't be changed.")
+    return Answer(200, {"@odata.context": f"{call.base}/v1.0/$metadata#mailboxFolder", **show_admin(call, _change(call))})
+
+
+def move(call: Call) -> Answer:
+    """POST …/move of a mail folder; its id stays."""
+    box = find_folder(call)
+    parent = call.box.folder(str(call.json().get("destinationId") or ""))
+    if parent is None:
+        raise gone("folder")
+    _check_name(call, box.name, parent.id, box.id)
+    box.parent_id = parent.id
+    box.change = call.box.mailbox.tick("folder-edit", box.id)
+    return Answer(201, {"@odata.context": f"{call.base}/v1.0/$metadata#mailFolder", **show_mail(call, box)})
+
+
+def remove(call: Call) -> Answer:
+    """DELETE of a folder with all that is in it; special ones stay."""
+    box, mailbox = find_folder(call), call.box.mailbox
+    if box.role:
+        raise GraphError(400, "ErrorDeleteDistinguishedFolder", "A special folder can't be deleted.")
+    waiting = [box]
+    while waiting:
+        one = waiting.pop()
+        waiting += mailbox.children(one.id)
+        for item in mailbox.items_in(one.id):
+            mailbox.remove(item.id)
+        mailbox.boxes.pop(one.id)
+        mailbox.tick("folder-gone", one.id)
+    call.box.catch_up()
+    return Answer(204)
+
+
+def user(call: Call) -> Answer:
+    """GET of the user that owns the mailbox."""
+    mailbox = call.box.mailbox
+    shown = {
+        "id": mailbox.guid,
+        "displayName": mailbox.display_name,
+        "userPrincipalName": mailbox.address,
+        "mail": mailbox.address,
+    }
+    return Answer(200, {"@odata.context": f"{call.base}/v1.0/$metadata#users/$entity", **chosen(call, shown)})
+
+
+def translate(call: Call) -> Answer:
+    """POST translateExchangeIds between the two kinds of ids of this mailbox."""
+    given = call.json()
+    immutable = str(given.get("targetIdType", "")).lower() in ("restimmutableentryid", "immutableentryid")
+    value: list[dict[str, Any]] = []
+    for wire in given.get("inputIds") or ():
+        item = call.box.item(str(wire))
+        if item is None:
+            detail = {"code": "ErrorItemNotFound", "message": "The item was not found."}
+            value.append({"sourceId": wire, "errorDetails": detail})
+        else:
+            value.append({"sourceId": wire, "targetId": call.box.wire(item, immutable)})
+    context = f"{call.base}/v1.0/$metadata#Collection(microsoft.graph.convertIdResult)"
+    return Answer(200, {"@odata.context": context, "value": value})
+
+
+def settings(call: Call) -> Answer:
+    """GET …/settings/exchange."""
+    context = f"{call.base}/v1.0/$metadata#users('x')/settings/exchange/$entity"
+    return Answer(200, {"@odata.context": context, "primaryMailboxId": call.mailbox_id()})
+
+
+def make_event(call: Call) -> Answer:
+    """POST of an event; attendees are invited at once, which can't be switched off."""
+    given = call.json()
+    item = Item(item_class="IPM.Appointment", subject=str(given.get("subject") or ""))
+    attendees = [str((one.get("emailAddress") or {}).get("address")) for one in given.get("attendees") or ()]
+    item.extended["attendees"] = attendees
+    if attendees and not given.get("isDraft"):
+        call.box.mailbox.sent.append({"kind": "invitation", "to": attendees})
+    box = call.box.folder("calendar")
+    assert box is not None
+    from .tenant_mail import take_in
+
+    take_in(call, item, box)
+    return Answer(201, _event(call, item))
+
+
+def _event(call: Call, item: Item) -> dict[str, Any]:
+    return {"id": call.box.wire(item, call.immutable), "changeKey": call.box.change_key(item.change), "subject": item.subject}
+
+
+def change_event(call: Call) -> Answer:
+    """PATCH or DELETE of an event; its attendees are told."""
+    from .tenant_mail import find
+
+    item, mailbox = find(call), call.box.mailbox
+    if item.extended.get("attendees"):
+        mailbox.sent.append({"kind": "cancellation" if call.method == "DELETE" else "update", "to": item.extended["attendees"]})
+    if call.method == "DELETE":
+        mailbox.remove(item.id)
+        call.box.catch_up()
+        return Answer(204)
+    mailbox.touch(item)
+    return Answer(200, _event(call, item))
+
+
+def send(call: Call) -> Answer:
+    """Any of the actions that send mail."""
+    call.box.mailbox.sent.append({"kind": "mail"})
+    return Answer(202)

@@ -1,0 +1,414 @@
+"""Messages and their attachments, as Graph creates, shows, changes and moves them."""
+
+from __future__ import annotations
+
+import base64
+import email
+import email.policy
+import re
+import secrets
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import Any
+from urllib.parse import quote
+
+from .tenant_call import Answer, Call, GraphError, chosen, expanded, gone, page
+from .tenant_filter import read_filter
+from .tenant_index import Index, property_of, set_property, shown_time, when
+from .truth import Box, Item, Part, Person, now
+
+FOUR_MB = 4 * 1024 * 1024
+DIRECT = 3 * 1024 * 1024
+_WRITABLE = frozenset(
+    ["subject", "body", "from", "sender", "toRecipients", "ccRecipients", "bccRecipients", "replyTo", "importance", "isRead", "isReadReceiptRequested", "isDeliveryReceiptRequested", "categories", "flag", "inferenceClassification", "internetMessageId", "conversationIndex", "internetMessageHeaders", "singleValueExtendedProperties", "multiValueExtendedProperties", "attachments", "receivedDateTime", "sentDateTime", "createdDateTime", "@odata.type"]
+)
+_DRAFT_ONLY = frozenset(["subject", "body", "from", "sender", "toRecipients", "ccRecipients", "bccRecipients", "replyTo", "internetMessageId"])
+_IMPORTANCE = ("low", "normal", "high")
+_MAIL_CLASSES = ("ipm.note", "report", "ipm.schedule", "ipm.post", "ipm.sharing", "ipm.recall", "ipm.outlook")
+_SMTP = re.compile(r"^[^\s@<>]+@[^\s@<>]+$")
+
+
+@dataclass(slots=True)
+class Upload:
+    """One attachment on its way up in parts."""
+
+    index: Index
+    item_id: str
+    part: Part
+    size: int
+    data: bytearray = field(default_factory=bytearray)
+
+
+def find(call: Call, name: str = "message") -> Item:
+    """The item that the path names. Raises GraphError."""
+    item = call.box.item(call.names[name])
+    if item is None:
+        raise gone()
+    return item
+
+
+def find_folder(call: Call, name: str = "folder") -> Box:
+    """The folder that the path names. Raises GraphError."""
+    box = call.box.folder(call.names[name])
+    if box is None:
+        raise gone("folder")
+    return box
+
+
+def _person(given: Any) -> Person:
+    address = (given or {}).get("emailAddress") or {}
+    return Person(str(address.get("name") or ""), str(address.get("address") or ""))
+
+
+def _shown(person: Person) -> dict[str, Any]:
+    return {"emailAddress": {"name": person.name or person.address, "address": person.address}}
+
+
+def show(call: Call, item: Item) -> dict[str, Any]:
+    """A message as Graph shows it."""
+    index = call.box
+    html = item.body_html is not None
+    flag: dict[str, Any] = {"flagStatus": item.flag}
+    for name, moment in (
+        ("startDateTime", item.flag_start),
+        ("dueDateTime", item.flag_due),
+        ("completedDateTime", item.flag_completed),
+    ):
+        if moment is not None:
+            flag[name] = {"dateTime": moment.strftime("%Y-%m-%dT%H:%M:%S.0000000"), "timeZone": "UTC"}
+    shown: dict[str, Any] = {
+        "@odata.etag": f'W/"{index.change_key(item.change)}"',
+        "id": index.wire(item, call.immutable),
+        "changeKey": index.change_key(item.change),
+        "createdDateTime": shown_time(index.born.get(item.id) or item.created),
+        "lastModifiedDateTime": shown_time(item.modified or item.created),
+        "receivedDateTime": shown_time(item.received),
+        "sentDateTime": shown_time(item.submitted),
+        "hasAttachments": any(not part.inline for part in item.parts),
+        "internetMessageId": item.message_id,
+        "subject": item.subject,
+        "bodyPreview": (item.body_text or "")[:255],
+        "importance": _IMPORTANCE[item.importance],
+        "parentFolderId": index.folder_wire(item.folder_id),
+        "isRead": item.is_read,
+        "isDraft": item.is_draft,
+        "isReadReceiptRequested": item.wants_read_receipt,
+        "isDeliveryReceiptRequested": item.wants_delivery_receipt,
+        "categories": list(item.categories),
+        "body": {"contentType": "html" if html else "text", "content": (item.body_html if html else item.body_text) or ""},
+        "toRecipients": [_shown(one) for one in item.to],
+        "ccRecipients": [_shown(one) for one in item.cc],
+        "bccRecipients": [_shown(one) for one in item.bcc],
+        "replyTo": [_shown(one) for one in item.reply_to],
+        "flag": flag,
+    }
+    if item.sender is not None:
+        shown["sender"] = _shown(item.sender)
+    if item.author is not None:
+        shown["from"] = _shown(item.author)
+    return with_properties(call, item, chosen(call, shown))
+
+
+def with_properties(call: Call, item: Item, shown: dict[str, Any]) -> dict[str, Any]:
+    """The extended properties that $expand asks for, those that the item has."""
+    if names := expanded(call):
+        size = call.box.size(item)
+        found = [(name, property_of(item, name, size)) for name in names]
+        shown["singleValueExtendedProperties"] = [{"id": name, "value": value} for name, value in found if value is not None]
+    return shown
+
+
+def _apply(item: Item, given: dict[str, Any]) -> None:
+    if "subject" in given:
+        item.subject = str(given["subject"] or "")[:255]
+    if (body := given.get("body")) is not None:
+        content = str(body.get("content") or "")
+        is_html = str(body.get("contentType", "text")).lower() == "html"
+        item.body_html, item.body_text = (content, None) if is_html else (None, content)
+    for name, attribute in (("sender", "sender"), ("from", "author")):
+        if given.get(name) is not None:
+            setattr(item, attribute, _person(given[name]))
+    for name, attribute in (("toRecipients", "to"), ("ccRecipients", "cc"), ("bccRecipients", "bcc"), ("replyTo", "reply_to")):
+        if given.get(name) is not None:
+            setattr(item, attribute, [_person(one) for one in given[name]])
+    if any(not _SMTP.match(one.address) and not one.address.lower().startswith("/o=") for one in item.reply_to):
+        raise GraphError(400, "ErrorInvalidRecipients", "At least one recipient isn't valid.")
+    if given.get("importance") is not None:
+        item.importance = _IMPORTANCE.index(str(given["importance"]).lower())
+    for name, attribute in (
+        ("isRead", "is_read"), ("isReadReceiptRequested", "wants_read_receipt"), ("isDeliveryReceiptRequested", "wants_delivery_receipt")
+    ):  # fmt: skip
+        if given.get(name) is not None:
+            setattr(item, attribute, bool(given[name]))
+    if given.get("categories") is not None:
+        item.categories = [str(one) for one in given["categories"]]
+    if given.get("internetMessageId"):
+        item.message_id = str(given["internetMessageId"])
+    if (flag := given.get("flag")) is not None:
+        _flag(item, flag)
+
+
+def _flag(item: Item, flag: dict[str, Any]) -> None:
+    if flag.get("dueDateTime") and not flag.get("startDateTime"):
+        raise GraphError(400, "ErrorInvalidRequest", "A due date needs a start date.")
+    item.flag = str(flag.get("flagStatus") or "notFlagged")
+    item.flag_start, item.flag_due, item.flag_completed = (
+        when(flag[name]["dateTime"]) if flag.get(name) else None for name in ("startDateTime", "dueDateTime", "completedDateTime")
+    )
+
+
+def _check_fields(given: dict[str, Any]) -> None:
+    for name in given:
+        if name not in _WRITABLE and "@odata" not in name:
+            raise GraphError(400, "RequestBodyRead", f"The property '{name}' does not exist on type 'microsoft.graph.message'.")
+    headers = given.get("internetMessageHeaders")
+    if headers is not None:
+        if not headers or len(headers) > 5:
+            raise GraphError(400, "InvalidInternetMessageHeaderCollection", "Maximum number of headers in one message is 5.")
+        if any(not str(one.get("name", "")).lower().startswith("x-") for one in headers):
+            raise GraphError(400, "InvalidInternetMessageHeader", "The internet message header name should start with 'x-'.")
+
+
+def _properties(item: Item, given: dict[str, Any], *, creating: bool) -> None:
+    for one in given.get("singleValueExtendedProperties") or ():
+        name, value = str(one.get("id", "")), str(one.get("value", ""))
+        if not creating and "0x0e07" in name.lower():
+            continue  # it can't be changed after the first save
+        if not set_property(item, name, value):
+            raise GraphError(400, "ErrorInvalidRequest", "The value of an extended property is none of its type.")
+
+
+def take_in(call: Call, item: Item, box: Box) -> Item:
+    """Put a new item into a folder."""
+    item.id = secrets.token_hex(12)
+    item.folder_id = box.id
+    item.created = item.created or now()
+    item.modified = now()
+    call.box.born[item.id] = now()
+    call.box.mailbox.add(item)
+    call.box.catch_up()
+    return item
+
+
+def create(call: Call) -> Answer:
+    """POST of a message: JSON into a folder, or MIME, which is always a draft in Drafts."""
+    if len(call.body) > FOUR_MB:
+        raise GraphError(413, "RequestEntityTooLarge", "The maximum request length supported is 4MB.")
+    mime = call.headers.get("content-type", "").split(";")[0].strip().lower() == "text/plain"
+    if mime and "folder" in call.names:
+        raise GraphError(400, "UnableToDeserializePostBody", "were unable to deserialize")
+    if mime:
+        return _create_mime(call)
+    box = find_folder(call) if "folder" in call.names else call.box.folder("drafts")
+    assert box is not None
+    given = call.json()
+    _check_fields(given)
+    item = Item(is_draft=True, search_key=secrets.token_bytes(16))
+    _apply(item, given)
+    _properties(item, given, creating=True)
+    item.received, item.submitted = item.received or now(), item.submitted or now()
+    item.message_id = item.message_id or f"<{secrets.token_hex(16)}@lab.invalid>"
+    for one in given.get("attachments") or ():
+        item.parts.append(_file(one))
+    take_in(call, item, box)
+    return Answer(201, {"@odata.context": f"{call.base}/v1.0/$metadata#message", **show(call, item)})
+
+
+def _create_mime(call: Call) -> Answer:
+    try:
+        raw = base64.b64decode(call.body, validate=True)
+    except ValueError:
+        raise GraphError(400, "ErrorMimeContentInvalidBase64String", "Invalid base64 string for MIME content.") from None
+    message = email.message_from_bytes(raw, policy=email.policy.compat32)
+    item = Item(is_draft=True, subject=str(message["Subject"] or ""), message_id=message["Message-ID"], mime=raw)
+    item.search_key, item.received = secrets.token_bytes(16), now()
+    box = call.box.folder("drafts")
+    assert box is not None
+    return Answer(201, show(call, take_in(call, item, box)))
+
+
+def get(call: Call) -> Answer:
+    """GET of a message."""
+    shown = show(call, find(call))
+    return Answer(200, {"@odata.context": f"{call.base}/v1.0/$metadata#message", **shown})
+
+
+def _is_mail(item: Item) -> bool:
+    return item.item_class.lower().startswith(
+        ("ipm.note", "report", "ipm.schedule", "ipm.post", "ipm.sharing", "ipm.recall", "ipm.outlook")
+    )
+
+
+def list_(call: Call) -> Answer:
+    """GET of messages, of a folder or of all."""
+    index = call.box
+    items: list[Item]
+    if "folder" in call.names:
+        items = index.mailbox.items_in(find_folder(call).id)
+    else:
+        items = list(index.mailbox.items.values()) if not call.query.get("$filter") else []
+    if text := call.query.get("$filter"):
+        filter_ = read_filter(text, index)
+        if filter_.near is not None:
+            near = (index.mailbox.items.get(item_id) for item_id in sorted(filter_.near))
+            items = [item for item in near if item is not None and ("folder" not in call.names or item in items)]
+        elif "folder" not in call.names:
+            items = list(index.mailbox.items.values())
+        items = [item for item in items if filter_.test(item)]
+    visible = [item for item in items if _is_mail(item) and call.visible(item)]
+    return page(call, visible, lambda item: show(call, item), f"users('{quote(index.mailbox.address)}')/messages")
+
+
+def count(call: Call) -> Answer:
+    """How many messages a folder has."""
+    return Answer(200, raw=str(len(call.box.mailbox.items_in(find_folder(call).id))).encode())
+
+
+def change(call: Call) -> Answer:
+    """PATCH of a message; marking one read that asks for a receipt sends it."""
+    item, given = find(call), call.json()
+    _check_fields(given)
+    if not item.is_draft and (forbidden := _DRAFT_ONLY & given.keys()):
+        raise GraphError(
+            400, "ErrorInvalidPropertySet", f"Property can't be changed on a message that was sent: {min(forbidden)}."
+        )
+    if given.get("isRead") and not item.is_read and item.wants_read_receipt:
+        call.box.mailbox.sent.append({"kind": "read receipt", "to": item.author.address if item.author else ""})
+    only_read = set(given) == {"isRead"}
+    _apply(item, given)
+    _properties(item, given, creating=False)
+    item.modified = now()
+    call.box.mailbox.touch(item, "read" if only_read else "edit")
+    call.box.catch_up()
+    return Answer(200, {"@odata.context": f"{call.base}/v1.0/$metadata#message", **show(call, item)})
+
+
+def remove(call: Call) -> Answer:
+    """DELETE of a message; one that is unread and asked for a receipt sends one that says so."""
+    item = find(call)
+    if item.wants_read_receipt and not item.is_read:
+        call.box.mailbox.sent.append({"kind": "not-read receipt", "to": item.author.address if item.author else ""})
+    call.box.mailbox.remove(item.id)
+    call.box.catch_up()
+    return Answer(204)
+
+
+def move(call: Call) -> Answer:
+    """POST …/move: the immutable id stays, the classic one changes."""
+    item = find(call)
+    box = call.box.folder(str(call.json().get("destinationId") or ""))
+    if box is None:
+        raise gone("folder")
+    mailbox = call.box.mailbox
+    mailbox.remove(item.id)
+    item.folder_id, item.modified = box.id, now()
+    mailbox.add(item)
+    call.box.catch_up()
+    return Answer(201, {"@odata.context": f"{call.base}/v1.0/$metadata#message", **show(call, item)})
+
+
+def content(call: Call) -> Answer:
+    """The MIME of a message."""
+    return Answer(200, raw=find(call).mime or b"", headers={"Content-Type": "text/plain"})
+
+
+# -- attachments
+
+
+def _file(given: dict[str, Any]) -> Part:
+    if given.get("@odata.type") not in ("#microsoft.graph.fileAttachment", "#Microsoft.OutlookServices.FileAttachment"):
+        raise GraphError(400, "ErrorInvalidRequest", "An attachment needs a type that is known here.")
+    if not given.get("name"):
+        raise GraphError(400, "ErrorRequiredPropertyMissing", "Required property is missing: name.")
+    try:
+        data = base64.b64decode(str(given.get("contentBytes") or ""), validate=True)
+    except ValueError:
+        raise GraphError(400, "RequestBodyRead", "Cannot convert the literal to the expected type 'Edm.Binary'.") from None
+    kind = str(given.get("contentType") or "application/octet-stream")
+    content_id = given.get("contentId")
+    return Part(
+        str(given["name"]), kind, data, bool(given.get("isInline")), content_id and str(content_id), id=secrets.token_hex(8)
+    )
+
+
+def _show_part(call: Call, part: Part, *, content_too: bool) -> dict[str, Any]:
+    shown: dict[str, Any] = {
+        "@odata.type": "#microsoft.graph.fileAttachment",
+        "id": base64.urlsafe_b64encode(part.id.encode()).decode(),
+        "name": part.name,
+        "contentType": part.content_type,
+        "size": len(part.content) + 150,
+        "isInline": part.inline,
+        "contentId": part.content_id,
+    }
+    if content_too:
+        shown["contentBytes"] = base64.b64encode(part.content).decode()
+    return chosen(call, shown)
+
+
+def attachments(call: Call) -> Answer:
+    """The attachments of a message."""
+    item = find(call)
+    for part in item.parts:
+        part.id = part.id or secrets.token_hex(8)
+    return page(call, item.parts, lambda part: _show_part(call, part, content_too=True), "attachments")
+
+
+def attach(call: Call) -> Answer:
+    """POST of an attachment of less than 3 MB."""
+    item = find(call)
+    if len(call.body) > FOUR_MB:
+        raise GraphError(413, "RequestEntityTooLarge", "The maximum request length supported is 4MB.")
+    part = _file(call.json())
+    if len(part.content) > DIRECT:
+        raise GraphError(413, "ErrorAttachmentSizeLimitExceeded", "Attachments of 3 MB and more need an upload session.")
+    item.parts.append(part)
+    _touched(call.box, item)
+    return Answer(201, _show_part(call, part, content_too=False))
+
+
+def _touched(index: Index, item: Item) -> None:
+    item.modified = now()
+    index.mailbox.touch(item)
+    index.catch_up()
+
+
+def open_upload(call: Call) -> Answer:
+    """POST …/createUploadSession."""
+    item, asked = find(call), call.json().get("AttachmentItem") or {}
+    size = int(asked.get("size") or 0)
+    if size > 150 * 1024 * 1024:
+        raise GraphError(413, "ErrorAttachmentSizeLimitExceeded", "The attachment is too large.")
+    kind, content_id = str(asked.get("contentType") or "application/octet-stream"), asked.get("contentId")
+    part = Part(
+        str(asked.get("name")), kind, b"", bool(asked.get("isInline")), content_id and str(content_id), id=secrets.token_hex(8)
+    )
+    token = secrets.token_urlsafe(24)
+    call.uploads[token] = Upload(call.box, item.id, part, size)
+    url = f"{call.import_base}/api/gv1.0/AttachmentSessions('{token}')?authtoken={secrets.token_urlsafe(40)}"
+    until = (now() + timedelta(hours=1)).strftime("%Y-%m-%dT%H:%M:%SZ")
+    body = {"uploadUrl": url, "expirationDateTime": until, "nextExpectedRanges": ["0-"]}
+    return Answer(201, {"@odata.context": f"{call.base}/v1.0/$metadata#microsoft.graph.uploadSession", **body})
+
+
+_RANGE = re.compile(r"bytes (\d+)-(\d+)/(\d+)$")
+
+
+def put_part(upload: Upload, content_range: str, data: bytes) -> Answer:
+    """PUT of one part: in order, below 4 MB; the last one makes the attachment."""
+    found = _RANGE.match(content_range)
+    if found is None or len(data) >= FOUR_MB:
+        raise GraphError(400, "ErrorInvalidRequest", "A range is missing or too large.")
+    start, end, total = map(int, found.groups())
+    if total != upload.size or start != len(upload.data) or end - start + 1 != len(data):
+        raise GraphError(416, "ErrorInvalidRange", "The range is not the one that comes next.")
+    item = upload.index.mailbox.items.get(upload.item_id)
+    if item is None:
+        raise gone()
+    upload.data += data
+    if len(upload.data) < upload.size:
+        return Answer(200, {"nextExpectedRanges": [str(len(upload.data))]})
+    upload.part.content = bytes(upload.data)
+    item.parts.append(upload.part)
+    _touched(upload.index, item)
+    return Answer(201, headers={"Location": f"https://lab.invalid/Attachments('{upload.part.id}')"})
