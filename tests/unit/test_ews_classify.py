@@ -105,6 +105,7 @@ def test_reasons_are_short_words_of_a_catalogue() -> None:
         ("ErrorNonExistentMailbox", Meaning.BLOCKED),
         ("ErrorImpersonateUserDenied", Meaning.BLOCKED),
         ("ErrorAccountDisabled", Meaning.BLOCKED),
+        ("ErrorNonPrimarySmtpAddress", Meaning.BLOCKED),
         ("ErrorImpersonationDenied", Meaning.HALT),
         ("ErrorPasswordExpired", Meaning.HALT),
         ("ErrorIncorrectSchemaVersion", Meaning.HALT),
