@@ -90,7 +90,7 @@ def graph_kind(method: str, path: str) -> str:
         before = word
     if words and words[0] in ("v1.0", "beta"):
         return f"{method} {'/'.join(words[1:])}"
-    return f"{method} {words[-1] if words[-1:] == ['token'] else (words[0] if words else '')}"
+    return f"{method} {words[-1].partition('(')[0] if words else ''}"
 
 
 def graph_writes(method: str, path: str) -> bool:

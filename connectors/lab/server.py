@@ -99,7 +99,7 @@ class Lab:
             tenant_id=TENANT_ID,
             clients={CLIENT_ID: self.secret},
             graph_base=self.graph_url,
-            import_base=self.graph_url,
+            import_base=f"https://localhost:{self._port(1)}",
             limits=plan.limits,
             speed=plan.speed,
             latency=plan.latency if plan.tenant_latency is None else plan.tenant_latency,
@@ -162,7 +162,8 @@ class Lab:
         for address, mailbox in target_for(self.source, plan.seed).mailboxes.items():
             self.target.mailboxes[address] = mailbox
         papers = make_papers(self.folder)
-        self._sockets = [_loopback(), _loopback()]
+        # The third is for import and upload sessions, whose addresses name another host than Graph's.
+        self._sockets = [_loopback() for _ in range(3)]
         exchange, _ = self.options
         if plan.bind_sign_in and exchange.channel_binding is None:
             exchange.channel_binding = papers.fingerprint
@@ -246,8 +247,9 @@ class Lab:
         gc.freeze()
         flushing = asyncio.create_task(self._flush())
         try:
-            for runner, listening in zip(runners, self._sockets, strict=True):
+            for runner in runners:
                 await runner.setup()
+            for runner, listening in zip((*runners, runners[1]), self._sockets, strict=True):
                 await web.SockSite(runner, listening, ssl_context=tls, backlog=512).start()
             ready.set()
             await self._leave.wait()

@@ -197,8 +197,8 @@ def test_stats_count_requests_writes_and_mail_to_people(lab: Lab, control: Contr
         ),
         ("POST", "/v1.0/admin/exchange/mailboxes/x/exportItems", "POST admin/exchange/mailboxes/exportItems", False),
         ("POST", "/t/oauth2/v2.0/token", "POST token", False),
-        ("PUT", "/upload/some-token", "PUT upload", True),
-        ("POST", "/import/some-token", "POST import", True),
+        ("PUT", "/api/gv1.0/AttachmentSessions('some-token')", "PUT AttachmentSessions", True),
+        ("POST", "/api/gv1.0/Mailboxes('MBX:a@b')/importItem", "POST importItem", True),
     ],
 )
 def test_requests_are_counted_by_kind_and_known_to_write_or_not(method: str, path: str, kind: str, writes: bool) -> None:
