@@ -70,7 +70,7 @@ class MemoryDestination:
         self._limits = limits or Limits(settle_horizon=lag)
         self._accepts = accepts or {Lane.IMPORT: ("",), Lane.COMPOSE: COMPOSE_CLASSES}
         self._movable = movable
-        self._placed: dict[str, str] = {}
+        self._placed: dict[str, str] = {}  # target id: the source folder that names it
         self._figures: Counter[str] = Counter()
 
     @property
@@ -97,15 +97,16 @@ class MemoryDestination:
                 return target.special(folder.role)
             if parent is not None and parent not in target.boxes:
                 raise Unavailable("the parent folder is gone", code="memory", did_nothing=True)
-            box = target.boxes.get(known or "") or self._sibling(folder, parent)
-            if box is None:
-                box = Box(
-                    target.new_id("folder"), parent, self._free_name(folder.name, parent, None), folder.kind, hidden=folder.hidden
-                )
-                target.boxes[box.id] = box
-            elif box.parent_id != parent or box.name != folder.name:
+            box = target.boxes.get(known or "")
+            if box is not None and self._placed.setdefault(box.id, folder.id) == folder.id and box.role is None:
                 box.parent_id, box.name = parent, self._free_name(folder.name, parent, box)
-            self._placed[box.id] = folder.id
+            elif box is None:
+                box = self._sibling(folder, parent)
+            if box is None:
+                name = self._free_name(folder.name, parent, None)
+                box = Box(target.new_id("folder"), parent, name, folder.kind, hidden=folder.hidden)
+                target.boxes[box.id] = box
+            self._placed.setdefault(box.id, folder.id)
             return box.id
 
     def remove_folder(self, target_id: str) -> bool:
@@ -124,10 +125,9 @@ class MemoryDestination:
         return [box for box in self.target.boxes.values() if box.parent_id == parent]
 
     def _sibling(self, folder: Folder, parent: str | None) -> Box | None:
-        """The folder of that name, which is ours to share unless another source folder has it. Case does not tell names apart."""
+        """The ordinary folder of that name and kind. Case does not tell names apart, so two source folders can share it."""
         for box in self._children(parent):
-            same = box.name.casefold() == folder.name.casefold() and box.kind == folder.kind
-            if same and box.role is None and self._placed.get(box.id, folder.id) == folder.id:
+            if box.name.casefold() == folder.name.casefold() and box.kind == folder.kind and box.role is None:
                 return box
         return None
 

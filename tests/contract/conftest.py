@@ -93,9 +93,19 @@ def world(request: pytest.FixtureRequest) -> Iterator[SourceWorld]:
     made.source.close()
 
 
-@pytest.fixture(params=list(DESTINATIONS))
+GRAPH = "Graph in the lab"
+
+
+@pytest.fixture(params=[*DESTINATIONS, *([GRAPH] if LAB_IS_THERE else [])])
 def target(request: pytest.FixtureRequest) -> Iterator[DestinationWorld]:
     """A target mailbox that the test may change."""
+    if request.param == GRAPH:
+        from lab_target import GraphWorld
+
+        with closing(GraphWorld(request.getfixturevalue("lab"))) as there:
+            yield there
+            assert there.sent() == 0, "nothing may ever be sent"
+        return
     made = DESTINATIONS[request.param]()
     yield made
     assert made.sent() == 0, "nothing may ever be sent"

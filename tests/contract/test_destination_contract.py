@@ -12,8 +12,10 @@ from connectors.base import Claim, Folder, Lane, Outcome, Receipt, Refusal, Role
 BOTH = pytest.mark.parametrize("lane", list(Lane))
 
 
-def place(target: DestinationWorld, name: str = "Projects", *, parent: str | None = None, known: str | None = None) -> str:
-    return target.destination.place_folder(Folder(f"source/{name}", None, name), parent, known)
+def place(
+    target: DestinationWorld, name: str = "Projects", *, parent: str | None = None, known: str | None = None, source: str = ""
+) -> str:
+    return target.destination.place_folder(Folder(source or f"source/{name}", None, name), parent, known)
 
 
 def creation(sample: Sample, folder_id: str) -> Write:
@@ -53,7 +55,7 @@ def test_a_special_folder_is_found_by_its_role_whatever_its_name(target: Destina
 def test_a_known_folder_is_renamed_and_moved_to_fit(target: DestinationWorld) -> None:
     old, new = place(target, "Old"), place(target, "New")
     inner = place(target, "Inner", parent=old)
-    assert place(target, "Renamed", parent=new, known=inner) == inner
+    assert place(target, "Renamed", parent=new, known=inner, source="source/Inner") == inner
     assert (target.folder_name(inner), target.parent_of(inner)) == ("Renamed", new)
 
 
@@ -72,12 +74,29 @@ def test_a_folder_that_the_user_deleted_is_made_again(target: DestinationWorld) 
     assert target.folder_name(revived) == "Projects"
 
 
-def test_two_source_folders_never_share_one_place(target: DestinationWorld) -> None:
-    upper = target.destination.place_folder(Folder("x", None, "Notes 2021"), None, None)
-    lower = target.destination.place_folder(Folder("y", None, "notes 2021"), None, None)
-    assert upper != lower
-    assert target.destination.place_folder(Folder("y", None, "notes 2021"), None, lower) == lower
-    assert target.destination.place_folder(Folder("x", None, "Notes 2021"), None, upper) == upper
+def test_names_that_differ_in_case_only_share_one_place_and_the_first_names_it(target: DestinationWorld) -> None:
+    shared = place(target, "Notes 2021", source="x")
+    assert place(target, "notes 2021", source="y") == shared
+    for _ in range(2):
+        assert place(target, "notes 2021", source="y", known=shared) == shared
+        assert place(target, "Notes 2021", source="x", known=shared) == shared
+    assert target.folder_name(shared) == "Notes 2021"
+
+
+def test_a_rename_to_a_siblings_name_keeps_both_folders(target: DestinationWorld) -> None:
+    taken, other = place(target, "Taken", source="x"), place(target, "Other", source="y")
+    assert place(target, "taken", source="y", known=other) == other
+    assert target.folder_name(taken) == "Taken"
+    assert target.folder_name(other).casefold() != "taken"
+
+
+def test_folders_of_another_kind_or_role_are_not_shared(target: DestinationWorld) -> None:
+    destination = target.destination
+    inbox = destination.place_folder(Folder("i", None, "Inbox", role=Role.INBOX), None, None)
+    namesake = place(target, target.folder_name(inbox))
+    mail = place(target, "Both")
+    contacts = destination.place_folder(Folder("c", None, "Both", kind="IPF.Contact"), None, None)
+    assert len({inbox, namesake, mail, contacts}) == 4
 
 
 def test_only_an_empty_folder_of_ours_is_removed(target: DestinationWorld) -> None:
