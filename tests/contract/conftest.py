@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import closing
-from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -64,7 +63,6 @@ EXCHANGE: dict[str, dict[str, object]] = {
     "Exchange in the lab, small pages": {"sync_page": 2, "find_page": 2},
     "Exchange in the lab, bare listings": {"sync_page": 3, "refuse_additional_in_sync": True},
 }
-LAB_IS_THERE = find_spec("connectors.lab.tenant") is not None
 
 
 @pytest.fixture(scope="session")
@@ -76,7 +74,7 @@ def lab() -> Iterator[Lab]:
         yield made
 
 
-@pytest.fixture(params=[*SOURCES, *(EXCHANGE if LAB_IS_THERE else ())])
+@pytest.fixture(params=[*SOURCES, *EXCHANGE])
 def world(request: pytest.FixtureRequest) -> Iterator[SourceWorld]:
     """A source mailbox that the test may change."""
     if request.param in EXCHANGE:
@@ -93,16 +91,23 @@ def world(request: pytest.FixtureRequest) -> Iterator[SourceWorld]:
     made.source.close()
 
 
-GRAPH = "Graph in the lab"
+GRAPH: dict[str, dict[str, object]] = {
+    "Graph in the lab": {},
+    "Graph in the lab, kindly": {"keep_search_key": True, "import_reply_ids": "immutable", "rounded_dates": False},
+    "Graph in the lab, claims asked for": {"need_claims": True, "size_delta": -200},
+}
 
 
-@pytest.fixture(params=[*DESTINATIONS, *([GRAPH] if LAB_IS_THERE else [])])
+@pytest.fixture(params=[*DESTINATIONS, *GRAPH])
 def target(request: pytest.FixtureRequest) -> Iterator[DestinationWorld]:
     """A target mailbox that the test may change."""
-    if request.param == GRAPH:
+    if request.param in GRAPH:
         from lab_target import GraphWorld
 
-        with closing(GraphWorld(request.getfixturevalue("lab"))) as there:
+        lab = request.getfixturevalue("lab")
+        with pytest.MonkeyPatch.context() as patch, closing(GraphWorld(lab)) as there:
+            for name, value in GRAPH[request.param].items():
+                patch.setattr(lab.options[1], name, value)
             yield there
             assert there.sent() == 0, "nothing may ever be sent"
         return
