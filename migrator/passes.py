@@ -119,6 +119,12 @@ class _Pass:
         self._mailbox_id = crew.lease.mailbox_id
 
     def run(self) -> None:
+        try:
+            self._run()
+        finally:
+            self._transfer.close()
+
+    def _run(self) -> None:
         crew = self._crew
         self._check_claim()
         crew.folders = {row.id: row for row in crew.ledger.folders(self._mailbox_id)}

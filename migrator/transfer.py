@@ -131,6 +131,12 @@ class Transfer:
         self._crew = crew
         self._out: deque[_Sent] = deque()
         self._batch = 0
+        # One thread for the whole pass: a source may keep a signed-in connection a thread.
+        self._fetcher = ThreadPoolExecutor(1, thread_name_prefix="fetch")
+
+    def close(self) -> None:
+        """End the fetch thread."""
+        self._fetcher.shutdown(wait=True, cancel_futures=True)
 
     def drain(self, folder_id: int | None = None) -> None:
         """Carry out every LISTED row, of one folder or of all. Returns when none is left; doubts stay INTENDED.
@@ -138,18 +144,17 @@ class Transfer:
         Raises Stopped between lots, and the cause of a write that did nothing (Unavailable, MailboxBlocked, Halt).
         """
         crew = self._crew
-        with ThreadPoolExecutor(1, thread_name_prefix="fetch") as fetcher:
-            try:
-                while rows := crew.ledger.open_rows(crew.lease.mailbox_id, {ItemState.LISTED}, folder_id=folder_id, limit=_CHUNK):
-                    lots = plan.batches(self._with_lanes(rows), crew.source.limits)
-                    for lot, fetched in self._ahead(fetcher, lots):
-                        crew.halt_if_asked()
-                        self._send(lot, fetched)
-                    self._settle_all()
-            except BaseException:
-                # Whatever left must be settled before the reason travels on; its own trouble would hide the reason.
-                self._settle_quietly()
-                raise
+        try:
+            while rows := crew.ledger.open_rows(crew.lease.mailbox_id, {ItemState.LISTED}, folder_id=folder_id, limit=_CHUNK):
+                lots = plan.batches(self._with_lanes(rows), crew.source.limits)
+                for lot, fetched in self._ahead(lots):
+                    crew.halt_if_asked()
+                    self._send(lot, fetched)
+                self._settle_all()
+        except BaseException:
+            # Whatever left must be settled before the reason travels on; its own trouble would hide the reason.
+            self._settle_quietly()
+            raise
 
     def remove(self, doomed: Sequence[Pair]) -> None:
         """Remove from the target what left the source. The rails were asked before."""
@@ -184,11 +189,11 @@ class Transfer:
             self._crew.ledger.settle(self._crew.lease, refused)
             self._crew.count("refused", len(refused))
 
-    def _ahead(self, fetcher: ThreadPoolExecutor, lots: Iterable[plan.Lot]) -> Iterator[tuple[plan.Lot, Sequence[Fetched]]]:
+    def _ahead(self, lots: Iterable[plan.Lot]) -> Iterator[tuple[plan.Lot, Sequence[Fetched]]]:
         """Each lot with its items, the next one being fetched while the caller works on this one."""
         waiting: deque[tuple[plan.Lot, Future[list[Fetched]]]] = deque()
         for lot in lots:
-            waiting.append((lot, fetcher.submit(self._fetch, lot)))
+            waiting.append((lot, self._fetcher.submit(self._fetch, lot)))
             if len(waiting) > 1:
                 first, items = waiting.popleft()
                 yield first, items.result()

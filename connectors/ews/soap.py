@@ -131,18 +131,24 @@ _FOLDER_SHAPE = (
 )
 
 
-def find_folders(offset: int) -> str:
+def distinguished(role: str, owner: str | None) -> str:
+    """A special folder's id; with ``owner`` that of another mailbox than the caller's, which full access needs."""
+    mailbox = f"<t:Mailbox><t:EmailAddress>{escape(owner)}</t:EmailAddress></t:Mailbox>" if owner else ""
+    return f'<t:DistinguishedFolderId Id="{role}">{mailbox}</t:DistinguishedFolderId>'
+
+
+def find_folders(offset: int, owner: str | None) -> str:
     """Every folder below the top, a thousand at once."""
     return (
         f'<m:FindFolder Traversal="Deep">{_FOLDER_SHAPE}'
         f'<m:IndexedPageFolderView MaxEntriesReturned="1000" Offset="{offset}" BasePoint="Beginning"/>'
-        '<m:ParentFolderIds><t:DistinguishedFolderId Id="msgfolderroot"/></m:ParentFolderIds></m:FindFolder>'
+        f"<m:ParentFolderIds>{distinguished('msgfolderroot', owner)}</m:ParentFolderIds></m:FindFolder>"
     )
 
 
-def get_special(roles: Sequence[str]) -> str:
+def get_special(roles: Sequence[str], owner: str | None) -> str:
     """The ids of special folders by their distinguished names."""
-    ids = "".join(f'<t:DistinguishedFolderId Id="{role}"/>' for role in roles)
+    ids = "".join(distinguished(role, owner) for role in roles)
     shape = "<m:FolderShape><t:BaseShape>IdOnly</t:BaseShape></m:FolderShape>"
     return f"<m:GetFolder>{shape}<m:FolderIds>{ids}</m:FolderIds></m:GetFolder>"
 

@@ -28,6 +28,7 @@ class ExchangeSource:
 
     def __init__(self, server: ExchangeServer, mailbox: str, *, stop: threading.Event | None = None) -> None:
         self.client = MailboxClient(server, mailbox, stop)
+        self._owner = mailbox if server.settings.access == "full-access" else None
         self._bare = False
 
     @property
@@ -59,9 +60,9 @@ class ExchangeSource:
             waiting = [one for one in waiting if one.id not in shown]
 
     def _roles(self) -> dict[str, Role]:
-        root = self.client.tree("GetFolder", soap.get_special([role.value for role in Role if role is not Role.ARCHIVE]))
-        found: dict[str, Role] = {}
         asked = [role for role in Role if role is not Role.ARCHIVE]
+        root = self.client.tree("GetFolder", soap.get_special([role.value for role in asked], self._owner))
+        found: dict[str, Role] = {}
         answers = messages(root, "GetFolder")
         _same_number(answers, asked)
         for role, message in zip(asked, answers, strict=True):
@@ -75,7 +76,7 @@ class ExchangeSource:
     def _folder_pages(self) -> Iterator[Any]:
         offset = 0
         while True:
-            root = self.client.tree("FindFolder", soap.find_folders(offset))
+            root = self.client.tree("FindFolder", soap.find_folders(offset, self._owner))
             [message] = messages(root, "FindFolder")
             _check(message)
             folder = message.find(f"{M}RootFolder")

@@ -99,7 +99,7 @@ class Lab:
             tenant_id=TENANT_ID,
             clients={CLIENT_ID: self.secret},
             graph_base=self.graph_url,
-            import_base=f"https://localhost:{self._port(1)}",
+            import_base=f"https://localhost:{self._port(2)}",
             limits=plan.limits,
             speed=plan.speed,
             latency=plan.latency if plan.tenant_latency is None else plan.tenant_latency,
@@ -164,6 +164,7 @@ class Lab:
         papers = make_papers(self.folder)
         # The third is for import and upload sessions, whose addresses name another host than Graph's.
         self._sockets = [_loopback() for _ in range(3)]
+        self._sockets += _loopback_6(self._port(2))
         exchange, _ = self.options
         if plan.bind_sign_in and exchange.channel_binding is None:
             exchange.channel_binding = papers.fingerprint
@@ -249,7 +250,7 @@ class Lab:
         try:
             for runner in runners:
                 await runner.setup()
-            for runner, listening in zip((*runners, runners[1]), self._sockets, strict=True):
+            for runner, listening in zip((*runners, *runners[1:] * 2), self._sockets, strict=False):
                 await web.SockSite(runner, listening, ssl_context=tls, backlog=512).start()
             ready.set()
             await self._leave.wait()
@@ -271,3 +272,17 @@ def _loopback() -> socket.socket:
     made = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
     made.bind(("127.0.0.1", 0))
     return made
+
+
+def _loopback_6(port: int) -> list[socket.socket]:
+    """The same port for those to whom ``localhost`` is ::1 first, where the system has that; else they would wait for nothing."""
+    made = None
+    try:
+        made = socket.socket(socket.AF_INET6, socket.SOCK_STREAM)
+        made.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+        made.bind(("::1", port))
+    except OSError:
+        if made is not None:
+            made.close()
+        return []
+    return [made]
