@@ -2,7 +2,7 @@
 
 A line holds ``method, path, query, headers, request_body, status, response_headers, response_body`` with the encodings of
 both bodies (``utf-8`` or ``base64``), and ``t0, t1`` (seconds), ``request_bytes, request_sha256``. Secrets are struck out:
-the Authorization header, and the bodies of the sign-in.
+the Authorization header, and what the sign-in sends and gets.
 """
 
 from __future__ import annotations
@@ -27,6 +27,7 @@ OWN = "/lab/"
 
 _FULL = 4_000_000
 _STRUCK = {"authorization", "proxy-authorization", "cookie"}
+_SECRETS = re.compile(r"""((?:^|&)(?:client_secret|client_assertion)=|"(?:access_token|id_token)"\s*:\s*")[^&"]*""")
 _OPERATION = re.compile(rb"<(?:[\w.-]+:)?Body[^>]*>\s*(?:<!--.*?-->\s*)*<(?:[\w.-]+:)?(\w+)", re.DOTALL)
 _CHANGES_SOURCE = re.compile(
     r"(?:Create|Update|Delete|Move|Copy|Send|Upload|Set|Add|Remove|Mark|Empty|Archive|Apply|Disable|Install)[A-Z]"
@@ -123,14 +124,14 @@ class Journal:
             "request_bytes": len(sent),
             "request_sha256": hashlib.sha256(sent).hexdigest(),
         }
-        line["request_body"], line["request_body_encoding"] = _body(b"" if signs_in else sent)
+        line["request_body"], line["request_body_encoding"] = _body(sent, signs_in)
         if response is None:
             line |= {"status": 0, "response_headers": {}, "response_body": "", "response_body_encoding": "utf-8"}
         else:
             body = getattr(response, "body", None)
             line |= {"status": response.status, "response_headers": _headers(response.headers)}
             raw = bytes(body) if isinstance(body, bytes | bytearray) else None
-            shown, encoding = _body(b"" if signs_in or raw is None else raw)
+            shown, encoding = _body(raw or b"", signs_in)
             line |= {"response_body": shown, "response_body_encoding": encoding}
             if body is not None and raw is None:
                 line["response_body_truncated"] = True
@@ -163,9 +164,10 @@ def _headers(headers: Mapping[str, str] | CIMultiDictProxy[str]) -> dict[str, st
     return found
 
 
-def _body(body: bytes) -> tuple[str, str]:
+def _body(body: bytes, signs_in: bool) -> tuple[str, str]:
     try:
-        return body.decode("utf-8"), "utf-8"
+        shown = body.decode("utf-8")
+        return _SECRETS.sub(r"\1redacted", shown) if signs_in else shown, "utf-8"
     except UnicodeDecodeError:
         return base64.b64encode(body).decode("ascii"), "base64"
 

@@ -134,7 +134,9 @@ def test_every_exchange_is_written_down_and_no_secret_with_it(lab: Lab, tmp_path
     assert answered["request_bytes"] == len(GET_INBOX.encode())
     assert "Posteingang" in answered["response_body"]
     assert answered["t0"] <= answered["t1"]
-    assert len(graph) == 1
+    assert [line["path"].rpartition("/")[2] for line in graph] == ["token"]
+    assert f"client_id={CLIENT_ID}&client_secret=redacted&grant_type" in graph[0]["request_body"]
+    assert json.loads(graph[0]["response_body"])["access_token"] == "redacted"
     whole = (tmp_path / "wire-ews.jsonl").read_text("utf-8") + (tmp_path / "wire-graph.jsonl").read_text("utf-8")
     for secret in (lab.password, lab.secret, token):
         assert secret not in whole
