@@ -1,6 +1,6 @@
 """The whole job on this machine: a simulated Exchange, a simulated tenant, and this program between them over real HTTPS.
 
-    lab up ─► first pass ─► killed in the middle ─► run again ─► users change things ─► delta ─► nothing changed ─► verify ─► report
+    lab up ─► first pass, killed in the middle ─► run again ─► users change things ─► delta ─► nothing to do ─► verify ─► report
 
 Every step is the real command in a process of its own, as an operator would type it; the kill is a real kill.
 """
@@ -211,7 +211,7 @@ def _states(config: Path) -> Counter[ItemState]:
     counts: Counter[ItemState] = Counter()
     try:
         ledger = _ledger(config)
-    except Exception:  # noqa: BLE001 - the other process is just making it
+    except Exception:
         return counts
     if ledger is not None:
         with ledger:

@@ -229,11 +229,11 @@ class Transfer:
             if all(isinstance(part, WireError) for part in parts):
                 raise trouble
             answers: list[Fetched] = []
-            for part_refs, part in zip((refs[:half], refs[half:]), parts, strict=True):
-                if isinstance(part, WireError):
-                    answers.extend(Refusal("source-cannot-deliver", str(part), part.code) for _ in part_refs)
+            for asked, told in zip((refs[:half], refs[half:]), parts, strict=True):
+                if isinstance(told, WireError):
+                    answers.extend(Refusal("source-cannot-deliver", str(told), told.code) for _ in asked)
                 else:
-                    answers.extend(part)
+                    answers.extend(told)
             return answers
 
     # -- judging, intending, writing

@@ -70,7 +70,7 @@ def _walk(part: email.message.Message, apart: Apart, inline_place: bool) -> None
         for child in payload:
             _walk(child, apart, inline_place or kind == "multipart/related")
     elif kind.startswith("message/") and isinstance(payload, list):
-        _nested(part, payload, apart)
+        _nested(part, [one for one in payload if isinstance(one, email.message.Message)], apart)
     else:
         _leaf(part, kind, apart, inline_place)
 

@@ -206,7 +206,7 @@ def _probe(session: requests.Session, server: ExchangeServer) -> tuple[int, Mapp
     session.verify = settings.ca_file or True
     with session.post(
         settings.url,
-        data=_PROBE.format(version=settings.request_version, body=soap.get_special(["msgfolderroot"])).encode(),
+        data=_PROBE.format(version=settings.request_version, body=soap.get_special(["msgfolderroot"], None)).encode(),
         headers={"Content-Type": "text/xml; charset=utf-8", "Accept-Encoding": "identity"},
         timeout=(_CONNECT_SECONDS, settings.timeout),
         allow_redirects=False,

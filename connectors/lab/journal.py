@@ -100,6 +100,11 @@ def graph_writes(method: str, path: str) -> bool:
     return method not in ("GET", "HEAD", "OPTIONS") and last not in _READS_ONLY
 
 
+_SIGN_IN = b"grant_type=client_credentials&client_secret=redacted"
+_TOKEN = b'{"token_type":"Bearer","expires_in":3600,"access_token":"redacted"}'
+"""What stands in the journal for a sign-in: its shape, and nothing that could be used."""
+
+
 class Journal:
     """A file with one line an exchange. Lines are held back for a moment; ``flush`` writes them, ``close`` does it at last."""
 

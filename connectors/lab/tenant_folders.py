@@ -213,7 +213,7 @@ def translate(call: Call) -> Answer:
 def settings(call: Call) -> Answer:
     """GET …/settings/exchange."""
     context = f"{call.base}/v1.0/$metadata#users('x')/settings/exchange/$entity"
-    return Answer(200, {"@odata.context": context, "primaryMailboxId": call.mailbox_id()})
+    return Answer(200, {"@odata.context": context, "id": call.box.mailbox.guid, "primaryMailboxId": call.mailbox_id()})
 
 
 def make_event(call: Call) -> Answer:
