@@ -32,9 +32,12 @@ def furnish(estate: Estate, *, mailboxes: int, items: int, seed: int) -> None:
     for number in range(mailboxes):
         mailbox, tongue = estate.add(an_empty(number, seed)), tongue_of(number)
         writer = Writer(mailbox, tongue, shelf, seed)
+        huge = items >= 100 and number == 0
         for index in range(items):
-            writer.put(index, items)
-        if items >= 100 and number == 0:
+            # Copies count too, so there are fewer turns than items.
+            if len(mailbox.items) < items - huge:
+                writer.put(index, items)
+        if huge:
             writer.put_huge()
 
 
@@ -173,7 +176,7 @@ class Writer:
         if turn:
             odd(item, self.dice)
         self.mailbox.add(item)
-        if turn and odd is oddities.twice:
+        if turn and odd is oddities.twice and len(self.mailbox.items) < items - 1:
             copy = replace(item, id=_id(self.mailbox, "copy", index), parts=[replace(part) for part in item.parts])
             return self.mailbox.add(copy)
         return item
