@@ -60,17 +60,18 @@ def _walk(part: email.message.Message, apart: Apart, inline_place: bool) -> None
     if part.defects:
         apart.note("broken-structure")
     payload = part.get_payload()
-    if kind == "multipart/alternative" and isinstance(payload, list):
-        _alternative(payload, apart, inline_place)
-    elif kind.startswith("multipart/") and isinstance(payload, list):
+    children = [one for one in payload if isinstance(one, email.message.Message)] if isinstance(payload, list) else []
+    if kind == "multipart/alternative" and children:
+        _alternative(children, apart, inline_place)
+    elif kind.startswith("multipart/") and children:
         if kind == "multipart/signed":
             apart.note("signed")
         elif kind == "multipart/encrypted":
             apart.note("encrypted")
-        for child in payload:
+        for child in children:
             _walk(child, apart, inline_place or kind == "multipart/related")
-    elif kind.startswith("message/") and isinstance(payload, list):
-        _nested(part, [one for one in payload if isinstance(one, email.message.Message)], apart)
+    elif kind.startswith("message/") and children:
+        _nested(part, children, apart)
     else:
         _leaf(part, kind, apart, inline_place)
 
