@@ -94,7 +94,7 @@ class Ref:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Facts:
-    """What a listing tells of an item. None means that the server did not say; for the silence flags that counts as yes."""
+    """What a listing tells of an item. None: the server did not say; for the silence flags that counts as yes."""
 
     item_class: str = "IPM.Note"
     size: int = 0
@@ -124,7 +124,7 @@ def _seconds(moment: datetime | None) -> str:
 class Identity:
     """What an item is recognised by. ``rungs`` run from the surest to the weakest; two items are taken for one if they share one.
 
-    Size is no part of it: the target computes its own. Copies of one message share an identity, so hits are counted, never assumed.
+    Size is no part of it: the target computes its own. Copies of one message share an identity, so hits are counted.
     The fields are kept beside the rungs because a destination has to ask its server in terms of them.
     """
 
@@ -277,7 +277,7 @@ class Message:
 
 @dataclass(frozen=True, slots=True)
 class Item:
-    """A fetched item. Exactly one of ``stream`` (import lane: base64 as the server sent it) and ``message`` (compose lane) is set.
+    """A fetched item: either ``stream`` (import lane, base64 as the server sent it) or ``message`` (compose lane) is set.
 
     ``digest`` is eight bytes over the content as fetched, kept in the ledger so that proof outlives the source.
     """
@@ -341,7 +341,7 @@ class Receipt:
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """It can never go as it is. ``reason`` is a short fixed word of the catalogue, ``detail`` one sentence without private content."""
+    """It can never go as it is. ``reason`` is a word of the catalogue, ``detail`` a sentence without private content."""
 
     reason: str
     detail: str = ""

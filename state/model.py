@@ -79,6 +79,9 @@ class Mark(IntFlag):
     CONFLICTED = 128  # reserved for the reconciliation of surplus copies
 
 
+NO_MARKS = Mark(0)
+
+
 class PassKind(StrEnum):
     """The same code with a different starting point and different rails."""
 
@@ -158,7 +161,7 @@ class Row:
     identity: bytes = b""
     size: int = 0
     modified: int = 0
-    marks: Mark = Mark(0)
+    marks: Mark = NO_MARKS
     generation: int = 0
     lane: str = ""
     target: str | None = None

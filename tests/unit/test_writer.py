@@ -74,10 +74,13 @@ class Queue:
     def __init__(self, writer: Writer) -> None:
         self._writer = writer
         self._threads = ThreadPoolExecutor(40)
-        self._go = threading.Event()
+        self._held, self._go = threading.Event(), threading.Event()
         self._first = self._threads.submit(writer.run, self._hold, durable=False)
+        # Units handed in before the writer holds could be taken along with the one that holds it.
+        assert self._held.wait(20)
 
     def _hold(self, connection: Connection) -> None:
+        self._held.set()
         assert self._go.wait(20)
 
     def add(self, *units: Callable[[Connection], str], durable: bool = False) -> list[BaseException | str]:
