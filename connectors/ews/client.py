@@ -7,22 +7,27 @@ the pacer waits.
 
 from __future__ import annotations
 
+import random as chance
 import re
+import ssl
 import threading
+import time
 import uuid
 from collections import Counter
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Mapping
+from typing import Any, NoReturn, TypeVar
 
+import requests
 from lxml import etree
+from requests.adapters import HTTPAdapter
 
+from connectors.budgets import Bell
 from connectors.errors import Halt, Unavailable
 from connectors.ews import classify
 from connectors.ews.endpoint import Exchange
-from connectors.pacer import Cost, Pacer, Slots
+from connectors.pacer import Pacer, Slots, Stopped
 
-if TYPE_CHECKING:
-    import requests
+R = TypeVar("R")
 
 M = "{http://schemas.microsoft.com/exchange/services/2006/messages}"
 T = "{http://schemas.microsoft.com/exchange/services/2006/types}"
@@ -31,10 +36,18 @@ SOAP = "{http://schemas.xmlsoap.org/soap/envelope/}"
 TRUNCATED = b"=== Truncated Data ==="
 """What the server writes into an answer that it could not finish [MS docs: exporting items by using EWS in Exchange]."""
 
+_OF_THE_HOST = frozenset({"Server", "Receiver", "InternalServiceFault", "ServerTooBusy", ""})
+"""Fault codes of the web service framework, when Exchange itself did not come to answer."""
+
 _CHUNK = 65536
 _CONNECT_SECONDS = 30.0
 _REFUSALS_IN_A_ROW = 3
-_ILLEGAL = re.compile(rb"&#(?:x(?:0?[0-8bBcCeEfF]|1[0-9a-fA-F]|[fF]{3}[eEfF])|(?:[0-8]|1[124-9]|2[0-9]|3[01]));")
+_OLD_RENEGOTIATION = getattr(ssl, "OP_LEGACY_SERVER_CONNECT", 0x4)
+_REFERENCE = (
+    rb"&#(?:x0*(?:[0-8bBcCeEfF]|1[0-9a-fA-F]|[fF]{3}[eEfF]|[dD][89a-fA-F][0-9a-fA-F]{2})|0*(?:[0-8]|1[124-9]|2[0-9]|3[01]));"
+)
+_ILLEGAL = re.compile(rb"&#(?:x0*(?:[0-8bBcCeEfF]|1[0-9a-fA-F]|[fF]{3}[eEfF])|0*(?:[0-8]|1[1245-9]|2[0-9]|3[01]|6553[45]));")
+_CONTROLS = bytes(byte for byte in range(0x20) if byte not in b"\t\n\r")
 
 _ENVELOPE = (
     '<?xml version="1.0" encoding="utf-8"?><s:Envelope xmlns:s="http://schemas.xmlsoap.org/soap/envelope/"'
@@ -54,13 +67,30 @@ def escape(text: str) -> str:
 
 
 class ExchangeServer:
-    """One source server, shared by all its mailboxes: the sign-in and the number of calls at once. Thread-safe."""
+    """One source server, shared by all its mailboxes: the sign-in, the TLS setup and the number of calls at once. Thread-safe.
 
-    def __init__(self, settings: Exchange, *, stop: threading.Event | None = None) -> None:
+    ``sleep`` replaces every wait in tests; it returns when the seconds have passed by ``clock``.
+    """
+
+    def __init__(
+        self,
+        settings: Exchange,
+        *,
+        stop: threading.Event | None = None,
+        clock: Callable[[], float] = time.monotonic,
+        sleep: Callable[[float], object] | None = None,
+        random: Callable[[], float] = chance.random,
+    ) -> None:
         self.settings = settings
         self.stop = stop
+        self.clock = clock
+        self.sleep = sleep
+        self.random = random
         self.slots = Slots(settings.connections_per_server, "server connections")
+        self.signed_in = False
+        """Whether the account was let in once; a refusal after that is no proof of a wrong password."""
         self._protocol: Any = None
+        self._context: ssl.SSLContext | None = None
         self._lock = threading.Lock()
 
     def open_session(self) -> requests.Session:
@@ -69,13 +99,59 @@ class ExchangeServer:
             if self._protocol is None:
                 self._protocol = _protocol(self.settings)
             session: requests.Session = self._protocol.create_session()
-        # The environment must not replace the authority that the operator named.
+        return self.prepare(session)
+
+    def prepare(self, session: requests.Session) -> requests.Session:
+        """Give a session this server's TLS setup; the same session. Raises Halt if the authorities' file can't be read.
+
+        The environment's proxies, authorities and netrc are left out: they must not replace what the operator named.
+        """
         session.trust_env = False
-        session.verify = self.settings.ca_file or True
+        adapter = _Adapter(self._tls())
+        session.mount("https://", adapter)
+        session.mount("http://", adapter)
+        session.mount(self.settings.url, adapter)
         return session
+
+    def _tls(self) -> ssl.SSLContext:
+        with self._lock:
+            if self._context is None:
+                try:
+                    self._context = ssl.create_default_context(cafile=self.settings.ca_file or None)
+                except (OSError, ssl.SSLError) as error:
+                    raise Halt(
+                        "The file of the source's authorities can't be read.",
+                        code="tls",
+                        side="source",
+                        mend="Name a readable PEM file in source.ca_file, or leave it empty.",
+                    ) from error
+                # Old Windows servers answer without secure renegotiation, which OpenSSL 3 refuses unless told otherwise
+                # [github.com/ecederstrand/exchangelib/issues/1330]. We never renegotiate.
+                self._context.options |= _OLD_RENEGOTIATION
+            return self._context
 
     def close(self) -> None:
         """Nothing is shared that would have to be closed; sessions belong to the mailboxes."""
+
+
+class _Adapter(HTTPAdapter):
+    """One connection, no retries, and a TLS setup that is loaded once a process instead of once a connection."""
+
+    def __init__(self, context: ssl.SSLContext) -> None:
+        self._context = context
+        super().__init__(pool_connections=1, pool_maxsize=1, max_retries=0, pool_block=True)
+
+    def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
+        super().init_poolmanager(*args, ssl_context=self._context, **kwargs)
+
+    def build_connection_pool_key_attributes(
+        self, request: Any, verify: Any, cert: Any = None
+    ) -> tuple[dict[str, Any], dict[str, Any]]:
+        host, _ = super().build_connection_pool_key_attributes(request, True, cert)
+        return host, {"cert_reqs": "CERT_REQUIRED", "ssl_context": self._context}
+
+    def cert_verify(self, conn: Any, url: str, verify: Any, cert: Any) -> None:
+        """The context knows the authorities; without this they would be loaded again, from another place."""
 
 
 def _protocol(settings: Exchange) -> Any:
@@ -101,49 +177,68 @@ def _protocol(settings: Exchange) -> Any:
 
 
 class MailboxClient:
-    """Calls as one mailbox. ``last_version`` is the ServerVersionInfo of the newest answer, ``last_headers`` its HTTP headers."""
+    """Calls as one mailbox. ``last_headers`` are the HTTP headers of the newest answer. Used by any thread of its mailbox."""
 
     def __init__(self, server: ExchangeServer, mailbox: str, stop: threading.Event | None = None) -> None:
         self.server = server
         self.mailbox = mailbox
-        self.counts: Counter[str] = Counter()
-        self.last_version: dict[str, str] = {}
         self.last_headers: dict[str, str] = {}
         settings = server.settings
         self._identity = _IDENTITY.format(address=escape(mailbox)) if settings.access == "impersonation" else ""
+        stop = stop or server.stop
+        self._bell = None if stop is None else Bell.of(stop)
         self.pacer = Pacer(
-            requests=None,
-            upload=None,
             slots=Slots(settings.connections_per_mailbox, "mailbox connections"),
-            stop=stop or server.stop,
+            stop=stop,
+            clock=server.clock,
+            sleep=server.sleep,
+            random=server.random,
         )
         self._own = threading.local()
-        self._sessions: list[requests.Session] = []
         self._lock = threading.Lock()
-        self._signed_in = False
+        self._sessions: list[requests.Session] = []
+        self._counts: Counter[str] = Counter()
+        self._waited = 0.0
         self._refusals = 0
 
-    def call(self, kind: str, body: str) -> bytes:
-        """Post one SOAP body and return the whole answer; reads only, so it is repeated as the pacer sees fit.
+    def ask(self, kind: str, body: str, read: Callable[[list[Any]], R]) -> R:
+        """Post one SOAP body and return what ``read`` makes of the response messages; reads only, so it may be repeated.
 
-        Raises what ``classify`` makes of HTTP's and SOAP's answers. Faults are raised here, item errors are the caller's.
+        ``read`` runs inside the pacer: a busy server or trouble that only one message tells of is waited for as well. Raises
+        what ``classify`` makes of HTTP's and SOAP's answers.
         """
-        return self.pacer.call(lambda: self.post_once(kind, body), cost=Cost())
-
-    def tree(self, kind: str, body: str) -> Any:
-        """Post one SOAP body and return the answer's root element, proven to be a complete document."""
-        return self.pacer.call(lambda: self.tree_once(kind, body), cost=Cost())
+        return self.pacer.call(lambda: read(messages(self.tree_once(kind, body), kind)))
 
     def tree_once(self, kind: str, body: str) -> Any:
-        """As ``tree``, for a caller that runs its own checks inside the pacer."""
+        """Post one SOAP body, once, and return the answer's root element, proven to be a complete document."""
         return parse(self.post_once(kind, body))
 
     def post_once(self, kind: str, body: str) -> bytes:
-        """One post, not repeated; for a caller that runs its own checks inside the pacer."""
-        import requests
+        """One post, not repeated; the answer whole, but not parsed. For a caller that runs its own checks inside the pacer."""
+        text = _ENVELOPE.format(version=self.server.settings.request_version, identity=self._identity, body=body).encode()
+        self._take_slot()
+        try:
+            with self._lock:
+                self._counts[f"requests.{kind}"] += 1
+                self._counts["bytes.sent"] += len(text)
+            status, told, answer = self._exchange(text)
+        finally:
+            self.server.slots.release()
+        with self._lock:
+            self._counts["bytes.received"] += len(answer)
+        self.last_headers = told
+        return self._checked(status, told, answer)
 
+    def _take_slot(self) -> None:
+        began = self.server.clock()
+        got = self.server.slots.acquire(self._bell)
+        with self._lock:
+            self._waited += self.server.clock() - began
+        if not got:
+            raise Stopped
+
+    def _exchange(self, text: bytes) -> tuple[int, dict[str, str], bytes]:
         settings = self.server.settings
-        text = _ENVELOPE.format(version=settings.request_version, identity=self._identity, body=body).encode()
         headers = {
             "Content-Type": "text/xml; charset=utf-8",
             "Accept-Encoding": "identity",
@@ -151,56 +246,65 @@ class MailboxClient:
             "client-request-id": str(uuid.uuid4()),
             "return-client-request-id": "true",
         }
-        self.counts[f"requests.{kind}"] += 1
-        self.counts["bytes.sent"] += len(text)
-        self.server.slots.acquire()
         try:
-            session = self._session()
-            response = session.post(
+            with self._session().post(
                 settings.url,
                 data=text,
                 headers=headers,
                 stream=True,
                 timeout=(_CONNECT_SECONDS, settings.timeout),
                 allow_redirects=False,
-            )
-            with response:
-                answer = b"".join(response.iter_content(_CHUNK))
-                status, told = response.status_code, dict(response.headers)
-        except requests.exceptions.SSLError as error:
-            raise Halt(
-                "The source's certificate is not trusted.",
-                code="tls",
-                side="source",
-                mend="Name its authority in source.ca_file, or correct the name in source.url.",
-            ) from error
+            ) as response:
+                return response.status_code, dict(response.headers), b"".join(response.iter_content(_CHUNK))
+        except Halt:
+            raise
         except (requests.RequestException, OSError) as error:
             self._drop_session()
-            raise Unavailable("The source did not answer completely.", code=type(error).__name__) from error
-        finally:
-            self.server.slots.release()
-        self.counts["bytes.received"] += len(answer)
-        self.last_headers = told
-        return self._checked(status, told, answer)
+            if distrusted(error):
+                raise Halt(
+                    "The source's certificate is not trusted.",
+                    code="tls",
+                    side="source",
+                    mend="Name its authority in source.ca_file, or correct the name in source.url.",
+                ) from error
+            late = isinstance(error, requests.exceptions.Timeout)
+            raise Unavailable(
+                "The source did not answer in time." if late else "The source did not answer completely.",
+                code="time-out" if late else type(error).__name__,
+            ) from error
+        except Exception as error:
+            # Tickets and tokens are made by libraries of the system, whose errors have no common base.
+            self._drop_session()
+            raise Unavailable("The sign-in to the source could not be made.", code=type(error).__name__) from error
 
     def _checked(self, status: int, headers: Mapping[str, str], answer: bytes) -> bytes:
-        if status == 401:
-            self._drop_session()
-            self._refusals += 1
-            if self._signed_in and self._refusals < _REFUSALS_IN_A_ROW:
-                # Seen under load; signing in once more is harmless, going on for ever would lock the account.
-                raise Unavailable("The source refused a sign-in that it had accepted before.", code="http 401")
-            classify.raise_for_http(status, headers)
-        self._signed_in, self._refusals = True, 0
         if status == 500 and b"Fault" in answer:
-            raise_fault(parse(answer))
+            self._let_in()
+            raise_fault(parse(answer, fault=True))
         if status != 200:
-            classify.raise_for_http(status, headers)
+            self._refused(status, headers)
+        self._let_in()
         if TRUNCATED in answer:
             raise Unavailable("The source could not finish its answer.", code="truncated")
-        if not answer.rstrip().endswith(b"Envelope>"):
+        if not answer[-256:].rstrip().endswith(b"Envelope>"):
             raise Unavailable("The source's answer was cut short.", code="cut short")
         return answer
+
+    def _let_in(self) -> None:
+        self.server.signed_in, self._refusals = True, 0
+
+    def _refused(self, status: int, headers: Mapping[str, str]) -> NoReturn:
+        """Raise what a status means. Refusals after a sign-in that worked are seen under load and while servers are restarted;
+        asking again a few times is harmless, going on for ever would lock the account."""
+        if status == 401:
+            self._drop_session()
+        try:
+            classify.raise_for_http(status, headers)
+        except Halt as halt:
+            self._refusals += 1
+            if not self.server.signed_in or self._refusals >= _REFUSALS_IN_A_ROW:
+                raise
+            raise Unavailable(f"The source refused what it had granted before: {halt}", code=halt.code) from halt
 
     def _session(self) -> requests.Session:
         session: requests.Session | None = getattr(self._own, "session", None)
@@ -214,44 +318,73 @@ class MailboxClient:
         session: requests.Session | None = getattr(self._own, "session", None)
         if session is not None:
             self._own.session = None
+            with self._lock:
+                if session in self._sessions:
+                    self._sessions.remove(session)
             session.close()
 
     def figures(self) -> dict[str, float]:
         """Requests by operation, bytes, and seconds waited by budget."""
-        told: dict[str, float] = dict(self.counts)
-        for budget, seconds in self.pacer.waited.items():
+        with self._lock:
+            told: dict[str, float] = dict(self._counts)
+            told[f"waited.{self.server.slots.name}"] = self._waited
+        for budget, seconds in self.pacer.waited().items():
             told[f"waited.{budget}"] = seconds
         return told
 
     def close(self) -> None:
         """Close every session of this mailbox."""
         with self._lock:
-            for session in self._sessions:
-                session.close()
-            self._sessions.clear()
+            sessions, self._sessions = self._sessions, []
+        for session in sessions:
+            session.close()
 
 
-def parse(answer: bytes) -> Any:
-    """The root element of a complete document; Unavailable if it is none.
+def distrusted(error: BaseException) -> bool:
+    """Whether it was the server's certificate; a TLS connection that merely broke looks alike to requests."""
+    seen: set[int] = set()
+    waiting: list[BaseException] = [error]
+    while waiting:
+        one = waiting.pop()
+        if id(one) in seen:
+            continue
+        seen.add(id(one))
+        if isinstance(one, ssl.SSLCertVerificationError):
+            return True
+        around = (one.__cause__, one.__context__, getattr(one, "reason", None), *one.args)
+        waiting.extend(each for each in around if isinstance(each, BaseException))
+    return False
 
-    Exchange writes characters that XML forbids; references to such are left out at a second attempt, which is strict again.
+
+def parse(answer: bytes, *, fault: bool = False) -> Any:
+    """The root element of a complete document; Unavailable if it is none. With ``fault`` a fault is what is asked for.
+
+    Exchange writes characters that XML forbids [github.com/OfficeDev/ews-managed-api/issues/136]; those are left out at a second
+    attempt, which is strict again in all else.
     """
     parser = etree.XMLParser(resolve_entities=False, no_network=True, huge_tree=True, remove_comments=True)
     try:
         root = etree.fromstring(answer, parser)
-    except etree.XMLSyntaxError:
+    except (etree.XMLSyntaxError, ValueError):
         try:
-            root = etree.fromstring(_ILLEGAL.sub(b"", answer), parser)
-        except etree.XMLSyntaxError as error:
+            root = etree.fromstring(_lawful(answer), parser)
+        except (etree.XMLSyntaxError, ValueError) as error:
             raise Unavailable("The source's answer is no complete document.", code="malformed") from error
-    if root.find(f"{SOAP}Body/{SOAP}Fault") is not None:
+    if not fault and root.find(f"{SOAP}Body/{SOAP}Fault") is not None:
         raise_fault(root)
     return root
 
 
-def raise_fault(root: Any) -> None:
+def _lawful(answer: bytes) -> bytes:
+    kept = _ILLEGAL.sub(b"", answer.translate(None, _CONTROLS))
+    return kept.decode("utf-8", "replace").encode()
+
+
+def raise_fault(root: Any) -> NoReturn:
     """Raise what a SOAP fault means."""
     fault = root.find(f"{SOAP}Body/{SOAP}Fault")
+    if fault is None:
+        raise Unavailable("the server can't answer now (http 500)", code="http 500")
     code, values = "", dict[str, str]()
     for element in fault.iter():
         name = etree.QName(element).localname if isinstance(element.tag, str) else ""
@@ -261,13 +394,15 @@ def raise_fault(root: Any) -> None:
             values[element.get("Name", "")] = element.text or ""
     if not code:
         code = (fault.findtext("faultcode") or "").rpartition(":")[2]
+        if code in _OF_THE_HOST:
+            raise Unavailable(f"the server can't answer now ({code})", code=code)
     classify.raise_for(code, text="", values=values, status=500)
 
 
 def messages(root: Any, kind: str) -> list[Any]:
     """The response messages of an answer, in the order of the questions."""
     found = root.find(f"{SOAP}Body/{M}{kind}Response/{M}ResponseMessages")
-    if found is None:
+    if found is None or not len(found):
         raise Unavailable("The source's answer has no answer in it.", code="empty")
     return list(found)
 
@@ -278,3 +413,10 @@ def code_of(message: Any) -> tuple[str, dict[str, str]]:
     xml = message.find(f"{M}MessageXml")
     values = {} if xml is None else {one.get("Name", ""): one.text or "" for one in xml.iter(f"{T}Value")}
     return code, values
+
+
+def check(message: Any) -> None:
+    """Raise what a response message's code means, if it is no success."""
+    code, values = code_of(message)
+    if code != "NoError":
+        classify.raise_for(code, text="", values=values)
