@@ -46,7 +46,7 @@ _OLD_RENEGOTIATION = getattr(ssl, "OP_LEGACY_SERVER_CONNECT", 0x4)
 _REFERENCE = (
     rb"&#(?:x0*(?:[0-8bBcCeEfF]|1[0-9a-fA-F]|[fF]{3}[eEfF]|[dD][89a-fA-F][0-9a-fA-F]{2})|0*(?:[0-8]|1[124-9]|2[0-9]|3[01]));"
 )
-_ILLEGAL = re.compile(rb"&#(?:x0*(?:[0-8bBcCeEfF]|1[0-9a-fA-F]|[fF]{3}[eEfF])|0*(?:[0-8]|1[1245-9]|2[0-9]|3[01]|6553[45]));")
+_ILLEGAL = re.compile(_REFERENCE + rb"|\xef\xbf[\xbe\xbf]")
 _CONTROLS = bytes(byte for byte in range(0x20) if byte not in b"\t\n\r")
 
 _ENVELOPE = (
