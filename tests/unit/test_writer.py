@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 import threading
+import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -85,8 +86,9 @@ class Queue:
 
     def add(self, *units: Callable[[Connection], str], durable: bool = False) -> list[BaseException | str]:
         waiting = [self._threads.submit(self._writer.run, unit, durable=durable) for unit in units]
-        while self._writer._units.qsize() < len(units):  # type: ignore[attr-defined]
-            threading.Event().wait(0.001)
+        until = time.monotonic() + 20
+        while self._writer._units.qsize() < len(units) and time.monotonic() < until:  # type: ignore[attr-defined]
+            time.sleep(0.001)
         self._go.set()
         self._first.result()
         self._threads.shutdown()
