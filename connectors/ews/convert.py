@@ -7,6 +7,7 @@ follow-ups); body and attachments come from the MIME.
 from __future__ import annotations
 
 import hashlib
+from datetime import datetime
 from typing import Any, Literal
 
 import pybase64
@@ -15,7 +16,7 @@ from connectors.base import Address, FollowUp, Item, Lane, Message, Ref
 from connectors.errors import Unavailable
 from connectors.ews.client import T
 from connectors.ews.mime import take_apart
-from connectors.ews.soap import extended, moment
+from connectors.ews.soap import Prop, extended, moment, number, truth
 
 _IMPORTANCE: dict[str, Literal["low", "normal", "high"]] = {"Low": "low", "High": "high"}
 _SENSITIVITY: dict[str, Literal["normal", "personal", "private", "confidential"]] = {
@@ -59,9 +60,9 @@ def message_of(element: Any, raw: bytes) -> Message:
         message_id=element.findtext(f"{T}InternetMessageId") or None,
         in_reply_to=element.findtext(f"{T}InReplyTo") or None,
         references=element.findtext(f"{T}References") or None,
-        headers=told.get("0x007d") or told.get("0x7d") or None,
-        submitted=moment(told.get("0x0039") or told.get("0x39")),
-        received=moment(told.get("0x0e06") or told.get("0xe06")),
+        headers=told.get(Prop.HEADERS) or None,
+        submitted=moment(told.get(Prop.SUBMITTED)),
+        received=moment(told.get(Prop.RECEIVED)),
         is_draft=_yes(element, "IsDraft"),
         is_read=_yes(element, "IsRead"),
         importance=_IMPORTANCE.get(element.findtext(f"{T}Importance") or "", "normal"),
@@ -70,19 +71,15 @@ def message_of(element: Any, raw: bytes) -> Message:
         follow_up=_follow_up(told),
         wants_read_receipt=_yes(element, "IsReadReceiptRequested"),
         wants_delivery_receipt=_yes(element, "IsDeliveryReceiptRequested"),
-        icon=_number(told.get("0x1080")),
-        last_verb=_number(told.get("0x1081")),
+        icon=number(told.get(Prop.ICON)),
+        last_verb=number(told.get(Prop.LAST_VERB)),
         attachments=tuple(apart.attachments),
         odd=tuple(apart.odd),
     )
 
 
 def _yes(element: Any, name: str) -> bool:
-    return bool((element.findtext(f"{T}{name}") or "").lower() == "true")
-
-
-def _number(text: str | None) -> int | None:
-    return int(text) if text else None
+    return truth(element.findtext(f"{T}{name}"))
 
 
 def _person(holder: Any) -> Address | None:
@@ -98,9 +95,14 @@ def _address(mailbox: Any) -> Address:
 
 
 def _follow_up(told: dict[str, str]) -> FollowUp | None:
-    status = told.get("0x1090")
+    status = told.get(Prop.FLAG_STATUS)
+    start, due = _day(told.get(Prop.FLAG_START)), _day(told.get(Prop.FLAG_DUE))
     if status == _COMPLETE:
-        return FollowUp("complete", moment(told.get("33028")), moment(told.get("33029")), moment(told.get("0x1091")))
-    if status == _FLAGGED:
-        return FollowUp("flagged", moment(told.get("33028")), moment(told.get("33029")))
-    return None
+        return FollowUp("complete", start, due, _day(told.get(Prop.FLAG_COMPLETED)))
+    return FollowUp("flagged", start, due) if status == _FLAGGED else None
+
+
+def _day(text: str | None) -> datetime | None:
+    # Mail programs write the year 4501 where there is no date.
+    found = moment(text)
+    return found if found is not None and found.year < 4500 else None

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from connectors.base import Answer
 from connectors.errors import Halt, MailboxBlocked, Unavailable, WireError
 from connectors.ews import classify, soap
-from connectors.ews.client import ExchangeServer, M, MailboxClient, T, code_of, escape, messages
+from connectors.ews.client import ExchangeServer, M, MailboxClient, T, code_of, distrusted, escape, messages
 
 if TYPE_CHECKING:
     import requests
@@ -66,7 +66,16 @@ def _address(server: ExchangeServer) -> tuple[Answer, frozenset[str]]:
     try:
         with requests.Session() as session:
             status, headers = _probe(session, server)
-    except requests.exceptions.SSLError:
+    except Halt as error:
+        return _failed(_ADDRESS, error), none
+    except requests.exceptions.SSLError as error:
+        if not distrusted(error):
+            return Answer(
+                _ADDRESS,
+                False,
+                "No encrypted connection comes about: the server speaks no TLS at this port, or only versions that are too old.",
+                "check the port in source.url, and that the server offers TLS 1.2",
+            ), none
         return Answer(
             _ADDRESS,
             False,
@@ -202,8 +211,7 @@ def _other_way(server: ExchangeServer, offered: frozenset[str]) -> str:
 def _probe(session: requests.Session, server: ExchangeServer) -> tuple[int, Mapping[str, str]]:
     """Status and headers of one harmless request, as whoever the session is signed in as."""
     settings = server.settings
-    session.trust_env = False
-    session.verify = settings.ca_file or True
+    server.prepare(session)
     with session.post(
         settings.url,
         data=_PROBE.format(version=settings.request_version, body=soap.get_special(["msgfolderroot"], None)).encode(),

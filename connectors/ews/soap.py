@@ -6,28 +6,20 @@ for bodies; an export's base64 stays as the server sent it.
 
 from __future__ import annotations
 
-import base64
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
+from enum import StrEnum
 from typing import Any
 
+import pybase64
 from lxml import etree
 
 from connectors.base import Drop, Entry, Facts, Page, Put, ReadFlag, Ref, hash_subject
 from connectors.errors import Unavailable
-from connectors.ews.client import TRUNCATED, M, T, escape, parse
+from connectors.ews.client import M, T, escape, messages, parse
 
 LISTED_FIELDS = ("item:Size", "item:ItemClass", "item:Subject", "item:DateTimeCreated")
-LISTED_TAGS = (
-    ("0x300B", "Binary"),
-    ("0x1035", "String"),
-    ("0x0039", "SystemTime"),
-    ("0x0E06", "SystemTime"),
-    ("0x3008", "SystemTime"),
-    ("0x0029", "Boolean"),
-    ("0x0E07", "Integer"),
-)
 COMPOSED_FIELDS = (
     "item:ItemClass",
     "item:Subject",
@@ -48,36 +40,86 @@ COMPOSED_FIELDS = (
     "message:References",
     "message:ReplyTo",
 )
-COMPOSED_TAGS = (
-    ("0x007D", "String"),
-    ("0x0039", "SystemTime"),
-    ("0x0E06", "SystemTime"),
-    ("0x1080", "Integer"),
-    ("0x1081", "Integer"),
-    ("0x1090", "Integer"),
-    ("0x1091", "SystemTime"),
+
+_APPOINTMENT = "00062002-0000-0000-c000-000000000046"
+_TASK = "00062003-0000-0000-c000-000000000046"
+
+
+class Prop(StrEnum):
+    """Extended properties by the key that ``extended`` reads them under: a tag, or a set and a number. [MS-OXPROPS]"""
+
+    RECEIPT = "0x0029"  # PidTagReadReceiptRequested
+    SUBMITTED = "0x0039"  # PidTagClientSubmitTime
+    HEADERS = "0x007d"  # PidTagTransportMessageHeaders
+    BCC, CC, TO = "0x0e02", "0x0e03", "0x0e04"  # PidTagDisplayBcc, …Cc, …To
+    RECEIVED = "0x0e06"  # PidTagMessageDeliveryTime
+    FLAGS = "0x0e07"  # PidTagMessageFlags
+    MESSAGE_ID = "0x1035"  # PidTagInternetMessageId
+    ICON, LAST_VERB = "0x1080", "0x1081"  # PidTagIconIndex, PidTagLastVerbExecuted
+    FLAG_STATUS, FLAG_COMPLETED = "0x1090", "0x1091"  # PidTagFlagStatus, PidTagFlagCompleteTime
+    MODIFIED = "0x3008"  # PidTagLastModificationTime
+    SEARCH_KEY = "0x300b"  # PidTagSearchKey
+    START = f"{_APPOINTMENT}:33293"  # PidLidAppointmentStartWhole, 0x820D
+    STATE = f"{_APPOINTMENT}:33303"  # PidLidAppointmentStateFlags, 0x8217
+    FLAG_START, FLAG_DUE = f"{_TASK}:33028", f"{_TASK}:33029"  # PidLidTaskStartDate 0x8104, PidLidTaskDueDate 0x8105
+    FOLDER_TYPE = "0x3601"  # PidTagFolderType
+    UNREAD = "0x3603"  # PidTagContentUnreadCount
+    HIDDEN = "0x10f4"  # PidTagAttributeHidden
+    COMMITTED, DELETED = "0x670a", "0x670b"  # PidTagLocalCommitTimeMax, PidTagDeletedCountTotal
+
+
+_BINARY, _STRING, _TIME, _NUMBER, _TRUTH = "Binary", "String", "SystemTime", "Integer", "Boolean"
+_LISTED = {
+    Prop.SEARCH_KEY: _BINARY,
+    Prop.MESSAGE_ID: _STRING,
+    Prop.SUBMITTED: _TIME,
+    Prop.RECEIVED: _TIME,
+    Prop.MODIFIED: _TIME,
+    Prop.RECEIPT: _TRUTH,
+    Prop.FLAGS: _NUMBER,
+    Prop.START: _TIME,
+    Prop.STATE: _NUMBER,
+    Prop.TO: _STRING,
+    Prop.CC: _STRING,
+    Prop.BCC: _STRING,
+}
+_COMPOSED = {
+    Prop.HEADERS: _STRING,
+    Prop.SUBMITTED: _TIME,
+    Prop.RECEIVED: _TIME,
+    Prop.ICON: _NUMBER,
+    Prop.LAST_VERB: _NUMBER,
+    Prop.FLAG_STATUS: _NUMBER,
+    Prop.FLAG_COMPLETED: _TIME,
+    Prop.FLAG_START: _TIME,
+    Prop.FLAG_DUE: _TIME,
+}
+_OF_A_FOLDER = {
+    Prop.FOLDER_TYPE: _NUMBER,
+    Prop.HIDDEN: _TRUTH,
+    Prop.UNREAD: _NUMBER,
+    Prop.COMMITTED: _TIME,
+    Prop.DELETED: _NUMBER,
+}
+_MEETING = 1
+"""asfMeeting [MS-OXOCAL 2.2.1.10]."""
+
+
+def _asked(fields: Sequence[str], props: Mapping[Prop, str]) -> str:
+    found = "".join(f'<t:FieldURI FieldURI="{field}"/>' for field in fields)
+    for prop, kind in props.items():
+        space, _, number = prop.rpartition(":")
+        path = f'PropertySetId="{space}" PropertyId="{number}"' if space else f'PropertyTag="{prop.value}"'
+        found += f'<t:ExtendedFieldURI {path} PropertyType="{kind}"/>'
+    return f"<t:AdditionalProperties>{found}</t:AdditionalProperties>"
+
+
+_ONLY_ID = "<t:BaseShape>IdOnly</t:BaseShape>"
+_BARE = f"<m:ItemShape>{_ONLY_ID}</m:ItemShape>"
+_LISTING = f"<m:ItemShape>{_ONLY_ID}{_asked(LISTED_FIELDS, _LISTED)}</m:ItemShape>"
+_COMPOSING = (
+    f"<m:ItemShape>{_ONLY_ID}<t:IncludeMimeContent>true</t:IncludeMimeContent>{_asked(COMPOSED_FIELDS, _COMPOSED)}</m:ItemShape>"
 )
-COMMON = "00062008-0000-0000-C000-000000000046"
-COMPOSED_NAMED = ((0x8104, "SystemTime"), (0x8105, "SystemTime"))
-"""Start and due date of a follow-up, in the common property set."""
-
-
-def _shape(fields: Sequence[str], tags: Sequence[tuple[str, str]], *, mime: bool = False, named: bool = False) -> str:
-    asked = "".join(f'<t:FieldURI FieldURI="{field}"/>' for field in fields)
-    asked += "".join(f'<t:ExtendedFieldURI PropertyTag="{tag}" PropertyType="{kind}"/>' for tag, kind in tags)
-    if named:
-        asked += "".join(
-            f'<t:ExtendedFieldURI PropertySetId="{COMMON}" PropertyId="{number}" PropertyType="{kind}"/>'
-            for number, kind in COMPOSED_NAMED
-        )
-    content = "<t:IncludeMimeContent>true</t:IncludeMimeContent>" if mime else ""
-    extra = f"<t:AdditionalProperties>{asked}</t:AdditionalProperties>" if asked else ""
-    return f"<m:ItemShape><t:BaseShape>IdOnly</t:BaseShape>{content}{extra}</m:ItemShape>"
-
-
-_LISTING = _shape(LISTED_FIELDS, LISTED_TAGS)
-_BARE = _shape((), ())
-_COMPOSING = _shape(COMPOSED_FIELDS, COMPOSED_TAGS, mime=True, named=True)
 
 
 def _item_ids(ids: Sequence[str]) -> str:
@@ -118,17 +160,8 @@ def export(ids: Sequence[str]) -> str:
     return f"<m:ExportItems>{_item_ids(ids)}</m:ExportItems>"
 
 
-_FOLDER_SHAPE = (
-    "<m:FolderShape><t:BaseShape>IdOnly</t:BaseShape><t:AdditionalProperties>"
-    '<t:FieldURI FieldURI="folder:DisplayName"/><t:FieldURI FieldURI="folder:ParentFolderId"/>'
-    '<t:FieldURI FieldURI="folder:FolderClass"/><t:FieldURI FieldURI="folder:TotalCount"/>'
-    '<t:ExtendedFieldURI PropertyTag="0x3601" PropertyType="Integer"/>'
-    '<t:ExtendedFieldURI PropertyTag="0x10F4" PropertyType="Boolean"/>'
-    '<t:ExtendedFieldURI PropertyTag="0x3603" PropertyType="Integer"/>'
-    '<t:ExtendedFieldURI PropertyTag="0x670A" PropertyType="SystemTime"/>'
-    '<t:ExtendedFieldURI PropertyTag="0x670B" PropertyType="Integer"/>'
-    "</t:AdditionalProperties></m:FolderShape>"
-)
+_FOLDER_FIELDS = ("folder:DisplayName", "folder:ParentFolderId", "folder:FolderClass", "folder:TotalCount")
+_FOLDER_SHAPE = f"<m:FolderShape>{_ONLY_ID}{_asked(_FOLDER_FIELDS, _OF_A_FOLDER)}</m:FolderShape>"
 
 
 def distinguished(role: str, owner: str | None) -> str:
@@ -149,100 +182,152 @@ def find_folders(offset: int, owner: str | None) -> str:
 def get_special(roles: Sequence[str], owner: str | None) -> str:
     """The ids of special folders by their distinguished names."""
     ids = "".join(distinguished(role, owner) for role in roles)
-    shape = "<m:FolderShape><t:BaseShape>IdOnly</t:BaseShape></m:FolderShape>"
-    return f"<m:GetFolder>{shape}<m:FolderIds>{ids}</m:FolderIds></m:GetFolder>"
+    return f"<m:GetFolder><m:FolderShape>{_ONLY_ID}</m:FolderShape><m:FolderIds>{ids}</m:FolderIds></m:GetFolder>"
 
 
 # -- reading
 
 
 def moment(text: str | None) -> datetime | None:
-    """A time of the wire, in UTC; None for none, and for dates that no calendar has."""
+    """A time of the wire, in UTC; None for none, for the year 1601, which stands for none, and for dates that no calendar has."""
     if not text:
         return None
     try:
         found = datetime.fromisoformat(text)
+        found = found.astimezone(UTC) if found.tzinfo else found.replace(tzinfo=UTC)
+    except (ValueError, OverflowError):
+        return None
+    return found if found.year > 1601 else None
+
+
+def number(text: str | None) -> int | None:
+    """A number of the wire; None for none."""
+    try:
+        return int(text) if text else None
     except ValueError:
         return None
-    return found.astimezone(UTC) if found.tzinfo else found.replace(tzinfo=UTC)
+
+
+def truth(text: str | None) -> bool:
+    """A yes of the wire."""
+    return (text or "").strip().lower() in ("true", "1")
+
+
+def binary(text: str | None) -> bytes | None:
+    """Bytes of the wire; None for none."""
+    try:
+        return pybase64.b64decode(text, validate=True) if text else None
+    except ValueError:
+        return None
 
 
 def extended(item: Any) -> dict[str, str]:
-    """Single-valued extended properties of an item by lower-case tag (``0x300b``) or number of the common set (``33028``)."""
+    """Single-valued extended properties of an item, by the values of ``Prop``.
+
+    A server writes tags as it likes: ``0x300B`` comes back as ``0x300b``, ``0x0E07`` as ``0xe07``.
+    """
     found: dict[str, str] = {}
     for prop in item.iterfind(f"{T}ExtendedProperty"):
-        uri, value = prop[0], prop[-1]
-        found[(uri.get("PropertyTag") or uri.get("PropertyId") or "").lower()] = value.text or ""
+        uri, value = prop.find(f"{T}ExtendedFieldURI"), prop.find(f"{T}Value")
+        if uri is None or value is None:
+            continue
+        tag, space = uri.get("PropertyTag"), uri.get("PropertySetId")
+        try:
+            key = f"0x{int(tag, 16):04x}" if tag else f"{(space or '').lower()}:{int(uri.get('PropertyId') or 0)}"
+        except ValueError:
+            continue
+        found[key] = value.text or ""
     return found
 
 
 def facts_of(item: Any) -> Facts:
-    """What a listing shows of an item. Attendees are unknown for meetings and nothing that anything else has."""
+    """What a listing shows of an item."""
     told = extended(item)
     item_class = item.findtext(f"{T}ItemClass") or "IPM.Note"
-    subject = item.findtext(f"{T}Subject")
-    folded = item_class.casefold()
-    meeting = folded.startswith(("ipm.appointment", "ipm.schedule"))
+    appointment = item_class.casefold().startswith("ipm.appointment")
+    flags = number(told.get(Prop.FLAGS))
     mail = etree.QName(item).localname in ("Message", "PostItem", "MeetingRequest", "MeetingResponse", "MeetingCancellation")
-    flags, receipt = told.get("0xe07") or told.get("0x0e07"), told.get("0x0029") or told.get("0x29")
-    key = told.get("0x300b")
     return Facts(
         item_class=item_class,
-        size=int(item.findtext(f"{T}Size") or 0),
-        search_key=base64.b64decode(key) if key else None,
-        message_id=told.get("0x1035") or None,
-        subject_hash=hash_subject(subject or ""),
-        submitted=moment(told.get("0x0039") or told.get("0x39")),
-        received=moment(told.get("0x0e06") or told.get("0xe06")),
+        size=number(item.findtext(f"{T}Size")) or 0,
+        search_key=binary(told.get(Prop.SEARCH_KEY)) or None,
+        message_id=told.get(Prop.MESSAGE_ID) or None,
+        subject_hash=hash_subject(item.findtext(f"{T}Subject") or ""),
+        submitted=moment(told.get(Prop.SUBMITTED)),
+        received=moment(told.get(Prop.RECEIVED)),
         created=moment(item.findtext(f"{T}DateTimeCreated")),
-        modified=moment(told.get("0x3008")),
-        is_read=bool(int(flags) & 1) if flags else None,
-        has_attendees=None if meeting else False,
+        modified=moment(told.get(Prop.MODIFIED)),
+        # Meeting requests carry it too, but are recognised by when they were sent, as all mail is.
+        start=moment(told.get(Prop.START)) if appointment else None,
+        is_read=None if flags is None else bool(flags & 1),
+        has_attendees=_attendees(item_class.casefold(), told),
         # The property is simply absent where nobody asked for a receipt; only an answer without properties says nothing.
-        wants_receipt=(receipt or "").lower() == "true" if told or not mail else None,
+        wants_receipt=truth(told.get(Prop.RECEIPT)) if told or not mail else None,
     )
 
 
+def _attendees(item_class: str, told: Mapping[str, str]) -> bool | None:
+    """Whether somebody could be invited by the item: yes, no, or None where the server does not tell."""
+    if item_class.startswith("ipm.schedule"):
+        return None
+    if not item_class.startswith("ipm.appointment"):
+        return False
+    state = number(told.get(Prop.STATE))
+    if (state or 0) & _MEETING or any(told.get(one) for one in (Prop.TO, Prop.CC, Prop.BCC)):
+        return True
+    # An appointment that never was a meeting has no state, so that no state and no people are not yet a no.
+    return False if state is not None and told.get(Prop.TO) == "" else None
+
+
 def read_page(message: Any) -> tuple[Page, bool]:
-    """One page of SyncFolderItems, and whether it told more than ids."""
+    """One page of SyncFolderItems, and whether it told more than ids. Raises Unavailable for one that is not whole."""
     state = message.findtext(f"{M}SyncState")
-    last = (message.findtext(f"{M}IncludesLastItemInRange") or "").lower()
-    if not state or last not in ("true", "false"):
+    last = (message.findtext(f"{M}IncludesLastItemInRange") or "").strip().lower()
+    held = message.find(f"{M}Changes")
+    if not state or last not in ("true", "false") or held is None:
         raise Unavailable("A listing came without its state.", code="no state")
     changes: list[Put | ReadFlag | Drop] = []
     told = True
-    for change in message.find(f"{M}Changes"):
+    for change in held:
         match etree.QName(change).localname:
             case "Create" | "Update":
-                item = change[0]
-                identity = item.find(f"{T}ItemId")
+                item = change[0] if len(change) else change
                 facts = facts_of(item)
+                id_, version = _id_of(item)
                 told = told and item.find(f"{T}ItemClass") is not None
-                changes.append(Put(Ref(identity.get("Id"), identity.get("ChangeKey") or "", facts.size), facts))
+                changes.append(Put(Ref(id_, version, facts.size), facts))
             case "Delete":
-                changes.append(Drop(change.find(f"{T}ItemId").get("Id")))
+                changes.append(Drop(_id_of(change)[0]))
             case "ReadFlagChange":
-                identity = change.find(f"{T}ItemId")
-                is_read = (change.findtext(f"{T}IsRead") or "").lower() == "true"
-                changes.append(ReadFlag(identity.get("Id"), is_read, identity.get("ChangeKey") or ""))
+                id_, version = _id_of(change)
+                changes.append(ReadFlag(id_, truth(change.findtext(f"{T}IsRead")), version))
             case other:
                 raise Unavailable(f"A listing holds a change of an unknown kind: {other}.", code="unknown change")
     return Page(tuple(changes), state, last == "true"), told
 
 
+def _id_of(element: Any) -> tuple[str, str]:
+    found = element.find(f"{T}ItemId")
+    if found is None or not found.get("Id"):
+        raise Unavailable("A listing holds an item without an id.", code="no id")
+    return found.get("Id"), found.get("ChangeKey") or ""
+
+
 def entry_of(item: Any) -> Entry:
     """One line of an inventory."""
-    identity = item.find(f"{T}ItemId")
-    return Entry(identity.get("Id"), facts_of(item), identity.get("ChangeKey") or "")
+    id_, version = _id_of(item)
+    return Entry(id_, facts_of(item), version)
 
 
-_DATA = re.compile(rb"<((?:[A-Za-z_][\w.-]*:)?Data)>")
+_DATA = re.compile(rb"<(?:[A-Za-z_][\w.-]*:)?Data>")
+_BLANK = b" \t\r\n"
 
 
-def read_export(answer: bytes) -> Iterator[tuple[Any, bytes | None]]:
+def read_export(answer: bytes) -> list[tuple[Any, bytes | None]]:
     """Each response message of an ExportItems answer with its base64, which is cut out and never decoded.
 
-    What is left is parsed strictly. Raises Unavailable unless the document is complete.
+    What is left is parsed strictly; in place of each stream it holds its number, so that none can be taken for another's.
+    Raises Unavailable unless the document is complete.
     """
     found = _DATA.search(answer)
     pieces: list[bytes] = []
@@ -256,43 +341,62 @@ def read_export(answer: bytes) -> Iterator[tuple[Any, bytes | None]]:
             end = answer.find(b"<", begin)
             if end < 0:
                 raise Unavailable("The source's answer was cut short.", code="cut short")
-            pieces.append(answer[at:begin])
+            pieces += answer[at:begin], b"%d" % len(streams)
             streams.append(answer[begin:end])
             at = end
             start = answer.find(opening, end)
     pieces.append(answer[at:])
-    root = parse(b"".join(pieces))
-    left = iter(streams)
-    taken = 0
-    for message in root.iter(f"{M}ExportItemsResponseMessage"):
-        stream = None
-        if message.find(f"{M}Data") is not None:
-            stream = next(left, b"")
-            taken += 1
-        yield message, stream
-    if taken != len(streams):
-        raise Unavailable("The source's answer holds streams that belong to no item.", code="stray stream")
+    told: list[tuple[Any, bytes | None]] = []
+    for message in messages(parse(b"".join(pieces)), "ExportItems"):
+        data = message.findtext(f"{M}Data")
+        if not data:
+            told.append((message, None))
+        elif streams:
+            told.append((message, _carried(streams[int(data)])))
+        else:
+            told.append((message, _carried(data.encode())))
+    return told
 
 
-def check_stream(stream: bytes) -> None:
+def _carried(stream: bytes) -> bytes:
+    """Base64 without line breaks; most servers write none, and then nothing is copied."""
+    if b"&" in stream:
+        stream = stream.replace(b"&#xD;", b"").replace(b"&#xA;", b"").replace(b"&#13;", b"").replace(b"&#10;", b"")
+    return stream.translate(None, _BLANK) if b"\n" in stream or b" " in stream or b"\r" in stream else stream
+
+
+_FRAME = (1, 3, 4)
+_KNOWN = frozenset({1, 2, 3, 4})
+
+
+def check_stream(stream: bytes) -> frozenset[int]:
     """Walk the records of an export stream: it has to begin with the three of its frame and end where the last one ends.
 
     Only the few base64 characters at record headers are decoded. The frame is that of the samples in the vendor's
-    documentation: records of opcode and length (little-endian, four bytes each), first 1, 3 and 4. Raises Unavailable.
+    documentation: records of opcode and length (little-endian, four bytes each), first 1, 3 and 4. Gives the opcodes after
+    those that the samples don't show; they are no error. Raises Unavailable.
     """
-    if TRUNCATED[:8] in stream or len(stream) % 4 or not stream:
+    if not stream or len(stream) % 4:
         raise Unavailable("An export stream was cut short.", code="stream")
     size = len(stream) // 4 * 3 - (2 if stream.endswith(b"==") else 1 if stream.endswith(b"=") else 0)
-    at, number = 0, 0
+    at, count = 0, 0
+    strange: set[int] = set()
     while at < size:
         if at + 8 > size:
             raise Unavailable("An export stream ends inside a record.", code="stream")
         first = at // 3
-        head = base64.b64decode(stream[first * 4 : ((at + 8 + 2) // 3) * 4])[at - first * 3 :]
+        try:
+            head = pybase64.b64decode(stream[first * 4 : (at + 10) // 3 * 4], validate=True)[at - first * 3 :]
+        except ValueError:
+            raise Unavailable("An export stream is no base64.", code="stream") from None
         opcode, length = int.from_bytes(head[:4], "little"), int.from_bytes(head[4:8], "little")
-        if number < 3 and opcode != (1, 3, 4)[number]:
-            raise Unavailable("An export stream begins with records of another kind.", code="stream")
+        if count < 3:
+            if opcode != _FRAME[count]:
+                raise Unavailable("An export stream begins with records of another kind.", code="stream")
+        elif opcode not in _KNOWN:
+            strange.add(opcode)
         at += 8 + length
-        number += 1
-    if at != size or number < 4:
+        count += 1
+    if at != size or count < 4:
         raise Unavailable("An export stream ends inside a record.", code="stream")
+    return frozenset(strange)

@@ -4,20 +4,30 @@ from __future__ import annotations
 
 import hashlib
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
+import structlog
 from lxml import etree
 
 from connectors.base import Entry, Fetched, Folder, Gone, Item, Lane, Limits, Page, Put, Ref, Refusal, Role
-from connectors.errors import Unavailable, UnknownAnswer
+from connectors.errors import Throttled, Unavailable, UnknownAnswer, WireError
 from connectors.ews import classify, soap
-from connectors.ews.client import ExchangeServer, M, MailboxClient, T, code_of, messages
+from connectors.ews.client import ExchangeServer, M, MailboxClient, T, check, code_of, parse
+from connectors.ews.client import messages as messages_of
 from connectors.ews.convert import item_of
+from connectors.ews.soap import Prop
+
+_log = structlog.get_logger("connectors.ews")
 
 _SEARCH_FOLDER = "2"
 _LOOK_UP = 100
 _REFUSED_IN_LISTING = frozenset({"ErrorInvalidPropertyRequest", "ErrorInvalidPropertyForOperation"})
+_REFUSED_ROLE = frozenset({"ErrorSchemaValidation", "ErrorInvalidRequest", "ErrorInvalidServerVersion"})
+_TOO_MUCH = frozenset({"ErrorTimeoutExpired", "time-out", "malformed", "cut short", "answer count"})
+_POISONED = frozenset({"malformed", "answer count"})
+_TRIES = 4
+_KINDS = {Lane.IMPORT: "ExportItems", Lane.COMPOSE: "GetItem"}
 
 # One GetItem or ExportItems a lot: the vendor advises at most 100 exports and short calls, since one may run a minute at most.
 _LIMITS = Limits(fetch_items=20, fetch_bytes=8_000_000)
@@ -30,6 +40,7 @@ class ExchangeSource:
         self.client = MailboxClient(server, mailbox, stop)
         self._owner = mailbox if server.settings.access == "full-access" else None
         self._bare = False
+        self._roles_asked = [role for role in Role if role is not Role.ARCHIVE]
 
     @property
     def limits(self) -> Limits:
@@ -39,13 +50,15 @@ class ExchangeSource:
     def offers(self) -> frozenset[Lane]:
         return frozenset(Lane)
 
+    # -- folders
+
     def folders(self) -> Iterator[Folder]:
         """All folders below the top, parents before children; search folders left out, special ones by their role."""
         roles = self._roles()
         top = next((id_ for id_, role in roles.items() if role is Role.ROOT), None)
         found: dict[str, Folder] = {}
         for element in self._folder_pages():
-            folder = self._folder(element, roles, top)
+            folder = _folder(element, roles, top)
             if folder is not None:
                 found[folder.id] = folder
         waiting = list(found.values())
@@ -60,87 +73,67 @@ class ExchangeSource:
             waiting = [one for one in waiting if one.id not in shown]
 
     def _roles(self) -> dict[str, Role]:
-        asked = [role for role in Role if role is not Role.ARCHIVE]
-        root = self.client.tree("GetFolder", soap.get_special([role.value for role in asked], self._owner))
-        found: dict[str, Role] = {}
-        answers = messages(root, "GetFolder")
-        _same_number(answers, asked)
-        for role, message in zip(asked, answers, strict=True):
-            code, values = code_of(message)
-            if code == "NoError":
-                found[message.find(f"{M}Folders")[0].find(f"{T}FolderId").get("Id")] = role
-            elif role is Role.ROOT:
-                classify.raise_for(code, text="", values=values)
-        return found
+        try:
+            return self._ask_roles(self._roles_asked)
+        except WireError as error:
+            if error.code not in _REFUSED_ROLE or Role.CONVERSATION_HISTORY not in self._roles_asked:
+                raise
+            # Exchange 2010 has no name for that folder, and refuses the whole question.
+            self._roles_asked = [role for role in self._roles_asked if role is not Role.CONVERSATION_HISTORY]
+            return self._ask_roles(self._roles_asked)
+
+    def _ask_roles(self, asked: Sequence[Role]) -> dict[str, Role]:
+        def read(messages: list[Any]) -> dict[str, Role]:
+            _same_number(messages, asked)
+            found: dict[str, Role] = {}
+            for role, message in zip(asked, messages, strict=True):
+                code, values = code_of(message)
+                id_ = message.find(f"{M}Folders/*/{T}FolderId")
+                if code == "NoError" and id_ is not None:
+                    found[id_.get("Id")] = role
+                elif role is Role.ROOT or classify.verdict(code).meaning in (classify.Meaning.THROTTLED, _UNAVAILABLE):
+                    classify.raise_for(code, text="", values=values)
+            return found
+
+        return self.client.ask("GetFolder", soap.get_special([role.value for role in asked], self._owner), read)
 
     def _folder_pages(self) -> Iterator[Any]:
-        offset = 0
-        while True:
-            root = self.client.tree("FindFolder", soap.find_folders(offset, self._owner))
-            [message] = messages(root, "FindFolder")
-            _check(message)
-            folder = message.find(f"{M}RootFolder")
-            yield from folder.find(f"{T}Folders")
-            if folder.get("IncludesLastItemInRange") == "true":
-                return
-            following = int(folder.get("IndexedPagingOffset") or 0)
-            if following <= offset:
-                raise Unavailable("The source's folder listing does not get on.", code="no progress")
-            offset = following
+        offset: int | None = 0
+        while offset is not None:
+            body = soap.find_folders(offset, self._owner)
+            page, offset = self.client.ask("FindFolder", body, _paged("Folders", offset))
+            yield from page
 
-    def _folder(self, element: Any, roles: dict[str, Role], top: str | None) -> Folder | None:
-        told = soap.extended(element)
-        if told.get("0x3601") == _SEARCH_FOLDER or etree.QName(element).localname == "SearchFolder":
-            return None
-        id_ = element.find(f"{T}FolderId").get("Id")
-        parent = element.find(f"{T}ParentFolderId")
-        parent_id = parent.get("Id") if parent is not None else None
-        total = int(element.findtext(f"{T}TotalCount") or 0)
-        unread = int(told.get("0x3603") or 0)
-        changed, deleted = told.get("0x670a"), told.get("0x670b")
-        return Folder(
-            id=id_,
-            parent_id=None if parent_id == top else parent_id,
-            name=element.findtext(f"{T}DisplayName") or "",
-            kind=element.findtext(f"{T}FolderClass") or "IPF.Note",
-            role=roles.get(id_),
-            total=total,
-            unread=unread,
-            hidden=(told.get("0x10f4") or "").lower() == "true",
-            change_stamp=f"{changed}|{deleted}|{total}|{unread}" if changed and deleted else None,
-        )
+    # -- what changed
 
     def changes(self, folder: Folder, cursor: str | None) -> Page:
         """The next page of a folder. Raises StaleCursor when the server does not know the cursor any more."""
-        root = self.client.tree("SyncFolderItems", soap.sync_items(folder.id, cursor, bare=self._bare))
-        [message] = messages(root, "SyncFolderItems")
-        code, values = code_of(message)
-        if code in _REFUSED_IN_LISTING and not self._bare:
+        try:
+            page, told = self._changes(folder, cursor)
+        except UnknownAnswer as error:
+            if error.code not in _REFUSED_IN_LISTING or self._bare:
+                raise
             self._bare = True
-            return self.changes(folder, cursor)
-        if code != "NoError":
-            classify.raise_for(code, text="", values=values)
-        page, told = soap.read_page(message)
-        if not page.last and page.cursor == cursor and not page.changes:
-            # Seen on real servers: the same state again, said not to be the end. There is nothing more to come.
+            page, told = self._changes(folder, cursor)
+        if not page.last and page.cursor == cursor:
+            # Seen on real servers: the same state again, said not to be the end. Asking on would bring the same for ever.
             page = Page(page.changes, page.cursor, True)
         return page if told else self._with_facts(page)
+
+    def _changes(self, folder: Folder, cursor: str | None) -> tuple[Page, bool]:
+        def read(messages: list[Any]) -> tuple[Page, bool]:
+            _same_number(messages, (folder,))
+            check(messages[0])
+            return soap.read_page(messages[0])
+
+        return self.client.ask("SyncFolderItems", soap.sync_items(folder.id, cursor, bare=self._bare), read)
 
     def _with_facts(self, page: Page) -> Page:
         """A page of bare ids with what the planner needs, asked for a hundred at once."""
         refs = [change.ref for change in page.changes if isinstance(change, Put)]
         facts: dict[str, Entry] = {}
         for at in range(0, len(refs), _LOOK_UP):
-            asked = refs[at : at + _LOOK_UP]
-            root = self.client.tree("GetItem", soap.get_listed([ref.id for ref in asked]))
-            answers = messages(root, "GetItem")
-            _same_number(answers, asked)
-            for ref, message in zip(asked, answers, strict=True):
-                code, values = code_of(message)
-                if code == "NoError":
-                    facts[ref.id] = soap.entry_of(message.find(f"{M}Items")[0])
-                elif classify.item_answer(ref, code, values=values) is None:
-                    classify.raise_for(code, text="", values=values)
+            facts.update(self._listed(refs[at : at + _LOOK_UP]))
         changes = tuple(
             Put(Ref(one.ref.id, one.ref.version, facts[one.ref.id].facts.size), facts[one.ref.id].facts)
             if isinstance(one, Put) and one.ref.id in facts
@@ -149,47 +142,31 @@ class ExchangeSource:
         )
         return Page(changes, page.cursor, page.last)
 
+    def _listed(self, refs: Sequence[Ref]) -> dict[str, Entry]:
+        def read(messages: list[Any]) -> dict[str, Entry]:
+            _same_number(messages, refs)
+            found: dict[str, Entry] = {}
+            for ref, message in zip(refs, messages, strict=True):
+                # What went away since, or can't be read, stays bare: fetching it tells.
+                if _failed(ref, message) is None:
+                    found[ref.id] = soap.entry_of(_item_in(message))
+            return found
+
+        return self.client.ask("GetItem", soap.get_listed([ref.id for ref in refs]), read)
+
+    # -- items
+
     def fetch(self, refs: Sequence[Ref], lane: Lane) -> Iterator[Fetched]:
         """One answer a ref, in their order."""
-        if not refs:
-            return
-        ids = [ref.id for ref in refs]
-        yield from self._exported(refs, ids) if lane is Lane.IMPORT else self._composed(refs, ids)
-
-    def _exported(self, refs: Sequence[Ref], ids: Sequence[str]) -> Iterator[Fetched]:
-        def ask() -> list[Fetched]:
-            answers = list(soap.read_export(self.client.post_once("ExportItems", soap.export(ids))))
-            _same_number(answers, refs)
-            # By position: the ids of the answers can differ in text from those of the questions.
-            return [_exported_item(ref, message, stream) for ref, (message, stream) in zip(refs, answers, strict=True)]
-
-        yield from self.client.pacer.call(ask)
-
-    def _composed(self, refs: Sequence[Ref], ids: Sequence[str]) -> Iterator[Fetched]:
-        def ask() -> list[Fetched]:
-            root = self.client.tree_once("GetItem", soap.get_composed(ids))
-            answers = messages(root, "GetItem")
-            _same_number(answers, refs)
-            return [_composed_item(ref, message) for ref, message in zip(refs, answers, strict=True)]
-
-        yield from self.client.pacer.call(ask)
+        return iter(_Fetch(self.client, refs, lane).run())
 
     def inventory(self, folder: Folder) -> Iterator[Entry]:
         """Every item of the folder, as the server has it now."""
-        offset = 0
-        while True:
-            root = self.client.tree("FindItem", soap.find_items(folder.id, offset))
-            [message] = messages(root, "FindItem")
-            _check(message)
-            page = message.find(f"{M}RootFolder")
-            for item in page.find(f"{T}Items"):
+        offset: int | None = 0
+        while offset is not None:
+            page, offset = self.client.ask("FindItem", soap.find_items(folder.id, offset), _paged("Items", offset))
+            for item in page:
                 yield soap.entry_of(item)
-            if page.get("IncludesLastItemInRange") == "true":
-                return
-            following = int(page.get("IndexedPagingOffset") or 0)
-            if following <= offset:
-                raise Unavailable("The source's listing does not get on.", code="no progress")
-            offset = following
 
     def figures(self) -> dict[str, float]:
         return self.client.figures()
@@ -198,10 +175,154 @@ class ExchangeSource:
         self.client.close()
 
 
-def _check(message: Any) -> None:
-    code, values = code_of(message)
-    if code != "NoError":
-        classify.raise_for(code, text="", values=values)
+_UNAVAILABLE = classify.Meaning.UNAVAILABLE
+
+
+class _Fetch:
+    """One lot on its way. What was answered is kept, so that only what is missing is asked for again.
+
+    A lot that takes too long, or whose answer can't be read, is halved until the one item that spoils it stands alone. An item
+    is refused by name if the server delivers its neighbours and gives it damaged in the same way again.
+    """
+
+    def __init__(self, client: MailboxClient, refs: Sequence[Ref], lane: Lane) -> None:
+        self.client, self.refs, self.lane = client, refs, lane
+        self.answers: dict[int, Fetched] = {}
+        self.size = len(refs)
+        self.tries: dict[int, int] = {}
+        self.damaged: dict[int, bytes] = {}
+        self.spoilt = 0
+
+    def run(self) -> list[Fetched]:
+        while len(self.answers) < len(self.refs):
+            self.client.pacer.call(self._once)
+        return [self.answers[index] for index in range(len(self.refs))]
+
+    def _once(self) -> None:
+        """Ask for the next items that have no answer yet. Raises the first trouble, after every good answer was kept."""
+        places = [index for index in range(len(self.refs)) if index not in self.answers][: self.size]
+        try:
+            told = self._ask([self.refs[index].id for index in places])
+            _same_number(told, places)
+        except Unavailable as error:
+            self._too_much(places, error)
+            raise
+        trouble: WireError | None = None
+        for index, (message, stream) in zip(places, told, strict=True):
+            try:
+                # By position: the ids of the answers can differ in text from those of the questions.
+                self.answers[index] = self._read(index, message, stream)
+            except (Throttled, Unavailable) as error:
+                trouble = trouble or error
+                self._not_delivered(index, error)
+        if trouble is not None and any(index not in self.answers for index in places):
+            raise trouble
+
+    def _ask(self, ids: Sequence[str]) -> list[tuple[Any, bytes | None]]:
+        kind = _KINDS[self.lane]
+        if self.lane is Lane.IMPORT:
+            return soap.read_export(self.client.post_once(kind, soap.export(ids)))
+        root = parse(self.client.post_once(kind, soap.get_composed(ids)))
+        return [(message, None) for message in messages_of(root, kind)]
+
+    def _too_much(self, places: Sequence[int], error: Unavailable) -> None:
+        if error.code in _TOO_MUCH:
+            self.size = max(1, len(places) // 2)
+        if error.code in _POISONED and len(places) == 1:
+            self.spoilt += 1
+            if self.spoilt >= _TRIES and self.answers:
+                self._refuse(places[0], error)
+                self.spoilt, self.size = 0, len(self.refs)
+
+    def _read(self, index: int, message: Any, stream: bytes | None) -> Fetched:
+        ref = self.refs[index]
+        if (failure := _failed(ref, message)) is not None:
+            return failure
+        if self.lane is Lane.COMPOSE:
+            return item_of(ref, _item_in(message))
+        if stream is None:
+            raise Unavailable("The source sent an item without its stream.", code="no stream")
+        digest = hashlib.blake2b(stream, digest_size=8).digest()
+        try:
+            strange = soap.check_stream(stream)
+        except Unavailable as error:
+            if self.damaged.get(index) == digest:
+                return Refusal("corrupt", f"{error} It came like this twice.", error.code)
+            self.damaged[index] = digest
+            raise
+        if strange:
+            _tell_once(strange)
+        return Item(ref=ref, lane=Lane.IMPORT, item_class="", digest=digest, stream=stream)
+
+    def _not_delivered(self, index: int, error: WireError) -> None:
+        # The answer of a server for an item that breaks it. Neighbours that arrived prove that it is not the server as such.
+        if error.code in ("ErrorInternalServerError", "no content", "no stream", "no item"):
+            self.tries[index] = self.tries.get(index, 0) + 1
+            if self.tries[index] >= _TRIES and any(isinstance(one, Item) for one in self.answers.values()):
+                self._refuse(index, error)
+
+    def _refuse(self, index: int, error: WireError) -> None:
+        self.answers[index] = Refusal("source-cannot-deliver", str(error), error.code)
+
+
+_told: set[int] = set()
+
+
+def _tell_once(opcodes: frozenset[int]) -> None:
+    for opcode in opcodes - _told:
+        _told.add(opcode)
+        _log.warning("export streams hold records of a kind that is not known; they are carried as they are", opcode=opcode)
+
+
+def _folder(element: Any, roles: dict[str, Role], top: str | None) -> Folder | None:
+    told = soap.extended(element)
+    if told.get(Prop.FOLDER_TYPE) == _SEARCH_FOLDER or etree.QName(element).localname == "SearchFolder":
+        return None
+    own = element.find(f"{T}FolderId")
+    if own is None:
+        raise Unavailable("The source lists a folder without an id.", code="no id")
+    parent = element.find(f"{T}ParentFolderId")
+    parent_id = parent.get("Id") if parent is not None else None
+    total, unread = soap.number(element.findtext(f"{T}TotalCount")) or 0, soap.number(told.get(Prop.UNREAD)) or 0
+    changed, deleted = told.get(Prop.COMMITTED), told.get(Prop.DELETED)
+    return Folder(
+        id=own.get("Id"),
+        parent_id=None if parent_id == top else parent_id,
+        name=element.findtext(f"{T}DisplayName") or "",
+        kind=element.findtext(f"{T}FolderClass") or "IPF.Note",
+        role=roles.get(own.get("Id")),
+        total=total,
+        unread=unread,
+        hidden=soap.truth(told.get(Prop.HIDDEN)),
+        change_stamp=f"{changed}|{deleted}|{total}|{unread}" if changed and deleted else None,
+    )
+
+
+def _paged(held: str, offset: int) -> Callable[[list[Any]], tuple[list[Any], int | None]]:
+    """A reader of one page of a listing: its elements, and where the next one begins; None at the end."""
+
+    def read(messages: list[Any]) -> tuple[list[Any], int | None]:
+        _same_number(messages, (offset,))
+        check(messages[0])
+        page = messages[0].find(f"{M}RootFolder")
+        elements = None if page is None else page.find(f"{T}{held}")
+        if elements is None:
+            raise Unavailable("The source's listing has no page in it.", code="empty")
+        if soap.truth(page.get("IncludesLastItemInRange")):
+            return list(elements), None
+        following = soap.number(page.get("IndexedPagingOffset")) or 0
+        if following <= offset:
+            raise Unavailable("The source's listing does not get on.", code="no progress")
+        return list(elements), following
+
+    return read
+
+
+def _item_in(message: Any) -> Any:
+    found = message.find(f"{M}Items/*")
+    if found is None:
+        raise Unavailable("The source's answer lacks the item that it is about.", code="no item")
+    return found
 
 
 def _same_number(answers: Sequence[object], questions: Sequence[object]) -> None:
@@ -210,28 +331,11 @@ def _same_number(answers: Sequence[object], questions: Sequence[object]) -> None
 
 
 def _failed(ref: Ref, message: Any) -> Gone | Refusal | None:
-    """What an item's error means; None if it has none. Raises when the whole call has to be made again."""
+    """What an item's error means; None if it has none. Raises when it says nothing of the item itself."""
     code, values = code_of(message)
     if code == "NoError":
         return None
     meant = classify.item_answer(ref, code, values=values)
     if meant is None:
         classify.raise_for(code, text="", values=values)
-        raise UnknownAnswer(f"The source answered {code} for an item.", code=code)
     return meant
-
-
-def _exported_item(ref: Ref, message: Any, stream: bytes | None) -> Fetched:
-    if (failure := _failed(ref, message)) is not None:
-        return failure
-    if stream is None:
-        raise Unavailable("The source sent an item without its stream.", code="no stream")
-    soap.check_stream(stream)
-    digest = hashlib.blake2b(stream, digest_size=8).digest()
-    return Item(ref=ref, lane=Lane.IMPORT, item_class="", digest=digest, stream=stream)
-
-
-def _composed_item(ref: Ref, message: Any) -> Fetched:
-    if (failure := _failed(ref, message)) is not None:
-        return failure
-    return item_of(ref, message.find(f"{M}Items")[0])
