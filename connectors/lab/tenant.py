@@ -17,6 +17,7 @@ from urllib.parse import unquote
 import orjson
 from aiohttp import web
 
+from . import tenant_delta as delta
 from . import tenant_folders as folders
 from . import tenant_import as imports
 from . import tenant_mail as mail
@@ -68,6 +69,10 @@ def _route(method: str, path: str, handler: Handler) -> tuple[str, re.Pattern[st
 
 _MAILBOX = "admin/exchange/mailboxes/{mailbox}"
 _ROUTES = [
+    _route("GET", r"users/{user}/mailFolders/delta(?:\(\))?", delta.mail_folders),
+    _route("GET", r"users/{user}/mailFolders/{folder}/messages/delta(?:\(\))?", delta.messages),
+    _route("GET", rf"{_MAILBOX}/folders/delta(?:\(\))?", delta.folders),
+    _route("GET", rf"{_MAILBOX}/folders/{{folder}}/items/delta(?:\(\))?", delta.items),
     _route("GET", "users/{user}", folders.user),
     _route("GET", "users/{user}/settings/exchange", folders.settings),
     _route("POST", "users/{user}/translateExchangeIds", folders.translate),
