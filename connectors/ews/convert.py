@@ -33,7 +33,10 @@ def item_of(ref: Ref, element: Any) -> Item:
     content = element.find(f"{T}MimeContent")
     if content is None:
         raise Unavailable("The source sent an item without its content.", code="no content")
-    raw = pybase64.b64decode((content.text or "").encode())
+    try:
+        raw = pybase64.b64decode((content.text or "").encode().translate(None, b" \t\r\n"), validate=True)
+    except ValueError:
+        raise Unavailable("The source sent an item whose content can't be read.", code="no content") from None
     return Item(
         ref=ref,
         lane=Lane.COMPOSE,

@@ -1,22 +1,61 @@
 """Takes RFC 5322 bytes apart: one body, and attachments whose base64 is carried over as it is. Pure, and never raises.
 
-Whatever is broken is read as a mail program would show it, and named in ``odd``.
+Parts are found by searching for their boundaries in the bytes, so that an attachment is copied once and never looked at line by
+line; a message within a message is carried exactly as it was sent. Whatever is broken is read as a mail program would show it,
+and named in ``odd``.
 """
 
 from __future__ import annotations
 
-import base64
 import binascii
 import email
-import email.header
-import email.message
+import html
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from connectors.base import Attachment
+import pybase64
 
-_SPACE = b" \t\r\n"
-_BASE64 = re.compile(rb"[A-Za-z0-9+/]*={0,2}")
+from connectors.base import Attachment
+from connectors.ews.mime_text import first_parameter, header_text, parameters, read_text
+
+_DEEPEST = 50
+_LONGEST_NAME = 200
+_FULL_LINE = 60
+_BLANK = b" \t\r\n"
+_ALPHABET = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"
+_OTHERS = bytes(byte for byte in range(256) if byte not in _ALPHABET)
+_FIELD = re.compile(rb"([!-9;-~]+)[ \t]*:(.*(?:\n[ \t].*)*)(?:\n|\Z)")
+_ENVELOPE_LINE = re.compile(rb">?From .*(?:\n|\Z)")
+_EMPTY_LINE = re.compile(rb"\r?(?:\n|\Z)")
+_WANTED = frozenset({b"content-type", b"content-transfer-encoding", b"content-disposition", b"content-id", b"subject"})
+_BASE64_LINE = re.compile(rb"[A-Za-z0-9+/]+={0,2}")
+_UNFIT = re.compile(r'[\x00-\x1f\x7f\\/:*?"<>|]+')
+_ENDINGS = {
+    "text/plain": ".txt",
+    "text/html": ".html",
+    "text/calendar": ".ics",
+    "image/png": ".png",
+    "image/jpeg": ".jpg",
+    "image/gif": ".gif",
+    "application/pdf": ".pdf",
+    "message/rfc822": ".eml",
+    "message/delivery-status": ".txt",
+    "message/disposition-notification": ".txt",
+    "message/feedback-report": ".txt",
+    "text/rfc822-headers": ".txt",
+}
+_SECURED = {
+    "application/pkcs7-mime": "smime",
+    "application/x-pkcs7-mime": "smime",
+    "application/pkcs7-signature": "smime",
+    "application/x-pkcs7-signature": "smime",
+    "application/pgp-encrypted": "pgp",
+    "application/pgp-signature": "pgp",
+    "application/ms-tnef": "tnef",
+    "application/vnd.ms-tnef": "tnef",
+}
+_NAMES = {"application/pkcs7-mime": "smime.p7m", "application/x-pkcs7-mime": "smime.p7m", "application/ms-tnef": "winmail.dat"}
 
 
 @dataclass(slots=True)
@@ -35,143 +74,251 @@ class Apart:
             self.odd.append(oddity)
 
 
+@dataclass(slots=True)
+class _Part:
+    """A part in the bytes of the whole: its fields, and where its content is."""
+
+    raw: bytes
+    start: int
+    end: int
+    fields: dict[bytes, bytes]
+    kind: str
+    given: dict[str, str]
+
+    @property
+    def content(self) -> bytes:
+        return self.raw[self.start : self.end]
+
+    def text(self, name: bytes) -> str:
+        return header_text(self.fields.get(name, b""))
+
+    @property
+    def encoding(self) -> str:
+        return self.text(b"content-transfer-encoding").partition(";")[0].strip().strip('"').lower()
+
+
 def take_apart(raw: bytes) -> Apart:
     """Body and attachments of a message, however broken it is."""
     apart = Apart()
     if not raw.strip():
         apart.note("empty")
         return apart
+    if b"\n" not in raw:
+        raw = raw.replace(b"\r", b"\n")
     try:
-        message = email.message_from_bytes(raw)
-        if not message.keys():
+        whole = _part(raw, 0, len(raw), apart)
+        if not whole.start:
             apart.note("no-headers")
-        _walk(message, apart, inline_place=False)
+        _walk(whole, apart, related=False, shown=True, depth=0)
     except Exception:
         apart = Apart()
         apart.note("unreadable-mime")
-        _, _, rest = raw.partition(b"\n\n")
-        apart.body = _text(rest or raw, "utf-8", apart)
-        apart.attachments.append(_attachment("original.eml", "message/rfc822", base64.b64encode(raw)))
+        apart.body = raw.partition(b"\n\n")[2].decode("utf-8", "replace")
+        apart.attachments.append(_attachment("original.eml", "message/rfc822", pybase64.b64encode(raw)))
     return apart
 
 
-def _walk(part: email.message.Message, apart: Apart, inline_place: bool) -> None:
-    kind = part.get_content_type()
-    if part.defects:
+# -- structure
+
+
+def _part(raw: bytes, start: int, end: int, apart: Apart | None, default: str = "text/plain") -> _Part:
+    """The part between two places: its fields up to the first line that is none, and the content behind them."""
+    fields: dict[bytes, bytes] = {}
+    at = start
+    if envelope := _ENVELOPE_LINE.match(raw, at, end):
+        at = envelope.end()
+    first = at
+    while found := _FIELD.match(raw, at, end):
+        name = found[1].lower()
+        if name in _WANTED and name not in fields:
+            fields[name] = found[2]
+        at = found.end()
+    if blank := _EMPTY_LINE.match(raw, at, end):
+        at = blank.end()
+    elif at > first and at < end and apart is not None:
+        apart.note("broken-structure")  # fields without an empty line behind them
+    value = header_text(fields.get(b"content-type", b""))
+    kind, given = parameters(value)
+    if "/" not in kind:
+        kind = "text/plain" if value else default
+    return _Part(raw, at, end, fields, kind, given)
+
+
+def _children(part: _Part, apart: Apart) -> list[_Part]:
+    """The parts of a multipart; none if its boundary does not occur."""
+    boundary = part.given.get("boundary", "").rstrip().encode("utf-8", "surrogateescape")
+    if not boundary:
+        return []
+    default = "message/rfc822" if part.kind == "multipart/digest" else "text/plain"
+    found: list[_Part] = []
+    begun: int | None = None
+    closed = False
+    for at, behind, closing in _delimiters(part, b"--" + boundary):
+        if begun is not None:
+            found.append(_part(part.raw, begun, max(begun, at), apart, default))
+        begun, closed = (None, True) if closing else (behind, closed)
+        if closing:
+            break
+    if begun is not None and begun < part.end:
+        found.append(_part(part.raw, begun, part.end, apart, default))
+    if found and not closed:
         apart.note("broken-structure")
-    payload = part.get_payload()
-    children = [one for one in payload if isinstance(one, email.message.Message)] if isinstance(payload, list) else []
-    if kind == "multipart/alternative" and children:
-        _alternative(children, apart, inline_place)
-    elif kind.startswith("multipart/") and children:
-        if kind == "multipart/signed":
-            apart.note("signed")
-        elif kind == "multipart/encrypted":
-            apart.note("encrypted")
-        for child in children:
-            _walk(child, apart, inline_place or kind == "multipart/related")
-    elif kind.startswith("message/") and children:
-        _nested(part, children, apart)
+    return found
+
+
+def _delimiters(part: _Part, mark: bytes) -> Iterator[tuple[int, int, bool]]:
+    """Where content ends before a delimiter line, where it goes on behind it, and whether it is the closing one."""
+    raw, end = part.raw, part.end
+    at = raw.find(mark, part.start, end)
+    while at >= 0:
+        behind = at + len(mark)
+        closing = raw.startswith(b"--", behind) and behind + 2 <= end
+        line = raw.find(b"\n", behind, end)
+        rest = raw[behind + 2 * closing : end if line < 0 else line]
+        if (at == part.start or raw[at - 1 : at] == b"\n") and not rest.strip():
+            before = at - 1 if at > part.start else at
+            if before > part.start and raw[before - 1 : before] == b"\r":
+                before -= 1
+            yield before, end if line < 0 else line + 1, closing
+        at = raw.find(mark, behind, end)
+
+
+def _walk(part: _Part, apart: Apart, *, related: bool, shown: bool, depth: int) -> None:
+    """Take one part and all below it. ``shown`` is False in a form of a text that another form stands for."""
+    if part.kind.startswith("multipart/"):
+        children = _children(part, apart) if depth < _DEEPEST else []
+        if children:
+            _note_security(part, apart)
+            if part.kind == "multipart/alternative":
+                _alternative(children, apart, related, shown, depth)
+            else:
+                related = related or part.kind == "multipart/related"
+                for child in children:
+                    _walk(child, apart, related=related, shown=shown, depth=depth + 1)
+            return
+        apart.note("broken-structure")
+        part.kind = "text/plain"
+    if part.kind in ("message/rfc822", "message/global"):
+        _nested(part, apart)
     else:
-        _leaf(part, kind, apart, inline_place)
+        _leaf(part, apart, related, shown)
 
 
-def _alternative(parts: list[email.message.Message], apart: Apart, inline_place: bool) -> None:
-    """The best of several forms of one text: HTML before plain; forms that are no text (a calendar, say) are attached."""
-    shown = [part for part in parts if _has_html(part)] or [part for part in parts if part.get_content_maintype() == "text"]
-    best = shown[-1] if shown else None
-    for part in parts:
-        if part is best or part.is_multipart():
-            _walk(part, apart, inline_place)
-        elif part.get_content_type() not in ("text/plain", "text/html", "text/enriched", "text/richtext"):
-            _leaf(part, part.get_content_type(), apart, inline_place, as_body=False)
+def _note_security(part: _Part, apart: Apart) -> None:
+    if part.kind in ("multipart/signed", "multipart/encrypted"):
+        known = _SECURED.get(part.given.get("protocol", "").strip().lower())
+        apart.note(known or part.kind.partition("/")[2])
 
 
-def _has_html(part: email.message.Message) -> bool:
-    return any(one.get_content_type() == "text/html" for one in part.walk())
+def _alternative(parts: list[_Part], apart: Apart, related: bool, shown: bool, depth: int) -> None:
+    """The best of several forms of one text, HTML before plain; forms that are no text (a calendar, say) are attached."""
+    best = next((one for one in reversed(parts) if _holds(one, "text/html", depth)), None)
+    best = best or next((one for one in reversed(parts) if _holds(one, "text/plain", depth)), None)
+    for part in ([best] if best else []) + [one for one in parts if one is not best]:
+        _walk(part, apart, related=related, shown=shown and (best is None or part is best), depth=depth + 1)
 
 
-def _nested(part: email.message.Message, payload: list[email.message.Message], apart: Apart) -> None:
-    for inner in payload:
-        try:
-            raw = inner.as_bytes()
-        except Exception:
-            apart.note("nested-rewritten")
-            raw = str(inner).encode("utf-8", "surrogateescape")
-        name = _name(part) or f"{_header(inner.get('Subject')) or 'message'}.eml"
-        apart.attachments.append(_attachment(name, "message/rfc822", base64.b64encode(raw)))
+def _holds(part: _Part, kind: str, depth: int) -> bool:
+    if part.kind.startswith("multipart/") and depth < _DEEPEST:
+        return any(_holds(child, kind, depth + 1) for child in _children(part, Apart()))
+    return part.kind == kind
 
 
-def _leaf(part: email.message.Message, kind: str, apart: Apart, inline_place: bool, as_body: bool = True) -> None:
-    disposition = (part.get_content_disposition() or "").lower()
+# -- content
+
+
+def _nested(part: _Part, apart: Apart) -> None:
+    """A message within the message, as it was sent."""
+    content = part.content if part.encoding not in ("base64", "quoted-printable") else pybase64.b64decode(_carried(part, apart))
+    subject = header_text(_part(content, 0, len(content), None).fields.get(b"subject", b"")).strip()
+    name = _name(part) or f"{_UNFIT.sub('_', subject)[:_LONGEST_NAME] or 'message'}.eml"
+    apart.attachments.append(_attachment(name, "message/rfc822", pybase64.b64encode(content)))
+
+
+def _leaf(part: _Part, apart: Apart, related: bool, shown: bool) -> None:
+    disposition = parameters(part.text(b"content-disposition"))[0]
     name = _name(part)
-    if kind.startswith("multipart/"):
-        apart.note("broken-structure")
-        kind = "text/plain"
-    if as_body and kind in ("text/plain", "text/html") and disposition != "attachment" and not name and _takes(apart, kind):
-        text = _text(part.get_payload(decode=True) or b"", part.get_content_charset() or "", apart)
-        joint = "<br>\r\n" if kind == "text/html" else "\r\n"
-        apart.body = f"{apart.body}{joint}{text}" if apart.has_body else text
-        apart.kind, apart.has_body = ("html" if kind == "text/html" else "text"), True
+    if part.kind in ("text/plain", "text/html") and disposition != "attachment" and not name:
+        if shown:
+            _show(part, apart)
         return
-    content_id = (part.get("Content-ID") or "").strip().strip("<>") or None
-    inline = disposition == "inline" or (disposition != "attachment" and inline_place and content_id is not None)
-    if kind.startswith("application/") and "pkcs7-mime" in kind:
-        apart.note("smime")
-    content = _content(part, apart)
-    fallback = f"part{len(apart.attachments) + 1}{_ENDINGS.get(kind, '.bin')}"
-    apart.attachments.append(_attachment(name or fallback, kind, content, content_id=content_id, inline=inline))
+    if part.kind in ("text/enriched", "text/richtext") and not shown and not name:
+        return
+    content_id = part.text(b"content-id").strip().strip("<>").strip() or None
+    inline = disposition == "inline" or (disposition != "attachment" and related and content_id is not None)
+    if part.kind in _SECURED:
+        apart.note(_SECURED[part.kind])
+    fallback = _NAMES.get(part.kind) or f"part{len(apart.attachments) + 1}{_ENDINGS.get(part.kind, '.bin')}"
+    apart.attachments.append(_attachment(name or fallback, part.kind, _carried(part, apart), content_id, inline))
 
 
-_ENDINGS = {"text/plain": ".txt", "text/html": ".html", "text/calendar": ".ics", "image/png": ".png", "image/jpeg": ".jpg"}
+def _show(part: _Part, apart: Apart) -> None:
+    """Make the part the body, or add it to the one that is there already."""
+    text, sure = read_text(_decoded(part, apart), part.given.get("charset", ""), is_html=part.kind == "text/html")
+    if not sure:
+        apart.note("charset")
+    if "-----BEGIN PGP " in text:
+        apart.note("pgp")
+    kind = "html" if part.kind == "text/html" else "text"
+    if not apart.has_body:
+        apart.body, apart.kind, apart.has_body = text, kind, True
+    elif kind == apart.kind == "text":
+        apart.body = f"{apart.body}\r\n{text}"
+    else:
+        before = apart.body if apart.kind == "html" else _as_html(apart.body)
+        apart.body = f"{before}<br>\r\n{text if kind == 'html' else _as_html(text)}"
+        apart.kind = "html"
 
 
-def _takes(apart: Apart, kind: str) -> bool:
-    return not apart.has_body or (apart.kind == "html") == (kind == "text/html")
+def _as_html(text: str) -> str:
+    return f'<div style="white-space: pre-wrap">{html.escape(text, quote=False)}</div>'
 
 
-def _content(part: email.message.Message, apart: Apart) -> bytes:
+def _decoded(part: _Part, apart: Apart) -> bytes:
+    match part.encoding:
+        case "base64":
+            return pybase64.b64decode(_carried(part, apart))
+        case "quoted-printable":
+            return binascii.a2b_qp(part.content)
+        case "x-uuencode" | "uuencode" | "uue" | "x-uue":
+            found = email.message_from_bytes(b"Content-Transfer-Encoding: uuencode\n\n" + part.content).get_payload(decode=True)
+            return found if isinstance(found, bytes) else part.content
+        case _:
+            return part.content
+
+
+def _carried(part: _Part, apart: Apart) -> bytes:
     """Base64 of a part, without line breaks: as it stands if it came so, else encoded."""
-    payload = part.get_payload()
-    if isinstance(payload, str) and str(part.get("Content-Transfer-Encoding", "")).strip().lower() == "base64":
-        text = payload.encode("ascii", "surrogateescape").translate(None, _SPACE)
-        if len(text) % 4 == 0 and _BASE64.fullmatch(text):
-            return text
-        apart.note("broken-base64")
-    decoded = part.get_payload(decode=True)
-    return base64.b64encode(decoded if isinstance(decoded, bytes) else b"")
+    if part.encoding != "base64":
+        return pybase64.b64encode(_decoded(part, apart))
+    text = part.content.translate(None, _BLANK)
+    if len(text) % 4 == 0 and not text.rstrip(b"=").translate(None, _ALPHABET) and not text.endswith(b"==="):
+        return text
+    apart.note("broken-base64")
+    pieces = [_mended(piece) for piece in _readable(part.content).split(b"=") if piece] or [b""]
+    return pieces[0] if len(pieces) == 1 else pybase64.b64encode(b"".join(map(pybase64.b64decode, pieces)))
 
 
-def _attachment(name: str, kind: str, content: bytes, *, content_id: str | None = None, inline: bool = False) -> Attachment:
+def _readable(content: bytes) -> bytes:
+    """What of a broken base64 is base64: a text that somebody added behind it is left out, strange signs within it too."""
+    lines = [stripped for line in content.splitlines() if (stripped := line.strip())]
+    strange = next((at for at, line in enumerate(lines) if not _BASE64_LINE.fullmatch(line)), len(lines))
+    goes_on = any(len(line) >= _FULL_LINE and _BASE64_LINE.fullmatch(line) for line in lines[strange:])
+    return b"".join(lines[:strange] if strange and not goes_on else lines)
+
+
+def _mended(text: bytes) -> bytes:
+    """Base64 that can be read as far as it goes."""
+    kept = text.translate(None, _OTHERS)
+    kept = kept[:-1] if len(kept) % 4 == 1 else kept
+    return kept + b"=" * (-len(kept) % 4)
+
+
+def _attachment(name: str, kind: str, content: bytes, content_id: str | None = None, inline: bool = False) -> Attachment:
     padding = 2 if content.endswith(b"==") else 1 if content.endswith(b"=") else 0
     return Attachment(name, kind, content, len(content) // 4 * 3 - padding, content_id, inline)
 
 
-def _text(raw: bytes | object, charset: str, apart: Apart) -> str:
-    if not isinstance(raw, bytes):
-        return ""
-    for encoding in (charset, "utf-8"):
-        if encoding:
-            try:
-                return raw.decode(encoding)
-            except (LookupError, ValueError, binascii.Error):
-                apart.note("charset")
-    return raw.decode("cp1252", "replace")
-
-
-def _name(part: email.message.Message) -> str:
-    try:
-        return _header(part.get_filename()).strip()
-    except Exception:
-        return ""
-
-
-def _header(value: object) -> str:
-    """A header's text with its encoded words read; unreadable ones stay as they are."""
-    text = "" if value is None else str(value)
-    if "=?" not in text:
-        return text.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
-    try:
-        return str(email.header.make_header(email.header.decode_header(text)))
-    except Exception:
-        return text.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
+def _name(part: _Part) -> str:
+    found = first_parameter(part.text(b"content-disposition"), "filename") or first_parameter(part.text(b"content-type"), "name")
+    return re.sub(r"[\x00-\x1f\x7f]+", " ", found).strip()
