@@ -12,14 +12,12 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from types import TracebackType
 from typing import Any, Final, TypeVar
 
-from sqlalchemy import Connection, Engine, insert, select, update
+from sqlalchemy import Connection, Engine, insert, select, text, update
 
-from state import leases, views
+from state import leases, places, views
 from state.engines import address, connect, unbegun
 from state.migrate import make_ready
 from state.model import (
-    ASIDE,
-    MAILBOX_MOVES,
     PASS_MOVES,
     BoundElsewhere,
     FolderRow,
@@ -37,15 +35,12 @@ from state.model import (
     Tally,
     Work,
 )
-from state.records import Statements, Writes, cleaned, folder_of, mailbox_of, pass_of, rekey_of, writes_of
-from state.schema import folders, hints, installation, mailboxes, notes, passes
+from state.records import Statements, Writes, cleaned, mailbox_of, pass_of, rekey_of, writes_of
+from state.schema import hints, installation, mailboxes, notes, passes
 from state.views import Note, Refused
 from state.writer import GroupWriter, PlainWriter, Writer
 
 T = TypeVar("T")
-
-Folder = tuple[str, str | None, str, str, str | None, int, str | None]
-"""A source folder as listed: source_id, parent_source_id, name, kind, role, total, change_stamp."""
 
 _STREAMED: Final = 1000
 
@@ -119,19 +114,7 @@ class Ledger:
         The wave is the one named last. Raises ValueError if the mailbox is on its way to another target.
         """
 
-        def unit(db: Connection) -> MailboxRow:
-            table = mailboxes.c
-            query = select(mailboxes).where(table.source_folded == source.casefold())
-            found = db.execute(query).one_or_none()
-            if found is None:
-                db.execute(insert(mailboxes).values(source=source, target=target, wave=wave, **_new_mailbox(source)))
-            elif found.target.casefold() != target.casefold():
-                raise ValueError(f"The ledger has it going to {found.target}, not to {target}.")
-            elif found.wave != wave:
-                db.execute(update(mailboxes).where(table.id == found.id).values(wave=wave))
-            return mailbox_of(db.execute(query).one())
-
-        return self._write(unit)
+        return self._write(lambda db: places.plan_mailbox(db, wave, source, target))
 
     def mailboxes(self, wave: str | None = None) -> list[MailboxRow]:
         """All mailboxes, or those of one wave, in the order in which they were planned."""
@@ -142,7 +125,7 @@ class Ledger:
 
     def mailbox(self, mailbox_id: int) -> MailboxRow:
         """One mailbox; raises LookupError if there is none."""
-        return self._read(lambda db: _mailbox(db, mailbox_id))
+        return self._read(lambda db: places.mailbox(db, mailbox_id))
 
     def move_mailbox(self, mailbox_id: int, state: MailboxState, cause: str) -> MailboxRow:
         """Put a mailbox into a state, and say why; raises IllegalMove.
@@ -151,14 +134,7 @@ class Ledger:
         cause only.
         """
 
-        def unit(db: Connection) -> MailboxRow:
-            now = _mailbox(db, mailbox_id, lock=True)
-            came_from = _came_from(now, state)
-            values = {"state": state.value, "came_from": came_from, "cause": cleaned(cause)}
-            db.execute(update(mailboxes).where(mailboxes.c.id == mailbox_id).values(values))
-            return _mailbox(db, mailbox_id)
-
-        return self._write(unit)
+        return self._write(lambda db: places.move_mailbox(db, mailbox_id, state, cause))
 
     def claimed(self, lease: Lease) -> None:
         """Remember that the target mailbox carries our claim."""
@@ -226,47 +202,25 @@ class Ledger:
 
         def unit(db: Connection) -> int:
             leases.change(db, lease, generation=mailboxes.c.generation + 1)
-            return _mailbox(db, lease.mailbox_id).generation
+            return places.mailbox(db, lease.mailbox_id).generation
 
         return self._fenced(lease, unit)
 
-    def record_folders(self, lease: Lease, listed: Sequence[Folder], generation: int) -> list[FolderRow]:
+    def record_folders(self, lease: Lease, listed: Sequence[places.Listed], generation: int) -> list[FolderRow]:
         """Record the whole tree as listed in a round, and return all folders ever seen, also those now absent.
 
         A folder not met has its ``absent`` raised by one, once a round; one met is at 0 again.
         """
 
-        def unit(db: Connection) -> list[FolderRow]:
-            table = folders.c
-            here = table.mailbox_id == lease.mailbox_id
-            known = {found.source_id: found.id for found in db.execute(select(table.id, table.source_id).where(here))}
-            met: dict[int, dict[str, Any]] = {}
-            new: dict[str, dict[str, Any]] = {}
-            for folder in listed:
-                told = {**dict(zip(_LISTED, folder, strict=True)), "absent": 0, "told": generation}
-                source_id = folder[0]
-                if source_id in known:
-                    met[known[source_id]] = told
-                else:
-                    new[source_id] = told
-            for folder_id, values in met.items():
-                db.execute(update(folders).where(table.id == folder_id).values(values))
-            if new:
-                blank = {"mailbox_id": lease.mailbox_id, "fingerprint": "", "complete": False, "generation": 0}
-                db.execute(insert(folders), [{**values, **blank} for values in new.values()])
-            missed = here & (table.told != generation)
-            db.execute(update(folders).where(missed).values(absent=table.absent + 1, told=generation))
-            return _folders(db, lease.mailbox_id)
-
-        return self._fenced(lease, unit)
+        return self._fenced(lease, lambda db: places.record_folders(db, lease.mailbox_id, listed, generation))
 
     def folders(self, mailbox_id: int) -> list[FolderRow]:
         """All folders of a mailbox, in the order in which they were first met."""
-        return self._read(lambda db: _folders(db, mailbox_id))
+        return self._read(lambda db: places.folders_of(db, mailbox_id))
 
     def place_folder(self, lease: Lease, folder_id: int, target_id: str | None) -> None:
         """Remember which target folder stands for a source folder."""
-        self._fenced(lease, lambda db: _change_folder(db, lease, folder_id, target_id=target_id))
+        self._fenced(lease, lambda db: places.change_folder(db, lease.mailbox_id, folder_id, target_id=target_id))
 
     # -- rows
 
@@ -300,7 +254,7 @@ class Ledger:
 
         def unit(db: Connection) -> None:
             writes.run(db, self._words)
-            _change_folder(db, lease, folder_id, **values)
+            places.change_folder(db, lease.mailbox_id, folder_id, **values)
 
         self._fenced(lease, unit, durable=False)
 
@@ -373,11 +327,10 @@ class Ledger:
     def hint(self, scope: str, until: float) -> None:
         """Remember until when (wall-clock seconds) a server asked to be left alone. The last word counts."""
 
-        def unit(db: Connection) -> None:
-            if not db.execute(update(hints).where(hints.c.scope == scope).values(until=until)).rowcount:
-                db.execute(insert(hints).values(scope=scope, until=until))
-
-        self._write(unit, durable=False)
+        upsert = text(
+            "INSERT INTO hints (scope, until) VALUES (:scope, :until) ON CONFLICT (scope) DO UPDATE SET until = excluded.until"
+        )
+        self._write(lambda db: db.execute(upsert, {"scope": scope, "until": until}), durable=False)
 
     def hints(self) -> dict[str, float]:
         """All hints by scope, also those of the past."""
@@ -411,53 +364,3 @@ class Ledger:
 
     def _step(self, lease: Lease, writes: Writes, *, durable: bool) -> None:
         self._fenced(lease, lambda db: writes.run(db, self._words), durable=durable)
-
-
-_LISTED: Final = ("source_id", "parent_source_id", "name", "kind", "role", "total", "change_stamp")
-
-
-def _new_mailbox(source: str) -> dict[str, Any]:
-    return {
-        "source_folded": source.casefold(),
-        "state": MailboxState.PLANNED.value,
-        "cause": "",
-        "epoch": 0,
-        "lease_until": 0.0,
-        "sequence": 0,
-        "generation": 0,
-        "claimed": False,
-    }
-
-
-def _mailbox(db: Connection, mailbox_id: int, *, lock: bool = False) -> MailboxRow:
-    query = select(mailboxes).where(mailboxes.c.id == mailbox_id)
-    found = db.execute(query.with_for_update() if lock else query).one_or_none()
-    if found is None:
-        raise LookupError(f"the ledger has no mailbox {mailbox_id}")
-    return mailbox_of(found)
-
-
-def _came_from(now: MailboxRow, state: MailboxState) -> MailboxState | None:
-    """What the mailbox remembers once it is in ``state``; raises IllegalMove if it can't go there."""
-    if state is now.state:
-        return now.came_from
-    legal = state in MAILBOX_MOVES[now.state]
-    if now.state in ASIDE and state not in ASIDE:
-        legal = legal and state is now.came_from
-    if not legal:
-        back = f" (it goes back to {now.came_from})" if now.came_from else ""
-        raise IllegalMove(f"mailbox {now.id}: {now.state} can't become {state}{back}")
-    if state not in ASIDE:
-        return None
-    return now.came_from if now.state in ASIDE else now.state
-
-
-def _folders(db: Connection, mailbox_id: int) -> list[FolderRow]:
-    query = select(folders).where(folders.c.mailbox_id == mailbox_id).order_by(folders.c.id)
-    return [folder_of(found) for found in db.execute(query)]
-
-
-def _change_folder(db: Connection, lease: Lease, folder_id: int, **values: Any) -> None:
-    mine = (folders.c.id == folder_id) & (folders.c.mailbox_id == lease.mailbox_id)
-    if not db.execute(update(folders).where(mine).values(values)).rowcount:
-        raise LookupError(f"mailbox {lease.mailbox_id} has no folder {folder_id}")

@@ -8,7 +8,7 @@ import os
 import secrets
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -415,11 +415,12 @@ def test_no_method_makes_an_illegal_move(here: Setting, old: ItemState, new: Ite
     row = replace(listed("a", here.inbox).new, state=old)
     here.page(Step(None, row, None))
     steps = [listed("b", here.inbox), Step(row, replace(row, state=new), None)]
-    for write in (
+    writes: list[Callable[[], None]] = [
         lambda: here.page(*steps),
         lambda: here.ledger.intend(here.lease, steps),
         lambda: here.ledger.settle(here.lease, steps),
-    ):
+    ]
+    for write in writes:
         with pytest.raises(IllegalMove, match=f"{old.name} can't become {new.name}"):
             write()
     assert list(here.ledger.folder_rows(here.mailbox_id, None)) == [row]
@@ -620,6 +621,19 @@ def test_an_intent_is_written_with_full_sync_and_a_settlement_without(sqlite_url
             write()
             assert seen[:2] == [f"PRAGMA synchronous={level}", "BEGIN IMMEDIATE"]
             assert seen[-1] == "COMMIT"
+
+
+def test_many_may_plan_one_mailbox_and_leave_one_hint(ledger_url: str) -> None:
+    with Ledger.open(ledger_url) as ledger, ThreadPoolExecutor(8) as threads:
+        begin = threading.Barrier(8)
+
+        def work(n: int) -> int:
+            begin.wait(20)
+            ledger.hint("tenant", n)
+            return ledger.plan_mailbox("first", "ada@example.com", "ada@example.com").id
+
+        assert len(set(threads.map(work, range(8)))) == 1
+        assert len(ledger.hints()) == 1
 
 
 # -- size
