@@ -20,9 +20,37 @@ from .truth import Box, Item, Part, Person, now
 FOUR_MB = 4 * 1024 * 1024
 DIRECT = 3 * 1024 * 1024
 _WRITABLE = frozenset(
-    ["subject", "body", "from", "sender", "toRecipients", "ccRecipients", "bccRecipients", "replyTo", "importance", "isRead", "isReadReceiptRequested", "isDeliveryReceiptRequested", "categories", "flag", "inferenceClassification", "internetMessageId", "conversationIndex", "internetMessageHeaders", "singleValueExtendedProperties", "multiValueExtendedProperties", "attachments", "receivedDateTime", "sentDateTime", "createdDateTime", "@odata.type"]
+    [
+        "subject",
+        "body",
+        "from",
+        "sender",
+        "toRecipients",
+        "ccRecipients",
+        "bccRecipients",
+        "replyTo",
+        "importance",
+        "isRead",
+        "isReadReceiptRequested",
+        "isDeliveryReceiptRequested",
+        "categories",
+        "flag",
+        "inferenceClassification",
+        "internetMessageId",
+        "conversationIndex",
+        "internetMessageHeaders",
+        "singleValueExtendedProperties",
+        "multiValueExtendedProperties",
+        "attachments",
+        "receivedDateTime",
+        "sentDateTime",
+        "createdDateTime",
+        "@odata.type",
+    ]
 )
-_DRAFT_ONLY = frozenset(["subject", "body", "from", "sender", "toRecipients", "ccRecipients", "bccRecipients", "replyTo", "internetMessageId"])
+_DRAFT_ONLY = frozenset(
+    ["subject", "body", "from", "sender", "toRecipients", "ccRecipients", "bccRecipients", "replyTo", "internetMessageId"]
+)
 _IMPORTANCE = ("low", "normal", "high")
 _MAIL_CLASSES = ("ipm.note", "report", "ipm.schedule", "ipm.post", "ipm.sharing", "ipm.recall", "ipm.outlook")
 _SMTP = re.compile(r"^[^\s@<>]+@[^\s@<>]+$")
