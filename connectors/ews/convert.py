@@ -14,7 +14,7 @@ import pybase64
 
 from connectors.base import Address, FollowUp, Item, Lane, Message, Ref
 from connectors.errors import Unavailable
-from connectors.ews.client import T
+from connectors.ews.answer import T
 from connectors.ews.mime import take_apart
 from connectors.ews.soap import Prop, extended, moment, number, truth
 

@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING, Any
 from connectors.base import Answer
 from connectors.errors import Halt, MailboxBlocked, Unavailable, WireError
 from connectors.ews import classify, soap
-from connectors.ews.client import ExchangeServer, M, MailboxClient, T, code_of, distrusted, escape, messages
+from connectors.ews.answer import M, T, code_of, messages
+from connectors.ews.client import ExchangeServer, MailboxClient, distrusted, escape
 
 if TYPE_CHECKING:
     import requests

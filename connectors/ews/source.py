@@ -12,9 +12,10 @@ from lxml import etree
 
 from connectors.base import Entry, Fetched, Folder, Gone, Item, Lane, Limits, Page, Put, Ref, Refusal, Role
 from connectors.errors import Throttled, Unavailable, UnknownAnswer, WireError
-from connectors.ews import classify, soap
-from connectors.ews.client import ExchangeServer, M, MailboxClient, T, check, code_of, parse
-from connectors.ews.client import messages as messages_of
+from connectors.ews import classify, export, soap
+from connectors.ews.answer import M, T, check, code_of, parse
+from connectors.ews.answer import messages as messages_of
+from connectors.ews.client import ExchangeServer, MailboxClient
 from connectors.ews.convert import item_of
 from connectors.ews.soap import Prop
 
@@ -221,7 +222,7 @@ class _Fetch:
     def _ask(self, ids: Sequence[str]) -> list[tuple[Any, bytes | None]]:
         kind = _KINDS[self.lane]
         if self.lane is Lane.IMPORT:
-            return soap.read_export(self.client.post_once(kind, soap.export(ids)))
+            return export.read_export(self.client.post_once(kind, soap.export(ids)))
         root = parse(self.client.post_once(kind, soap.get_composed(ids)))
         return [(message, None) for message in messages_of(root, kind)]
 
@@ -244,7 +245,7 @@ class _Fetch:
             raise Unavailable("The source sent an item without its stream.", code="no stream")
         digest = hashlib.blake2b(stream, digest_size=8).digest()
         try:
-            strange = soap.check_stream(stream)
+            strange = export.check_stream(stream)
         except Unavailable as error:
             if self.damaged.get(index) == digest:
                 return Refusal("corrupt", f"{error} It came like this twice.", error.code)

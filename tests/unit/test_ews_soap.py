@@ -14,9 +14,10 @@ from lxml import etree
 
 from connectors.base import Drop, Facts, Lane, Put, ReadFlag, Ref, hash_subject
 from connectors.errors import Halt, Throttled, Unavailable, UnknownAnswer
-from connectors.ews.client import messages, parse
+from connectors.ews.answer import messages, parse
 from connectors.ews.convert import item_of
-from connectors.ews.soap import Prop, check_stream, entry_of, extended, facts_of, moment, number, read_export, read_page
+from connectors.ews.export import check_stream, read_export
+from connectors.ews.soap import Prop, entry_of, extended, facts_of, moment, number, read_page
 
 S = "http://schemas.xmlsoap.org/soap/envelope/"
 M = "http://schemas.microsoft.com/exchange/services/2006/messages"
