@@ -149,6 +149,20 @@ def test_an_address_that_is_none_is_told_by_what_it_answers(status: int, word: s
     assert answers["sign in"].ok is None
 
 
+def test_a_port_without_tls_is_not_taken_for_a_certificate_that_is_not_trusted() -> None:
+    with answering(401) as url:
+        answer = told(url.replace("http:", "https:"))["address"]
+    assert answer.ok is False
+    assert "TLS" in answer.sentence
+    assert "port" in answer.mend
+
+
+def test_a_file_of_authorities_that_is_none_is_told() -> None:
+    answer = told("https://127.0.0.1:9/EWS/Exchange.asmx", ca_file="/nowhere/ca.pem")["address"]
+    assert answer.ok is False
+    assert "ca_file" in answer.mend
+
+
 def test_an_address_that_is_no_url_is_told() -> None:
     assert told("mail.lab.test")["address"].ok is False
 

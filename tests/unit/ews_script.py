@@ -64,12 +64,13 @@ def page(changes: str = "", state: str = "s2", last: bool = True) -> bytes:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What goes out. ``cut`` is the share of the body that is sent before the connection is closed."""
+    """What goes out. ``cut`` is the share of the body that is sent before the connection is closed, or ``held`` is set."""
 
     body: bytes = b""
     status: int = 200
     headers: dict[str, str] = field(default_factory=dict)
     cut: float = 1.0
+    held: threading.Event | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,6 +149,8 @@ def scripted(script: Script | list[Answer | bytes]) -> Iterator[Scripted]:
             self.end_headers()
             self.wfile.write(answer.body[: int(len(answer.body) * answer.cut)])
             self.close_connection = answer.cut < 1.0
+            if answer.held is not None:
+                answer.held.wait(10)
 
         def log_message(self, format: str, *args: object) -> None:
             pass

@@ -198,6 +198,20 @@ def test_no_state_is_ever_taken_from_a_listing_that_was_cut() -> None:
         source.changes(INBOX, "s1")
 
 
+def test_an_answer_that_stops_coming_is_given_up_and_asked_for_in_smaller_lots() -> None:
+    held = threading.Event()
+
+    def answer(request: Request) -> Answer | bytes:
+        whole = export_all(request)
+        return Answer(whole, cut=0.5, held=held) if len(request.ids) == 3 else whole
+
+    with scripted(answer) as served, source_of(served.url, timeout=0.1) as source:
+        found = list(source.fetch(THREE, Lane.IMPORT))
+        held.set()
+    assert all(is_whole(one, own) for one, own in zip(found, "abc", strict=True))
+    assert [len(ids) for ids in served.asked] == [3, 1, 1, 1]
+
+
 # --- refusals of the whole
 
 
