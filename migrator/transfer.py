@@ -131,6 +131,8 @@ class Transfer:
         self._crew = crew
         self._out: deque[_Sent] = deque()
         self._batch = 0
+        self._good: Ref | None = None
+        """An item that the source did deliver; tells a poisoned item from a server that is away."""
         # One thread for the whole pass: a source may keep a signed-in connection a thread.
         self._fetcher = ThreadPoolExecutor(1, thread_name_prefix="fetch")
 
@@ -211,14 +213,19 @@ class Transfer:
     def _fetch_refs(self, refs: Sequence[Ref], lane: Lane) -> list[Fetched]:
         """One answer a ref. A failing lot is halved until the poisoned item stands alone, so that it can't fail its neighbours.
 
-        An item that alone can't be delivered while a neighbour of the same lot can is refused by name; when nothing can be
-        delivered it is the server that is away, and that is no item's fault.
+        An item that alone can't be delivered while another one can is refused by name; when nothing can be delivered it is the
+        server that is away, and that is no item's fault.
         """
         try:
-            return list(self._crew.source.fetch(refs, lane))
+            return self._delivered(refs, lane)
         except (Unavailable, UnknownAnswer) as trouble:
-            if len(refs) == 1:
+            if isinstance(trouble, Stopped):
                 raise
+            if len(refs) == 1:
+                if self._good is None or self._good.id == refs[0].id:
+                    raise
+                self._delivered([self._good], lane)  # raises when it is the server
+                return [Refusal("source-cannot-deliver", str(trouble), trouble.code)]
             half = len(refs) // 2
             parts: list[list[Fetched] | WireError] = []
             for part in (refs[:half], refs[half:]):
@@ -235,6 +242,11 @@ class Transfer:
                 else:
                     answers.extend(told)
             return answers
+
+    def _delivered(self, refs: Sequence[Ref], lane: Lane) -> list[Fetched]:
+        answers = list(self._crew.source.fetch(refs, lane))
+        self._good = next((answer.ref for answer in answers if isinstance(answer, Item)), self._good)
+        return answers
 
     # -- judging, intending, writing
 

@@ -1,0 +1,241 @@
+"""What passes do, pass after pass, over a real ledger on both databases."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from resume_world import World, done
+
+from connectors.base import Claim, Doubt, Lane, Refusal, Unsent, WriteKind
+from connectors.errors import MailboxBlocked, Unavailable
+from state.model import PassKind, PassState
+
+SEED = PassKind.SEED
+
+
+def furnished(url: str, **options: Any) -> World:
+    world = World(url, **options)
+    projects = world.source.add_folder("Projects")
+    for number in range(6):
+        world.source.put(world.inbox, f"mail {number}", body=f"text {number}")
+    world.source.put(projects, "plan", body="first")
+    twin = world.source.put(projects, "twin", body="same")
+    world.source.copy(twin, projects)
+    world.projects = projects  # type: ignore[attr-defined]
+    return world
+
+
+def id_of(world: World, subject: str) -> str:
+    return next(item_id for item_id, one in world.source.items.items() if one.content.message.subject == subject)
+
+
+@pytest.mark.parametrize("lane", ["import", "compose"])
+def test_a_seed_carries_everything_once_and_the_next_pass_nothing(ledger_url: str, lane: str) -> None:
+    world = furnished(ledger_url, lane=lane)
+    assert world.run(SEED).state is PassState.DONE
+    assert world.at_target() == world.at_source()
+    assert world.states() == {"DONE": 9}
+    again = world.run()
+    assert again.state is PassState.DONE
+    assert not {"created", "updated", "moved", "removed", "flagged"} & again.figures.keys()
+
+
+@pytest.mark.parametrize("lane", ["import", "compose"])
+@pytest.mark.parametrize("immutable", [True, False])
+def test_changes_follow(sqlite_url: str, lane: str, immutable: bool) -> None:
+    world = furnished(sqlite_url, lane=lane, immutable_ids=immutable)
+    world.run(SEED)
+    kept = world.copy_of("mail 2")
+    world.source.put(world.inbox, "news", body="n")
+    world.source.edit(id_of(world, "mail 0"), body="other text")
+    world.source.mark_read(id_of(world, "mail 1"))
+    world.source.move(id_of(world, "mail 2"), world.projects)  # type: ignore[attr-defined]
+    world.source.delete(id_of(world, "mail 3"))
+    report = world.run()
+    assert report.state is PassState.DONE
+    assert world.at_target() == world.at_source()
+    words = ("created", "updated", "flagged", "moved", "removed")
+    assert [report.figures.get(word) for word in words] == [1, 1, 1, 1, 1]
+    if immutable:
+        assert world.copy_of("mail 2").id == kept.id
+    assert world.states() == {"DONE": 9, "GONE": 1}
+
+
+def test_the_rails_stop_a_mass_delete_until_a_person_says_so(sqlite_url: str) -> None:
+    world = furnished(sqlite_url)
+    world.run(SEED)
+    for number in range(6):
+        world.source.delete(id_of(world, f"mail {number}"))
+    stopped = world.run(max_deletes=2)
+    assert stopped.state is PassState.PAUSED
+    assert "--approve-deletes" in stopped.cause
+    assert len(world.target.items) == 9
+    assert world.run(max_deletes=2, approve_deletes=True).state is PassState.DONE
+    assert world.at_target() == world.at_source()
+
+
+@pytest.mark.parametrize("lane", ["import", "compose"])
+def test_dead_cursors_list_again_and_send_nothing(sqlite_url: str, lane: str) -> None:
+    world = furnished(sqlite_url, lane=lane)
+    world.run(SEED)
+    world.source.expire_cursors()
+    report = world.run()
+    assert (report.state, report.figures["listed_again"] > 0) == (PassState.DONE, True)
+    assert "created" not in report.figures
+    assert world.at_target() == world.at_source()
+
+
+def test_a_restored_source_with_new_ids_is_adopted(sqlite_url: str) -> None:
+    world = furnished(sqlite_url)
+    world.run(SEED)
+    before = set(world.target.items)
+    world.source.restore()
+    report = world.run()
+    assert report.state is PassState.DONE
+    assert set(world.target.items) == before
+    assert "created" not in report.figures
+
+
+def test_what_the_targets_user_did_is_left_alone(sqlite_url: str) -> None:
+    world = furnished(sqlite_url)
+    world.run(SEED)
+    edited, moved, deleted, read = (world.copy_of(f"mail {number}") for number in range(4))
+    world.target.edit(edited.id, body="mine")
+    world.target.move(moved.id, world.copy_of("plan").folder_id)
+    world.target.delete(deleted.id)
+    world.target.mark_read(read.id)
+    mine = world.at_target()
+    for number in range(4):
+        world.source.edit(id_of(world, f"mail {number}"), body="theirs")
+    report = world.run()
+    assert report.state is PassState.DONE
+    assert report.figures["target_wins"] == 4
+    assert world.at_target() == mine
+
+
+def test_nobody_gets_a_receipt(sqlite_url: str) -> None:
+    world = World(sqlite_url)
+    for subject in ("read me", "drop me"):
+        world.source.put(world.inbox, subject, wants_read_receipt=True)
+    world.run(SEED)
+    world.source.mark_read(id_of(world, "read me"))
+    world.source.delete(id_of(world, "drop me"))
+    report = world.run()
+    assert report.figures["withheld"] == 1
+    assert {one.content.message.is_read for one in world.target.items.values()} == {False}
+    assert world.states() == {"DONE": 1, "WITHHELD": 1}
+
+
+def test_a_target_of_another_ledger_and_a_ledger_that_forgot_are_refused(sqlite_url: str) -> None:
+    world = furnished(sqlite_url)
+    world.target.claim = Claim("somebody else", 1, 1)
+    with pytest.raises(MailboxBlocked, match="Another ledger"):
+        world.run(SEED)
+    world.target.claim = None
+    world.run(SEED)
+    claim = world.target.claim
+    assert claim is not None
+    world.target.claim = Claim(claim.installation, claim.epoch, claim.sequence + 1_000_000)
+    with pytest.raises(MailboxBlocked, match="older than"):
+        world.run()
+
+
+def test_folders_follow_when_renamed_moved_and_deleted(sqlite_url: str) -> None:
+    world = furnished(sqlite_url)
+    old = world.source.add_folder("Old")
+    world.source.put(old, "relic")
+    world.run(SEED)
+    world.source.rename_folder(world.projects, "Work")  # type: ignore[attr-defined]
+    world.run()
+    assert "Work" in {box.name for box in world.target.boxes.values()}
+    world.source.delete_folder(old)
+    assert world.run(max_delete_share=1.0).state is PassState.DONE
+    assert len(world.target.items) == 10, "one listing without a folder proves nothing yet"
+    assert world.run(max_delete_share=1.0).state is PassState.DONE
+    assert world.at_target() == world.at_source()
+    assert "Old" not in {box.name for box in world.target.boxes.values()}
+
+
+class _Answering:
+    """A destination whose first create has another answer than the truth."""
+
+    def __init__(self, inner: Any, answer: Any, *, act: bool) -> None:
+        self._inner, self._answer, self._act, self._armed = inner, answer, act, True
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._inner, name)
+
+    def write(self, writes: Any) -> Any:
+        creates = [one for one in writes if one.kind is WriteKind.CREATE]
+        if not self._armed or not creates:
+            return self._inner.write(writes)
+        self._armed = False
+        rest = self._inner.write(writes if self._act else writes[1:]).result()
+        return done([self._answer, *(rest[1:] if self._act else rest)])
+
+
+@pytest.mark.parametrize("lane", ["import", "compose"])
+@pytest.mark.parametrize("acted", [True, False])
+def test_a_lost_answer_is_looked_up_and_never_doubled(sqlite_url: str, lane: str, acted: bool) -> None:
+    world = furnished(sqlite_url, lane=lane)
+    doubt = Doubt(Unavailable("the line was cut"))
+    world.wrap_target = lambda inner: _Answering(inner, doubt, act=acted)
+    report = world.run(SEED)
+    assert report.state is PassState.DONE
+    assert (report.figures["doubts"], report.figures["healed"]) == (1, 1)
+    assert world.at_target() == world.at_source()
+
+
+def test_what_did_not_leave_pauses_the_pass_and_goes_with_the_next(sqlite_url: str) -> None:
+    world = furnished(sqlite_url)
+    unsent = Unsent(Unavailable("away", did_nothing=True))
+    world.wrap_target = lambda inner: _Answering(inner, unsent, act=False)
+    assert world.run(SEED).state is PassState.PAUSED
+    world.wrap_target = lambda inner: inner
+    assert world.run(SEED).state is PassState.DONE
+    assert world.at_target() == world.at_source()
+
+
+def test_an_item_that_one_lane_refuses_goes_by_the_other(sqlite_url: str) -> None:
+    refusal = Refusal("corrupt", "It is corrupt.")
+    world = furnished(sqlite_url, refuse=lambda write: refusal if write.lane is Lane.IMPORT else None)
+    report = world.run(SEED)
+    assert report.figures["other_lane"] == 9
+    assert world.at_target() == world.at_source()
+
+
+def test_a_refused_item_is_named_and_alone(sqlite_url: str) -> None:
+    refusal = Refusal("corrupt", "It is corrupt.", "ErrorCorruptData")
+    world = furnished(
+        sqlite_url, lane="import", refuse=lambda write: refusal if write.stamp and write.stamp[-1] in "01234567" else None
+    )
+    report = world.run(SEED)
+    states = world.states()
+    assert report.state is PassState.DONE
+    assert states.get("REFUSED", 0) + states.get("DONE", 0) == 9
+    assert len(world.target.items) == states.get("DONE", 0)
+
+
+class _Poisoned:
+    """A source that breaks down over one item, whoever its neighbours are."""
+
+    def __init__(self, inner: Any, poison: str) -> None:
+        self._inner, self._poison = inner, poison
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._inner, name)
+
+    def fetch(self, refs: Any, lane: Any) -> Any:
+        if any(ref.id == self._poison for ref in refs):
+            raise Unavailable("timed out")
+        return self._inner.fetch(refs, lane)
+
+
+def test_a_poisoned_item_fails_alone(sqlite_url: str) -> None:
+    world = furnished(sqlite_url, page_size=100)
+    poison = id_of(world, "mail 3")
+    world.wrap_source = lambda inner: _Poisoned(inner, poison)
+    report = world.run(SEED)
+    assert report.state is PassState.DONE
+    assert world.states() == {"DONE": 8, "REFUSED": 1}
