@@ -67,7 +67,8 @@ class Guarded:
 
 
 LEDGER_STEPS = (
-    "begin_pass", "end_pass", "next_round", "record_folders", "place_folder", "record_page", "intend", "settle", "rekey", "claimed",
+    "begin_pass", "end_pass", "next_round", "record_folders", "place_folder", "record_page", "intend", "settle", "rekey",
+    "claimed",
 )  # fmt: skip
 TARGET_STEPS = ("place_folder", "remove_folder", "write", "stake")
 SOURCE_STEPS = ("changes",)
