@@ -403,12 +403,16 @@ def item_answer(ref: Ref, code: str, *, values: Mapping[str, str] = MappingProxy
 
 
 def back_off(values: Mapping[str, str]) -> float | None:
-    """The seconds that the server asks to wait; None if it names none or nonsense."""
+    """The seconds that the server asks to wait; None if it names none, nonsense, or nothing at all.
+
+    A server with too many connections may suggest no wait [github.com/OfficeDev/ews-managed-api/issues/293]; heeding that
+    would be asking without end.
+    """
     try:
         seconds = int(values.get(_BACK_OFF, "")) / 1000
     except ValueError:
         return None
-    return seconds if seconds >= 0 else None
+    return seconds if seconds > 0 else None
 
 
 def _told(code: str, values: Mapping[str, str]) -> str:

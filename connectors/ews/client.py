@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import random as chance
 import ssl
+import sys
 import threading
 import time
 import uuid
@@ -18,6 +19,7 @@ from typing import Any, NoReturn, TypeVar
 
 import requests
 from requests.adapters import HTTPAdapter
+from requests.auth import HTTPBasicAuth
 from urllib3.exceptions import HTTPError, ReadTimeoutError
 
 from connectors.budgets import Bell
@@ -82,6 +84,15 @@ class ExchangeServer:
             if self._protocol is None:
                 self._protocol = _protocol(self.settings)
             session: requests.Session = self._protocol.create_session()
+        settings = self.settings
+        if settings.auth == "basic":
+            # requests would take text for Latin-1; servers take UTF-8 [RFC 7617 2.1].
+            session.auth = HTTPBasicAuth(settings.username.encode(), settings.password.encode())
+        elif settings.auth == "kerberos" and sys.platform != "win32" and settings.url.lower().startswith("https:"):
+            from requests_gssapi import HTTPSPNEGOAuth
+
+            # Extended Protection, on by default since 2019 CU14, wants it; exchangelib leaves it out.
+            session.auth = HTTPSPNEGOAuth(channel_bindings="tls-server-end-point")
         return self.prepare(session)
 
     def prepare(self, session: requests.Session) -> requests.Session:
@@ -136,8 +147,6 @@ class _Adapter(HTTPAdapter):
 
 
 def _protocol(settings: Exchange) -> Any:
-    import sys
-
     from exchangelib import Build, Configuration, Credentials, FailFast, Version
     from exchangelib.protocol import BaseProtocol
     from exchangelib.transport import BASIC, GSSAPI, NTLM, SSPI

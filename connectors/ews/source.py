@@ -27,6 +27,8 @@ _REFUSED_IN_LISTING = frozenset({"ErrorInvalidPropertyRequest", "ErrorInvalidPro
 _REFUSED_ROLE = frozenset({"ErrorSchemaValidation", "ErrorInvalidRequest", "ErrorInvalidServerVersion"})
 _TOO_MUCH = frozenset({"ErrorTimeoutExpired", "time-out", "malformed", "cut short", "answer count"})
 _POISONED = frozenset({"malformed", "answer count"})
+_BREAKS = frozenset({"ErrorInternalServerError", "no content", "no stream", "no item"})
+"""What a server answers for an item that breaks it."""
 _TRIES = 4
 _KINDS = {Lane.IMPORT: "ExportItems", Lane.COMPOSE: "GetItem"}
 
@@ -182,17 +184,17 @@ _UNAVAILABLE = classify.Meaning.UNAVAILABLE
 class _Fetch:
     """One lot on its way. What was answered is kept, so that only what is missing is asked for again.
 
-    A lot that takes too long, or whose answer can't be read, is halved until the one item that spoils it stands alone. An item
-    is refused by name if the server delivers its neighbours and gives it damaged in the same way again.
+    A lot that takes too long, or whose answer can't be read, is halved until the one item that spoils it stands alone; that one
+    comes last from then on. An item is refused by name if the server delivers its neighbours, but not it, again and again.
     """
 
     def __init__(self, client: MailboxClient, refs: Sequence[Ref], lane: Lane) -> None:
         self.client, self.refs, self.lane = client, refs, lane
         self.answers: dict[int, Fetched] = {}
         self.size = len(refs)
+        self.order = list(range(len(refs)))
         self.tries: dict[int, int] = {}
         self.damaged: dict[int, bytes] = {}
-        self.spoilt = 0
 
     def run(self) -> list[Fetched]:
         while len(self.answers) < len(self.refs):
@@ -201,12 +203,13 @@ class _Fetch:
 
     def _once(self) -> None:
         """Ask for the next items that have no answer yet. Raises the first trouble, after every good answer was kept."""
-        places = [index for index in range(len(self.refs)) if index not in self.answers][: self.size]
+        places = [index for index in self.order if index not in self.answers][: self.size]
         try:
             told = self._ask([self.refs[index].id for index in places])
             _same_number(told, places)
         except Unavailable as error:
-            self._too_much(places, error)
+            if self._given_up(places, error):
+                return
             raise
         trouble: WireError | None = None
         for index, (message, stream) in zip(places, told, strict=True):
@@ -226,14 +229,25 @@ class _Fetch:
         root = parse(self.client.post_once(kind, soap.get_composed(ids)))
         return [(message, None) for message in messages_of(root, kind)]
 
-    def _too_much(self, places: Sequence[int], error: Unavailable) -> None:
+    def _given_up(self, places: Sequence[int], error: Unavailable) -> bool:
+        """Ask for less the next time; True if the one item that was asked for is refused for what it did to the answer."""
         if error.code in _TOO_MUCH:
             self.size = max(1, len(places) // 2)
-        if error.code in _POISONED and len(places) == 1:
-            self.spoilt += 1
-            if self.spoilt >= _TRIES and self.answers:
-                self._refuse(places[0], error)
-                self.spoilt, self.size = 0, len(self.refs)
+        if error.code not in _POISONED or len(places) > 1:
+            return False
+        [index] = places
+        self.tries[index] = self.tries.get(index, 0) + 1
+        if self.tries[index] >= _TRIES and self._delivers():
+            self._refuse(index, error)
+            return True
+        self.order.remove(index)
+        self.order.append(index)
+        self.size = max(1, len(self.refs) - len(self.answers) - 1)
+        return False
+
+    def _delivers(self) -> bool:
+        """Whether a neighbour arrived, which proves that it is not the server as such."""
+        return any(isinstance(one, Item) for one in self.answers.values())
 
     def _read(self, index: int, message: Any, stream: bytes | None) -> Fetched:
         ref = self.refs[index]
@@ -256,10 +270,9 @@ class _Fetch:
         return Item(ref=ref, lane=Lane.IMPORT, item_class="", digest=digest, stream=stream)
 
     def _not_delivered(self, index: int, error: WireError) -> None:
-        # The answer of a server for an item that breaks it. Neighbours that arrived prove that it is not the server as such.
-        if error.code in ("ErrorInternalServerError", "no content", "no stream", "no item"):
+        if error.code in _BREAKS:
             self.tries[index] = self.tries.get(index, 0) + 1
-            if self.tries[index] >= _TRIES and any(isinstance(one, Item) for one in self.answers.values()):
+            if self.tries[index] >= _TRIES and self._delivers():
                 self._refuse(index, error)
 
     def _refuse(self, index: int, error: WireError) -> None:

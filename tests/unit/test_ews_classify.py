@@ -129,8 +129,8 @@ def test_a_busy_server_is_waited_for_as_long_as_it_says() -> None:
     assert (error.after, error.budget) == (2.5, "source")
 
 
-@pytest.mark.parametrize("told", ["", "soon", "-1"])
-def test_no_time_is_made_of_nonsense(told: str) -> None:
+@pytest.mark.parametrize("told", ["", "soon", "-1", "0"])
+def test_no_time_is_made_of_nonsense_or_of_none(told: str) -> None:
     error = raised("ErrorServerBusy", BackOffMilliseconds=told)
     assert isinstance(error, Throttled)
     assert error.after is None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import ssl
 import subprocess
 import sys
@@ -84,7 +85,24 @@ def test_settings_are_light_to_import() -> None:
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
+def test_a_password_in_any_script_is_sent_as_it_is() -> None:
+    with scripted([page()]) as served, source_of(served.url, username="Zoë", password="pässwörd ŵ") as source:
+        source.changes(INBOX, None)
+    sent = served.requests[0].headers["Authorization"].removeprefix("Basic ")
+    assert base64.b64decode(sent).decode() == "Zoë:pässwörd ŵ"
+
+
 # --- waiting
+
+
+def test_a_server_that_suggests_no_wait_is_given_one_all_the_same() -> None:
+    time = Time()
+    full = fault("ErrorExceededConnectionCount", BackOffMilliseconds=0)
+    with scripted([full, full, full, page()]) as served, source_of(served.url, time) as source:
+        source.changes(INBOX, None)
+    assert len(served.requests) == 4
+    assert time.waits == sorted(time.waits)
+    assert sum(time.waits) > 3
 
 
 def test_a_busy_server_is_waited_for_as_long_as_it_says_and_no_longer() -> None:
@@ -390,21 +408,26 @@ def test_a_lot_that_takes_too_long_is_halved() -> None:
     assert [len(ids) for ids in served.asked] == [8, 4, 2, 2, 2, 2]
 
 
+@pytest.mark.parametrize("bad", ["0", "5", "7"])
 @pytest.mark.parametrize("lane", list(Lane))
-def test_one_item_that_spoils_every_answer_is_refused_and_the_rest_delivered(lane: Lane) -> None:
+def test_one_item_that_spoils_every_answer_is_refused_and_the_rest_delivered(lane: Lane, bad: str) -> None:
     def answer(request: Request) -> bytes:
         if lane is Lane.IMPORT:
             whole = answers("ExportItems", *map(exported, request.ids))
         else:
             inner = "<m:Items><t:Message><t:MimeContent>YQ==</t:MimeContent></t:Message></m:Items>"
             whole = answers("GetItem", *[message("GetItem", inner)] * len(request.ids))
-        return whole.replace(b"NoError", b"<NoError", 1) if "5" in request.ids else whole
+        return whole.replace(b"NoError", b"<NoError", 1) if bad in request.ids else whole
 
     refs = [Ref(str(number)) for number in range(8)]
     with scripted(answer) as served, source_of(served.url) as source:
         found = list(source.fetch(refs, lane))
-    assert [type(one) for one in found] == [Item] * 5 + [Refusal] + [Item] * 2
+    assert [ref.id for ref, one in zip(refs, found, strict=True) if isinstance(one, Refusal)] == [bad]
+    assert [ref.id for ref, one in zip(refs, found, strict=True) if isinstance(one, Item)] == [
+        ref.id for ref in refs if ref.id != bad
+    ]
     assert len(served.requests) < 20
+    assert all(served.asked)
 
 
 def test_a_stream_that_comes_damaged_twice_in_the_same_way_is_refused() -> None:
