@@ -51,6 +51,11 @@ _WRITABLE = frozenset(
 _DRAFT_ONLY = frozenset(
     ["subject", "body", "from", "sender", "toRecipients", "ccRecipients", "bccRecipients", "replyTo", "internetMessageId"]
 )
+_TRUTHS = {
+    "isRead": "is_read",
+    "isReadReceiptRequested": "wants_read_receipt",
+    "isDeliveryReceiptRequested": "wants_delivery_receipt",
+}
 _IMPORTANCE = ("low", "normal", "high")
 _MAIL_CLASSES = ("ipm.note", "report", "ipm.schedule", "ipm.post", "ipm.sharing", "ipm.recall", "ipm.outlook")
 _SMTP = re.compile(r"^[^\s@<>]+@[^\s@<>]+$")
@@ -163,9 +168,7 @@ def _apply(item: Item, given: dict[str, Any]) -> None:
         raise GraphError(400, "ErrorInvalidRecipients", "At least one recipient isn't valid.")
     if given.get("importance") is not None:
         item.importance = _IMPORTANCE.index(str(given["importance"]).lower())
-    for name, attribute in (
-        ("isRead", "is_read"), ("isReadReceiptRequested", "wants_read_receipt"), ("isDeliveryReceiptRequested", "wants_delivery_receipt")
-    ):  # fmt: skip
+    for name, attribute in _TRUTHS.items():
         if given.get(name) is not None:
             setattr(item, attribute, bool(given[name]))
     if given.get("categories") is not None:
