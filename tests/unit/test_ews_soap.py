@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import base64
+import os
 import struct
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -22,6 +24,7 @@ from connectors.ews.soap import Prop, entry_of, extended, facts_of, moment, numb
 S = "http://schemas.xmlsoap.org/soap/envelope/"
 M = "http://schemas.microsoft.com/exchange/services/2006/messages"
 T = "http://schemas.microsoft.com/exchange/services/2006/types"
+CORPUS = Path(os.environ.get("MIGRATOR_CORPUS", Path(__file__).resolve().parents[2].parent / "shared" / "corpus")) / "eml"
 TASK, APPOINTMENT = "00062003-0000-0000-C000-000000000046", "00062002-0000-0000-C000-000000000046"
 
 
@@ -393,3 +396,12 @@ def test_the_keys_of_properties_are_those_that_answers_are_read_by() -> None:
         space, _, own = one.value.rpartition(":")
         shown = prop("v", space=space.upper(), own=int(own)) if space else prop("v", hex(int(own, 16)))
         assert extended(element(shown)) == {one.value: "v"}
+
+
+@pytest.mark.skipif(not CORPUS.is_dir(), reason="no mail from the wild beside the project")
+def test_mail_from_the_wild_becomes_a_message_each() -> None:
+    for path in sorted(CORPUS.iterdir()):
+        raw = path.read_bytes()
+        item = composed("<t:ItemClass>IPM.Note</t:ItemClass>", raw)
+        assert item.message is not None, path.name
+        assert item.message.body_kind in ("html", "text"), path.name
