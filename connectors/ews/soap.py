@@ -127,21 +127,21 @@ def _item_ids(ids: Sequence[str]) -> str:
     return "<m:ItemIds>" + "".join(f'<t:ItemId Id="{escape(one)}"/>' for one in ids) + "</m:ItemIds>"
 
 
-def sync_items(folder_id: str, state: str | None, *, bare: bool = False) -> str:
-    """SyncFolderItems, 512 changes a page, the most that the server gives."""
+def sync_items(folder_id: str, state: str | None, most: int, *, bare: bool = False) -> str:
+    """SyncFolderItems with at most so many changes a page; the server gives 512 at once."""
     return (
         f"<m:SyncFolderItems>{_BARE if bare else _LISTING}"
         f'<m:SyncFolderId><t:FolderId Id="{escape(folder_id)}"/></m:SyncFolderId>'
         + (f"<m:SyncState>{escape(state)}</m:SyncState>" if state else "")
-        + "<m:MaxChangesReturned>512</m:MaxChangesReturned><m:SyncScope>NormalItems</m:SyncScope></m:SyncFolderItems>"
+        + f"<m:MaxChangesReturned>{most}</m:MaxChangesReturned><m:SyncScope>NormalItems</m:SyncScope></m:SyncFolderItems>"
     )
 
 
-def find_items(folder_id: str, offset: int) -> str:
-    """FindItem, a thousand at once, with the same properties as a listing."""
+def find_items(folder_id: str, offset: int, most: int) -> str:
+    """FindItem with at most so many items a page, and the same properties as a listing; the server gives 1000 at once."""
     return (
         f'<m:FindItem Traversal="Shallow">{_LISTING}'
-        f'<m:IndexedPageItemView MaxEntriesReturned="1000" Offset="{offset}" BasePoint="Beginning"/>'
+        f'<m:IndexedPageItemView MaxEntriesReturned="{most}" Offset="{offset}" BasePoint="Beginning"/>'
         f'<m:ParentFolderIds><t:FolderId Id="{escape(folder_id)}"/></m:ParentFolderIds></m:FindItem>'
     )
 

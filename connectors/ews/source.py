@@ -5,7 +5,8 @@ from __future__ import annotations
 import hashlib
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any
+from functools import partial
+from typing import Any, TypeVar
 
 import structlog
 from lxml import etree
@@ -19,13 +20,17 @@ from connectors.ews.client import ExchangeServer, MailboxClient
 from connectors.ews.convert import item_of
 from connectors.ews.soap import Prop
 
+R = TypeVar("R")
+
 _log = structlog.get_logger("connectors.ews")
 
 _SEARCH_FOLDER = "2"
 _LOOK_UP = 100
+_FEWEST = 16
 _REFUSED_IN_LISTING = frozenset({"ErrorInvalidPropertyRequest", "ErrorInvalidPropertyForOperation"})
 _REFUSED_ROLE = frozenset({"ErrorSchemaValidation", "ErrorInvalidRequest", "ErrorInvalidServerVersion"})
-_TOO_MUCH = frozenset({"ErrorTimeoutExpired", "time-out", "malformed", "cut short", "answer count"})
+_TOO_LONG = frozenset({"ErrorTimeoutExpired", "time-out"})
+_TOO_MUCH = _TOO_LONG | {"malformed", "cut short", "answer count"}
 _POISONED = frozenset({"malformed", "answer count"})
 _BREAKS = frozenset({"ErrorInternalServerError", "no content", "no stream", "no item"})
 """What a server answers for an item that breaks it."""
@@ -43,6 +48,7 @@ class ExchangeSource:
         self.client = MailboxClient(server, mailbox, stop)
         self._owner = mailbox if server.settings.access == "full-access" else None
         self._bare = False
+        self._most = {"SyncFolderItems": 512, "FindItem": 1000}
         self._roles_asked = [role for role in Role if role is not Role.ARCHIVE]
 
     @property
@@ -129,7 +135,7 @@ class ExchangeSource:
             check(messages[0])
             return soap.read_page(messages[0])
 
-        return self.client.ask("SyncFolderItems", soap.sync_items(folder.id, cursor, bare=self._bare), read)
+        return self._ask_less("SyncFolderItems", partial(soap.sync_items, folder.id, cursor, bare=self._bare), read)
 
     def _with_facts(self, page: Page) -> Page:
         """A page of bare ids with what the planner needs, asked for a hundred at once."""
@@ -167,9 +173,22 @@ class ExchangeSource:
         """Every item of the folder, as the server has it now."""
         offset: int | None = 0
         while offset is not None:
-            page, offset = self.client.ask("FindItem", soap.find_items(folder.id, offset), _paged("Items", offset))
+            page, offset = self._ask_less("FindItem", partial(soap.find_items, folder.id, offset), _paged("Items", offset))
             for item in page:
                 yield soap.entry_of(item)
+
+    def _ask_less(self, kind: str, body: Callable[[int], str], read: Callable[[list[Any]], R]) -> R:
+        """Ask for one page; for a smaller one, then and from then on, if it took the server too long."""
+
+        def once() -> R:
+            try:
+                return read(messages_of(self.client.tree_once(kind, body(self._most[kind])), kind))
+            except Unavailable as error:
+                if error.code in _TOO_LONG:
+                    self._most[kind] = max(_FEWEST, self._most[kind] // 2)
+                raise
+
+        return self.client.pacer.call(once)
 
     def figures(self) -> dict[str, float]:
         return self.client.figures()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import re
 import ssl
 import subprocess
 import sys
@@ -345,6 +346,27 @@ def test_a_server_that_does_not_know_a_role_is_asked_for_the_others() -> None:
             [folder] = source.folders()
             assert (folder.id, folder.parent_id, folder.role) == ("i", None, "inbox")
     assert [one.kind for one in served.requests] == ["GetFolder", "GetFolder", "FindFolder", "GetFolder", "FindFolder"]
+
+
+def test_a_page_that_takes_too_long_is_asked_for_in_smaller_ones_from_then_on() -> None:
+    def most(request: Request) -> int:
+        found = re.search(r"<m:MaxChangesReturned>(\d+)<|MaxEntriesReturned=\"(\d+)\"", request.body)
+        assert found is not None
+        return int(found[1] or found[2])
+
+    def answer(request: Request) -> Answer | bytes:
+        if most(request) > 128:
+            late = message(request.kind, code="ErrorTimeoutExpired")
+            return answers(request.kind, late)
+        if request.kind == "SyncFolderItems":
+            return page()
+        return answers("FindItem", message("FindItem", '<m:RootFolder IncludesLastItemInRange="true"><t:Items/></m:RootFolder>'))
+
+    with scripted(answer) as served, source_of(served.url) as source:
+        for _ in range(2):
+            assert source.changes(INBOX, None).last
+        assert list(source.inventory(INBOX)) == []
+    assert [most(one) for one in served.requests] == [512, 256, 128, 128, 1000, 500, 250, 125]
 
 
 # --- lots of items
