@@ -147,3 +147,19 @@ def done(answer: list[Any]) -> Future[list[Any]]:
     future: Future[list[Any]] = Future()
     future.set_result(answer)
     return future
+
+
+def furnished(url: str, **options: Any) -> World:
+    world = World(url, **options)
+    projects = world.source.add_folder("Projects")
+    for number in range(6):
+        world.source.put(world.inbox, f"mail {number}", body=f"text {number}")
+    world.source.put(projects, "plan", body="first")
+    twin = world.source.put(projects, "twin", body="same")
+    world.source.copy(twin, projects)
+    world.projects = projects  # type: ignore[attr-defined]
+    return world
+
+
+def id_of(world: World, subject: str) -> str:
+    return next(item_id for item_id, one in world.source.items.items() if one.content.message.subject == subject)

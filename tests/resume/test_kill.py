@@ -8,8 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from resume_world import Hand, Killed, World
-from test_delta import furnished, id_of
+from resume_world import Hand, Killed, World, furnished, id_of
 
 import migrator
 from state.model import PassKind, PassState

@@ -5,29 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from resume_world import World, done
+from resume_world import World, done, furnished, id_of
 
 from connectors.base import Claim, Doubt, Lane, Refusal, Unsent, WriteKind
 from connectors.errors import MailboxBlocked, Unavailable
 from state.model import PassKind, PassState
 
 SEED = PassKind.SEED
-
-
-def furnished(url: str, **options: Any) -> World:
-    world = World(url, **options)
-    projects = world.source.add_folder("Projects")
-    for number in range(6):
-        world.source.put(world.inbox, f"mail {number}", body=f"text {number}")
-    world.source.put(projects, "plan", body="first")
-    twin = world.source.put(projects, "twin", body="same")
-    world.source.copy(twin, projects)
-    world.projects = projects  # type: ignore[attr-defined]
-    return world
-
-
-def id_of(world: World, subject: str) -> str:
-    return next(item_id for item_id, one in world.source.items.items() if one.content.message.subject == subject)
 
 
 @pytest.mark.parametrize("lane", ["import", "compose"])
