@@ -257,7 +257,8 @@ def _of_a_set(space: str | None, own: str | None) -> str:
 def facts_of(item: Any) -> Facts:
     """What a listing shows of an item."""
     told = extended(item)
-    item_class = item.findtext(f"{T}ItemClass") or "IPM.Note"
+    known = item.findtext(f"{T}ItemClass")
+    item_class = known or "IPM.Note"
     appointment = item_class.casefold().startswith("ipm.appointment")
     flags = number(told.get(Prop.FLAGS))
     mail = etree.QName(item).localname in ("Message", "PostItem", "MeetingRequest", "MeetingResponse", "MeetingCancellation")
@@ -266,7 +267,7 @@ def facts_of(item: Any) -> Facts:
         size=number(item.findtext(f"{T}Size")) or 0,
         search_key=binary(told.get(Prop.SEARCH_KEY)) or None,
         message_id=told.get(Prop.MESSAGE_ID) or None,
-        subject_hash=hash_subject(item.findtext(f"{T}Subject") or ""),
+        subject_hash=hash_subject(item.findtext(f"{T}Subject") or "") if known else None,
         submitted=moment(told.get(Prop.SUBMITTED)),
         received=moment(told.get(Prop.RECEIVED)),
         created=moment(item.findtext(f"{T}DateTimeCreated")),
@@ -274,7 +275,7 @@ def facts_of(item: Any) -> Facts:
         # Meeting requests carry it too, but are recognised by when they were sent, as all mail is.
         start=moment(told.get(Prop.START)) if appointment else None,
         is_read=None if flags is None else bool(flags & 1),
-        has_attendees=_attendees(item_class.casefold(), told),
+        has_attendees=_attendees(item_class.casefold(), told) if known else None,
         # The property is simply absent where nobody asked for a receipt; only an answer without properties says nothing.
         wants_receipt=truth(told.get(Prop.RECEIPT)) if told or not mail else None,
     )

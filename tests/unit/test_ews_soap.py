@@ -196,8 +196,9 @@ def test_facts_are_read_from_every_spelling_of_a_property() -> None:
 
 def test_what_the_server_does_not_say_is_unknown() -> None:
     bare = facts_of(element(ID))
-    assert (bare.is_read, bare.wants_receipt, bare.search_key, bare.start) == (None, None, None, None)
-    assert facts_of(element(ID + prop("1", "0x0e07"))).wants_receipt is False
+    assert bare == Facts(item_class="IPM.Note")
+    told = facts_of(element(f"{ID}<t:ItemClass>IPM.Note</t:ItemClass>{prop('1', '0x0e07')}"))
+    assert (told.wants_receipt, told.has_attendees, told.subject_hash) == (False, False, hash_subject(""))
 
 
 def test_nonsense_in_a_property_is_no_value() -> None:
