@@ -45,9 +45,26 @@ class Limits:
             usage.refused[broken[0]] += 1
             return broken
         if slot:
-            usage.running += 1
-            usage.most = max(usage.most, usage.running)
+            self._take_slot(usage)
         return None
+
+    def hold(self, app: str, mailbox: str) -> tuple[str, float] | None:
+        """One slot for a whole batch, whose parts count by themselves: None gives it (``leave`` it afterwards)."""
+        usage = self.usage[app, mailbox]
+        if self.on and usage.running >= AT_ONCE:
+            broken = self._no_slot()
+            usage.refused[broken[0]] += 1
+            return broken
+        self._take_slot(usage)
+        return None
+
+    @staticmethod
+    def _take_slot(usage: Usage) -> None:
+        usage.running += 1
+        usage.most = max(usage.most, usage.running)
+
+    def _no_slot(self) -> tuple[str, float]:
+        return "MailboxConcurrency", 1.0 / self.speed
 
     def leave(self, app: str, mailbox: str) -> None:
         """A request that was let in has been answered."""
@@ -71,5 +88,5 @@ class Limits:
         if size and before and usage.uploaded > UPLOAD:
             return "upload", usage.uploads[0][0] + upload_window - now
         if slot and usage.running >= AT_ONCE:
-            return "MailboxConcurrency", 1.0 / self.speed
+            return self._no_slot()
         return None

@@ -199,8 +199,7 @@ def _size(call: Call) -> int:
 
 
 async def _within_limits(tenant: Tenant, mailbox: str, call: Call, act: Callable[[], Answer]) -> Answer:
-    index = tenant.index(mailbox)
-    owner = index.mailbox.guid if index is not None else mailbox
+    owner = _owner(tenant, mailbox)
     if (broken := tenant.limits.arrive(call.app, owner, _size(call))) is not None:
         return _throttled(broken)
     try:
@@ -222,15 +221,25 @@ async def _batch(tenant: Tenant, call: Call) -> Answer:
         return GraphError(400, "BadRequest", "A batch has at most 20 requests with ids of their own.").answer()
     if any("body" in part and not _content_type(part) for part in parts):
         return GraphError(400, "BadRequest", "Write request has no Content-Type header.").answer()
+    owners = {_owner(tenant, _mailbox_in(_path_of(part))) for part in parts}
+    full = {owner: broken for owner in owners if (broken := tenant.limits.hold(call.app, owner)) is not None}
+    try:
+        if tenant.options.latency:
+            await asyncio.sleep(tenant.options.latency)
+        return _all_parts(tenant, call, parts, full)
+    finally:
+        for owner in owners - full.keys():
+            tenant.limits.leave(call.app, owner)
+
+
+def _all_parts(tenant: Tenant, call: Call, parts: list[dict[str, Any]], full: dict[str, tuple[str, float]]) -> Answer:
     done: dict[str, int] = {}
     answers = []
-    if tenant.options.latency:
-        await asyncio.sleep(tenant.options.latency)
     for part in parts:
         if any(done.get(one, 200) >= 400 for one in part.get("dependsOn") or ()):
             answer = GraphError(424, "FailedDependency", "A request that this one depends on failed.").answer()
         else:
-            answer = _one_part(tenant, call, part)
+            answer = _one_part(tenant, call, part, full)
         done[part["id"]] = answer.status
         shown: dict[str, Any] = {"id": part["id"], "status": answer.status, "headers": dict(answer.headers)}
         if answer.body is not None:
@@ -244,15 +253,24 @@ def _content_type(part: dict[str, Any]) -> bool:
     return any(name.lower() == "content-type" for name in part.get("headers") or {})
 
 
-def _one_part(tenant: Tenant, outer: Call, part: dict[str, Any]) -> Answer:
-    path, _, query = str(part.get("url", "")).partition("?")
+def _path_of(part: dict[str, Any]) -> str:
+    return f"/v1.0/{str(part.get('url', '')).partition('?')[0].lstrip('/')}"
+
+
+def _owner(tenant: Tenant, mailbox: str) -> str:
+    """Whose usage a request is, by whatever name the mailbox goes."""
+    index = tenant.index(mailbox)
+    return mailbox if index is None else index.mailbox.guid
+
+
+def _one_part(tenant: Tenant, outer: Call, part: dict[str, Any], full: dict[str, tuple[str, float]]) -> Answer:
+    query = str(part.get("url", "")).partition("?")[2]
     headers = {name.lower(): str(value) for name, value in (part.get("headers") or {}).items()}
     body = orjson.dumps(part["body"]) if "body" in part else b""
-    call = tenant.call(str(part.get("method", "")).upper(), f"/v1.0/{path.lstrip('/')}", query, headers, body, outer.app)
-    mailbox = _mailbox_in(call.path)
-    index = tenant.index(mailbox)
-    # The outer request holds the slot; its parts run one after the other.
-    broken = tenant.limits.arrive(call.app, index.mailbox.guid if index else mailbox, _size(call), slot=False)
+    call = tenant.call(str(part.get("method", "")).upper(), _path_of(part), query, headers, body, outer.app)
+    owner = _owner(tenant, _mailbox_in(call.path))
+    # The batch holds the slot; its parts run one after the other.
+    broken = tenant.limits.arrive(call.app, owner, _size(call), slot=False) or full.get(owner)
     return _throttled(broken) if broken is not None else tenant.answer(call)
 
 
