@@ -140,7 +140,7 @@ def facts_of_message(message: Mapping[str, Any]) -> tuple[Facts, str | None]:
         size=_number(more.get(SIZE)) or 0,
         search_key=_binary(more.get(SEARCH_KEY)),
         message_id=message.get("internetMessageId") or None,
-        subject_hash=hash_subject(subject) if subject else None,
+        subject_hash=hash_subject(subject or ""),
         submitted=moment(more.get(SUBMITTED) or message.get("sentDateTime")),
         received=moment(more.get(RECEIVED) or message.get("receivedDateTime")),
         created=moment(message.get("createdDateTime")),
@@ -155,17 +155,18 @@ def facts_of_item(item: Mapping[str, Any]) -> tuple[Facts, str | None]:
     more = values(item)
     flags = _number(more.get(FLAGS))
     subject = more.get(SUBJECT)
+    item_class = item.get("type") or more.get(ITEM_CLASS) or "IPM.Note"
     return Facts(
-        item_class=item.get("type") or more.get(ITEM_CLASS) or "IPM.Note",
+        item_class=item_class,
         size=int(item.get("size") or 0),
         search_key=_binary(more.get(SEARCH_KEY)),
         message_id=more.get(MESSAGE_ID) or None,
-        subject_hash=hash_subject(subject) if subject else None,
+        subject_hash=hash_subject(subject or ""),
         submitted=moment(more.get(SUBMITTED)),
         received=moment(more.get(RECEIVED)),
         created=moment(item.get("createdDateTime")),
         modified=moment(item.get("lastModifiedDateTime")),
-        start=moment(more.get(START)),
+        start=moment(more.get(START)) if item_class.casefold().startswith("ipm.appointment") else None,
         is_read=None if flags is None else bool(flags & READ_BIT),
         wants_receipt=_truth(more.get(WANTS_RECEIPT)),
     ), more.get(STAMP)
