@@ -159,6 +159,11 @@ def move(call: Call) -> Answer:
     parent = call.box.folder(str(call.json().get("destinationId") or ""))
     if parent is None:
         raise gone("folder")
+    above: Box | None = parent
+    while above is not None:
+        if above.id == box.id:
+            raise GraphError(400, "ErrorMoveCopyFailed", "A folder can't be moved into itself.")
+        above = call.box.mailbox.boxes.get(above.parent_id or "")
     _check_name(call, box.name, parent.id, box.id)
     box.parent_id = parent.id
     box.change = call.box.mailbox.tick("folder-edit", box.id)

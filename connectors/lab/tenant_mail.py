@@ -7,9 +7,10 @@ import email
 import email.policy
 import re
 import secrets
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import timedelta
-from typing import Any
+from typing import Any, TypeVar
 from urllib.parse import quote
 
 from .tenant_call import Answer, Call, GraphError, chosen, expanded, gone, page
@@ -17,37 +18,17 @@ from .tenant_filter import read_filter
 from .tenant_index import Index, property_of, set_property, shown_time, when
 from .truth import Box, Item, Part, Person, now
 
+T = TypeVar("T")
+
 FOUR_MB = 4 * 1024 * 1024
 DIRECT = 3 * 1024 * 1024
-_WRITABLE = frozenset(
-    [
-        "subject",
-        "body",
-        "from",
-        "sender",
-        "toRecipients",
-        "ccRecipients",
-        "bccRecipients",
-        "replyTo",
-        "importance",
-        "isRead",
-        "isReadReceiptRequested",
-        "isDeliveryReceiptRequested",
-        "categories",
-        "flag",
-        "inferenceClassification",
-        "internetMessageId",
-        "conversationIndex",
-        "internetMessageHeaders",
-        "singleValueExtendedProperties",
-        "multiValueExtendedProperties",
-        "attachments",
-        "receivedDateTime",
-        "sentDateTime",
-        "createdDateTime",
-        "@odata.type",
-    ]
-)
+_WRITABLE = frozenset((
+    "subject", "body", "from", "sender", "toRecipients", "ccRecipients", "bccRecipients", "replyTo", "importance",
+    "isRead", "isReadReceiptRequested", "isDeliveryReceiptRequested", "categories", "flag",
+    "inferenceClassification", "internetMessageId", "conversationIndex", "internetMessageHeaders",
+    "singleValueExtendedProperties", "multiValueExtendedProperties", "attachments", "receivedDateTime",
+    "sentDateTime", "createdDateTime", "@odata.type",
+))  # fmt: skip
 _DRAFT_ONLY = frozenset(
     ["subject", "body", "from", "sender", "toRecipients", "ccRecipients", "bccRecipients", "replyTo", "internetMessageId"]
 )
@@ -167,7 +148,7 @@ def _apply(item: Item, given: dict[str, Any]) -> None:
     if any(not _SMTP.match(one.address) and not one.address.lower().startswith("/o=") for one in item.reply_to):
         raise GraphError(400, "ErrorInvalidRecipients", "At least one recipient isn't valid.")
     if given.get("importance") is not None:
-        item.importance = _IMPORTANCE.index(str(given["importance"]).lower())
+        item.importance = _read(_IMPORTANCE.index, str(given["importance"]).lower())
     for name, attribute in _TRUTHS.items():
         if given.get(name) is not None:
             setattr(item, attribute, bool(given[name]))
@@ -179,12 +160,20 @@ def _apply(item: Item, given: dict[str, Any]) -> None:
         _flag(item, flag)
 
 
+def _read(reader: Callable[[str], T], text: str) -> T:
+    try:
+        return reader(text)
+    except ValueError:
+        raise GraphError(400, "RequestBodyRead", "A value is none of its property's type.") from None
+
+
 def _flag(item: Item, flag: dict[str, Any]) -> None:
     if flag.get("dueDateTime") and not flag.get("startDateTime"):
         raise GraphError(400, "ErrorInvalidRequest", "A due date needs a start date.")
     item.flag = str(flag.get("flagStatus") or "notFlagged")
     item.flag_start, item.flag_due, item.flag_completed = (
-        when(flag[name]["dateTime"]) if flag.get(name) else None for name in ("startDateTime", "dueDateTime", "completedDateTime")
+        _read(when, str(flag[name]["dateTime"])) if flag.get(name) else None
+        for name in ("startDateTime", "dueDateTime", "completedDateTime")
     )
 
 
