@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 import requests
-from test_login import Face, fresh, signed_in, tenant_of
+from test_login import Face, tenant_of
 
 from connectors.base import Item as Fetched
 from connectors.base import Lane, Receipt, Write, WriteKind, stamp_of
@@ -119,17 +119,6 @@ def test_without_limits_everything_is_counted_and_nothing_refused() -> None:
 def lab() -> Iterator[Lab]:
     with Lab(LabPlan(mailboxes=1, items=0, limits="documented", speed=SPEED)) as lab:
         yield lab
-
-
-@pytest.fixture(scope="module")
-def session(lab: Lab) -> Iterator[requests.Session]:
-    with signed_in(lab) as session:
-        yield session
-
-
-@pytest.fixture
-def face(lab: Lab, session: requests.Session) -> Face:
-    return Face(lab, session, fresh(lab))
 
 
 def batch(face: Face, *parts: dict[str, Any]) -> list[dict[str, Any]]:

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 import requests
-from test_login import Face, fresh, signed_in
+from test_login import Face
 
 from connectors.lab import stream
 from connectors.lab.server import Lab, LabPlan
@@ -23,17 +23,6 @@ FLAGS, STAMP = "Integer 0x0E07", "String {6f1f4c1e-0d5e-4d5a-9d57-0c0a1f6b2e01} 
 def lab() -> Iterator[Lab]:
     with Lab(LabPlan(mailboxes=1, items=0)) as lab:
         yield lab
-
-
-@pytest.fixture(scope="module")
-def session(lab: Lab) -> Iterator[requests.Session]:
-    with signed_in(lab) as session:
-        yield session
-
-
-@pytest.fixture
-def face(lab: Lab, session: requests.Session) -> Face:
-    return Face(lab, session, fresh(lab))
 
 
 def prop(name: str, value: str) -> dict[str, Any]:
@@ -104,6 +93,8 @@ def test_everything_that_a_message_is_made_of_comes_back(face: Face) -> None:
         ({"flag": {"flagStatus": "flagged", "dueDateTime": {"dateTime": "2024-01-01T00:00:00"}}}, 400, "ErrorInvalidRequest"),
         (prop("SystemTime 0x0E06", "yesterday"), 400, "ErrorInvalidRequest"),
         ({"attachments": [{"name": "x"}]}, 400, "ErrorInvalidRequest"),
+        ({"importance": "urgent"}, 400, "RequestBodyRead"),
+        ({"flag": {"flagStatus": "complete", "completedDateTime": {"dateTime": "soon"}}}, 400, "RequestBodyRead"),
         ([], 400, "UnableToDeserializePostBody"),
         ({"body": {"content": "x" * (4 << 20)}}, 413, "RequestEntityTooLarge"),
     ],
@@ -286,6 +277,7 @@ def test_mail_folders_are_made_renamed_moved_and_removed(face: Face) -> None:
     other = face.good("POST", "mailFolders/inbox/childFolders", {"displayName": "Projects"}, status=201)
     inbox = {"destinationId": face.folder_id("inbox")}
     assert face.refused("POST", f"mailFolders/{made['id']}/move", inbox) == (409, "ErrorFolderExists")
+    assert face.refused("POST", f"mailFolders/{made['id']}/move", {"destinationId": inner["id"]}) == (400, "ErrorMoveCopyFailed")
     assert face.refused("POST", f"mailFolders/{made['id']}/move", {"destinationId": "x"}) == (404, "ErrorItemNotFound")
     face.good("DELETE", f"mailFolders/{other['id']}", status=204)
     moved = face.good("POST", f"mailFolders/{made['id']}/move", inbox, status=201)
