@@ -117,14 +117,13 @@ def gone(what: str = "object") -> GraphError:
 def page(call: Call, rows: list[Any], shown: Any, context: str) -> Answer:
     """One page of a collection: ``shown(row)`` of as many rows as asked for, and a link to the rest."""
     try:
-        top = int(call.query.get("$top", TOP_DEFAULT))
+        top, start = int(call.query.get("$top", TOP_DEFAULT)), int(call.query.get("$skip", 0))
+        if token := call.query.get("$skiptoken"):
+            start = int(base64.urlsafe_b64decode(token + "=" * (-len(token) % 4)).decode())
     except ValueError:
-        top = 0
-    if not 1 <= top <= TOP_MOST:
-        raise GraphError(400, "ErrorInvalidUrlQueryFilter", "The value of $top is out of range.")
-    start = int(call.query.get("$skip", 0))
-    if token := call.query.get("$skiptoken"):
-        start = int(base64.urlsafe_b64decode(token + "=" * (-len(token) % 4)).decode())
+        top = start = 0
+    if not 1 <= top <= TOP_MOST or start < 0:
+        raise GraphError(400, "ErrorInvalidUrlQueryFilter", "The value of $top or $skip is out of range.")
     body: dict[str, Any] = {"@odata.context": f"{call.base}/v1.0/$metadata#{context}"}
     if call.query.get("$count", "").lower() == "true":
         body["@odata.count"] = len(rows)

@@ -123,7 +123,8 @@ def test_lists_are_filtered_paged_and_counted(face: Face) -> None:
         "elsewhere"
     ]
     assert face.refused("GET", inbox, params={"$filter": "colour eq 'red'"}) == (400, "ErrorInvalidUrlQueryFilter")
-    assert face.refused("GET", f"{inbox}?$top=1001") == (400, "ErrorInvalidUrlQueryFilter")
+    for wrong in ("$top=1001", "$top=0", "$top=x", "$skip=-1", "$skiptoken=abc"):
+        assert face.refused("GET", f"{inbox}?{wrong}") == (400, "ErrorInvalidUrlQueryFilter")
     pages, link = [], f"{inbox}?$top=2&$select=subject&$count=true"
     while link:
         page = face.good("GET", link)
