@@ -11,13 +11,14 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import jwt
 import msal
 import pytest
 import requests
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import rsa
-from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, load_pem_private_key
 from cryptography.x509.oid import NameOID
 
 from connectors.errors import Halt
@@ -108,6 +109,7 @@ def fresh(lab: Lab) -> Mailbox:
     return lab.target.add(mailbox)
 
 
+ASSERTION = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
 SCOPE = ["https://graph.microsoft.com/.default"]
 
 
@@ -203,6 +205,23 @@ def test_a_certificate_signs_in_by_msal(lab: Lab, plain: requests.Session, keys:
 
 def test_another_certificate_does_not(lab: Lab, plain: requests.Session, tmp_path: Path) -> None:
     assert by_msal(lab, plain, pem_parts(a_certificate(tmp_path)[0]))["error_codes"] == [700027]
+
+
+@pytest.mark.parametrize(
+    ("wrong", "number"), [({"exp": 1}, 700024), ({"iss": "other"}, 700024), ({}, None), ({"print": 1}, 700027)]
+)
+def test_an_assertion_is_good_for_one_app_one_certificate_and_its_time(
+    lab: Lab, plain: requests.Session, keys: tuple[Path, str], wrong: dict[str, Any], number: int | None
+) -> None:
+    certificate = x509.load_pem_x509_certificate(keys[1].encode())
+    print_ = b"?" * 32 if "print" in wrong else certificate.fingerprint(hashes.SHA256())
+    claims = {"iss": CLIENT_ID, "sub": CLIENT_ID, "exp": datetime.now(UTC) + timedelta(minutes=5), **wrong}
+    headers = {"x5t#S256": base64.urlsafe_b64encode(print_).decode().rstrip("=")}
+    key = load_pem_private_key(keys[0].read_bytes(), None)
+    assert isinstance(key, rsa.RSAPrivateKey)
+    signed = jwt.encode(claims, key, "PS256", headers)
+    _, body = ask(lab, plain, client_assertion=signed, client_assertion_type=ASSERTION)
+    assert body.get("error_codes", [None]) == [number]
 
 
 def test_our_own_client_signs_in_either_way(lab: Lab, keys: tuple[Path, str]) -> None:
