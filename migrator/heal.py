@@ -65,21 +65,24 @@ def _identity(pair: Pair) -> Identity:
 
 def _heal_unknown(crew: Crew, pairs: Sequence[Pair]) -> None:
     """Rows whose copy in the target is not known: adopt free hits, do the rest again."""
-    taken: set[str] = set()
-    for at in range(0, len(pairs), _LOOK):
-        asked = [(_identity(pair), *pair) for pair in pairs[at : at + _LOOK]]
-        found = crew.destination.find([identity for identity, _, _ in asked])
-        hits = {hit.id for hit_list in found.values() for hit in hit_list}
-        owned = set(crew.ledger.owners(crew.lease.mailbox_id, sorted(hits)))
-        steps: list[Step] = []
+    asked = [(_identity(pair), *pair) for pair in pairs]
+    found: dict[Identity, list[TargetRef]] = {}
+    for at in range(0, len(asked), _LOOK):
+        found |= crew.destination.find([identity for identity, _, _ in asked[at : at + _LOOK]])
+    owned = set(crew.ledger.owners(crew.lease.mailbox_id, sorted({hit.id for hits in found.values() for hit in hits})))
+    # Equal copies in two folders share an identity: each row first gets a copy that lies where it was sent, so that none
+    # takes another's; only what is left over then may lie elsewhere.
+    chosen: dict[bytes, TargetRef] = {}
+    for here in (True, False):
         for identity, row, opened in asked:
-            free = [hit for hit in found.get(identity, []) if hit.id not in owned and hit.id not in taken]
-            hit = _nearest(crew, row, opened, free)
-            if hit is None:
-                steps.append(_again(row, opened))
-            else:
-                taken.add(hit.id)
-                steps.append(_adopt(crew, row, opened, hit))
+            folder = crew.folders.get(row.folder_id)
+            wanted = folder.target_id if folder else None
+            free = [hit for hit in found.get(identity, []) if hit.id not in owned and (not here or hit.folder_id == wanted)]
+            if row.key not in chosen and (hit := _nearest(crew, row, opened, free)) is not None:
+                owned.add(hit.id)
+                chosen[row.key] = hit
+    steps = [_adopt(crew, row, opened, chosen[row.key]) if row.key in chosen else _again(row, opened) for _, row, opened in asked]
+    if steps:
         crew.ledger.settle(crew.lease, steps)
 
 
