@@ -47,6 +47,11 @@ class Login:
         self.seconds = 3600
         self._known: dict[str, tuple[str, float, bool]] = {}
 
+    def knows(self, tenant: str) -> None:
+        """Raise LoginError unless this is the tenant's name in a sign-in address."""
+        if tenant.lower() != self.tenant_id.lower():
+            raise LoginError("invalid_request", 90002, "Tenant was not found.")
+
     def configuration(self, base: str) -> dict[str, Any]:
         """What msal discovers before it asks for a token."""
         root = f"{base}/{self.tenant_id}"

@@ -11,10 +11,19 @@ from urllib.parse import quote, unquote_plus
 
 import orjson
 
-from .tenant_index import Index
+from .tenant_index import Index, is_property
 from .truth import Item
 
 TOP_DEFAULT, TOP_MOST = 10, 1000
+FOUR_MB = 4 * 1024 * 1024
+
+Shape = type | list[Any] | dict[str, Any]
+"""What a value has to be: of a type, a list of such, or an object whose properties are given."""
+
+PROPERTIES: dict[str, Any] = {
+    "singleValueExtendedProperties": [{"id": str, "value": str}],
+    "multiValueExtendedProperties": [{"id": str, "value": [str]}],
+}
 
 
 @dataclass(slots=True)
@@ -33,6 +42,7 @@ class Call:
     import_base: str = ""
     session_seconds: float = 3600.0
     visible_after: float = 0.0
+    created_now: bool = True
     tenant_id: str = ""
     uploads: dict[str, Any] = field(default_factory=dict)
     sessions: dict[str, Any] = field(default_factory=dict)
@@ -99,6 +109,28 @@ class GraphError(Exception):
         return Answer(self.status, {"error": {"code": self.code, "message": self.message, "innerError": inner}}, self.headers)
 
 
+def fits(value: Any, shape: Shape) -> bool:
+    """Whether a value of JSON is of a shape; null always is, and what is OData's own is not looked at."""
+    if value is None:
+        return True
+    if isinstance(shape, list):
+        return isinstance(value, list) and all(one is not None and fits(one, shape[0]) for one in value)
+    if isinstance(shape, dict):
+        return isinstance(value, dict) and all(
+            "@odata" in name or (name in shape and fits(inner, shape[name])) for name, inner in value.items()
+        )
+    return isinstance(value, shape) and (shape is bool or not isinstance(value, bool))
+
+
+def check(given: dict[str, Any], shape: dict[str, Any], kind: str) -> dict[str, Any]:
+    """The body itself if all its properties are known and of their types. Raises GraphError."""
+    for name, value in given.items():
+        if not fits({name: value}, shape):
+            text = f"The property '{name}' does not exist on type 'microsoft.graph.{kind}' or is of another type."
+            raise GraphError(400, "RequestBodyRead", text)
+    return given
+
+
 def read_query(text: str) -> dict[str, str]:
     """The options of a query string."""
     found: dict[str, str] = {}
@@ -143,7 +175,12 @@ _IDS = re.compile(r"id eq '((?:[^']|'')*)'")
 def expanded(call: Call) -> list[str]:
     """The names of extended properties that $expand asks for."""
     asked = call.query.get("$expand", "")
-    return [name.replace("''", "'") for name in _IDS.findall(asked)] if "singleValueExtendedProperties" in asked else []
+    if "singleValueExtendedProperties" not in asked:
+        return []
+    names = [name.replace("''", "'") for name in _IDS.findall(asked)]
+    if not all(map(is_property, names)):
+        raise GraphError(400, "ErrorInvalidUrlQuery", "The id of an extended property can't be read.")
+    return names
 
 
 def chosen(call: Call, shown: dict[str, Any], always: tuple[str, ...] = ("id",)) -> dict[str, Any]:

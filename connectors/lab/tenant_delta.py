@@ -50,7 +50,10 @@ def _round(call: Call, rows: Callable[[int | None], list[dict[str, Any]]], conte
         since = _read(index, token, 1)[0]
     shown = rows(None if since < 0 else since)
     asked = _PAGE_SIZE.search(call.headers.get("prefer", ""))
-    size = int(asked.group(1)) if asked else int(call.query.get("$top", PAGE_DEFAULT))
+    wanted = asked.group(1) if asked else call.query.get("$top", str(PAGE_DEFAULT))
+    size = int(wanted) if wanted.isdecimal() else 0
+    if size < 1:
+        raise GraphError(400, "ErrorInvalidUrlQuery", "The size of a page is out of range.")
     kept = {name: value for name, value in call.query.items() if name not in ("$skiptoken", "$deltatoken")}
     more = start + size < len(shown)
     kept["$skiptoken" if more else "$deltatoken"] = _write(index, until, since, start + size) if more else _write(index, until)

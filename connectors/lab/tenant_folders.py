@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import re
 import secrets
 from typing import Any
 
-from .tenant_call import Answer, Call, GraphError, chosen, gone, page
-from .tenant_index import property_of
+from .tenant_call import PROPERTIES, Answer, Call, GraphError, check, chosen, expanded, fits, gone, page
+from .tenant_index import SPECIAL, levelled, set_property, shown_value
 from .tenant_mail import find_folder
 from .truth import Box, Item
 
 NAME_LIMIT = 255
+TRANSLATED_MOST = 1000
+_FILTER = re.compile(r"(displayName|type) eq '((?:[^']|'')*)'$")
+_MAIL = {"displayName": str, "isHidden": bool, **PROPERTIES}
+_ADMIN = {"displayName": str, "type": str, **PROPERTIES}
 
 
 def _children(call: Call, parent: str | None, *, mail: bool) -> list[Box]:
@@ -18,19 +23,22 @@ def _children(call: Call, parent: str | None, *, mail: bool) -> list[Box]:
     if mail:
         hidden = call.query.get("includeHiddenFolders", "").lower() == "true"
         boxes = [box for box in boxes if (box.kind.lower().startswith("ipf.note") or not box.kind) and (hidden or not box.hidden)]
-    if (wanted := call.query.get("$filter", "")).startswith("displayName eq '"):
-        name = wanted.removeprefix("displayName eq '").removesuffix("'").replace("''", "'")
-        boxes = [box for box in boxes if box.name.casefold() == name.casefold()]
+    if (text := call.query.get("$filter")) is not None:
+        found = _FILTER.match(text)
+        if found is None or (mail and found.group(1) == "type"):
+            raise GraphError(400, "ErrorInvalidUrlQueryFilter", "The query filter contains one or more invalid nodes.")
+        wanted, by_name = found.group(2).replace("''", "'").casefold(), found.group(1) == "displayName"
+        boxes = [box for box in boxes if (box.name if by_name else box.kind).casefold() == wanted]
     return boxes
 
 
 def _with_properties(call: Call, box: Box, shown: dict[str, Any]) -> dict[str, Any]:
-    from .tenant_call import expanded
-
     if names := expanded(call):
-        stand_in = Item(extended={**box.extended, "String 0x3613": box.kind})
-        found = [(name, property_of(stand_in, name, 0) if "0x" not in name or "3613" in name else None) for name in names]
-        shown["singleValueExtendedProperties"] = [{"id": name, "value": value} for name, value in found if value is not None]
+        own = {levelled(name): value for name, value in {**box.extended, "String 0x3613": box.kind}.items()}
+        found = [(name, own.get(levelled(name))) for name in names]
+        shown["singleValueExtendedProperties"] = [
+            {"id": name, "value": shown_value(value)} for name, value in found if value is not None
+        ]
     return shown
 
 
@@ -60,6 +68,7 @@ def show_admin(call: Call, box: Box) -> dict[str, Any]:
         "type": box.kind,
         "childFolderCount": len(index.mailbox.children(box.id)),
         "totalItemCount": len(index.mailbox.by_folder.get(box.id, ())),
+        "wellKnownName": box.role if box.role in SPECIAL else None,
     }
     if box.parent_id is not None:
         shown["parentFolderId"] = index.folder_wire(box.parent_id)
@@ -88,8 +97,7 @@ def get_admin(call: Call) -> Answer:
     return Answer(200, {"@odata.context": f"{call.base}/v1.0/$metadata#mailboxFolder", **show_admin(call, find_folder(call))})
 
 
-def _make(call: Call, kind: str) -> Box:
-    given = call.json()
+def _make(call: Call, given: dict[str, Any], kind: str) -> Box:
     name = str(given.get("displayName") or "")
     parent = find_folder(call).id if "folder" in call.names else call.box.mailbox.root_id
     _check_name(call, name, parent, None)
@@ -109,53 +117,61 @@ def _check_name(call: Call, name: str, parent: str, own: str | None) -> None:
 
 
 def _set_properties(box: Box, given: dict[str, Any]) -> None:
-    stand_in = Item(extended=box.extended)
-    from .tenant_index import set_property
-
+    stand_in = Item(extended=dict(box.extended))
     for one in given.get("singleValueExtendedProperties") or ():
-        set_property(stand_in, str(one.get("id")), str(one.get("value")))
+        if not set_property(stand_in, str(one.get("id")), str(one.get("value"))):
+            raise GraphError(400, "ErrorInvalidRequest", "The value of an extended property is none of its type.")
+    box.extended = stand_in.extended
 
 
 def make_mail(call: Call) -> Answer:
     """POST of a mail folder."""
-    return Answer(201, {"@odata.context": f"{call.base}/v1.0/$metadata#mailFolder", **show_mail(call, _make(call, "IPF.Note"))})
+    box = _make(call, check(call.json(), _MAIL, "mailFolder"), "IPF.Note")
+    return Answer(201, {"@odata.context": f"{call.base}/v1.0/$metadata#mailFolder", **show_mail(call, box)})
 
 
 def make_admin(call: Call) -> Answer:
     """POST of a folder with its class."""
-    kind = str(call.json().get("type") or "")
+    given = check(call.json(), _ADMIN, "mailboxFolder")
+    kind = str(given.get("type") or "")
     if not kind:
         raise GraphError(400, "ErrorRequiredPropertyMissing", "Required property is missing: type.")
-    return Answer(201, {"@odata.context": f"{call.base}/v1.0/$metadata#mailboxFolder", **show_admin(call, _make(call, kind))})
+    box = _make(call, given, kind)
+    return Answer(201, {"@odata.context": f"{call.base}/v1.0/$metadata#mailboxFolder", **show_admin(call, box)})
 
 
-def _change(call: Call) -> Box:
-    box, given = find_folder(call), call.json()
-    if (name := given.get("displayName")) is not None:
+def _change(call: Call, given: dict[str, Any]) -> Box:
+    box, name = find_folder(call), given.get("displayName")
+    if name is not None:
         if box.role:
             raise GraphError(400, "ErrorDistinguishedFolder", "A special folder can't be renamed.")
         _check_name(call, str(name), box.parent_id or "", box.id)
-        box.name = str(name)
     _set_properties(box, given)
+    box.name = box.name if name is None else str(name)
     box.change = call.box.mailbox.tick("folder-edit", box.id)
     return box
 
 
 def change_mail(call: Call) -> Answer:
     """PATCH of a mail folder: name and extended properties."""
-    return Answer(200, {"@odata.context": f"{call.base}/v1.0/$metadata#mailFolder", **show_mail(call, _change(call))})
+    box = _change(call, check(call.json(), {"displayName": str, **PROPERTIES}, "mailFolder"))
+    return Answer(200, {"@odata.context": f"{call.base}/v1.0/$metadata#mailFolder", **show_mail(call, box)})
 
 
 def change_admin(call: Call) -> Answer:
     """PATCH of a folder: its name only; its class can never change."""
-    if "type" in call.json():
+    given = check(call.json(), _ADMIN, "mailboxFolder")
+    if "type" in given:
         raise GraphError(400, "ErrorInvalidRequest", "The type of a folder can't be changed.")
-    return Answer(200, {"@odata.context": f"{call.base}/v1.0/$metadata#mailboxFolder", **show_admin(call, _change(call))})
+    box = _change(call, given)
+    return Answer(200, {"@odata.context": f"{call.base}/v1.0/$metadata#mailboxFolder", **show_admin(call, box)})
 
 
 def move(call: Call) -> Answer:
-    """POST …/move of a mail folder; its id stays."""
+    """POST …/move of a mail folder; its id stays. Special ones stay where they are."""
     box = find_folder(call)
+    if box.role:
+        raise GraphError(400, "ErrorMoveDistinguishedFolder", "A special folder can't be moved.")
     parent = call.box.folder(str(call.json().get("destinationId") or ""))
     if parent is None:
         raise gone("folder")
@@ -204,7 +220,10 @@ def translate(call: Call) -> Answer:
     given = call.json()
     immutable = str(given.get("targetIdType", "")).lower() in ("restimmutableentryid", "immutableentryid")
     value: list[dict[str, Any]] = []
-    for wire in given.get("inputIds") or ():
+    asked = given.get("inputIds")
+    if not fits(asked, [str]) or len(asked or ()) > TRANSLATED_MOST:
+        raise GraphError(400, "ErrorInvalidRequest", "At most 1000 ids can be translated at once.")
+    for wire in asked or ():
         item = call.box.item(str(wire))
         if item is None:
             detail = {"code": "ErrorItemNotFound", "message": "The item was not found."}
@@ -219,44 +238,3 @@ def settings(call: Call) -> Answer:
     """GET …/settings/exchange."""
     context = f"{call.base}/v1.0/$metadata#users('x')/settings/exchange/$entity"
     return Answer(200, {"@odata.context": context, "id": call.box.mailbox.guid, "primaryMailboxId": call.mailbox_id()})
-
-
-def make_event(call: Call) -> Answer:
-    """POST of an event; attendees are invited at once, which can't be switched off."""
-    given = call.json()
-    item = Item(item_class="IPM.Appointment", subject=str(given.get("subject") or ""))
-    attendees = [str((one.get("emailAddress") or {}).get("address")) for one in given.get("attendees") or ()]
-    item.extended["attendees"] = attendees
-    if attendees and not given.get("isDraft"):
-        call.box.mailbox.sent.append({"kind": "invitation", "to": attendees})
-    box = call.box.folder("calendar")
-    assert box is not None
-    from .tenant_mail import take_in
-
-    take_in(call, item, box)
-    return Answer(201, _event(call, item))
-
-
-def _event(call: Call, item: Item) -> dict[str, Any]:
-    return {"id": call.box.wire(item, call.immutable), "changeKey": call.box.change_key(item.change), "subject": item.subject}
-
-
-def change_event(call: Call) -> Answer:
-    """PATCH or DELETE of an event; its attendees are told."""
-    from .tenant_mail import find
-
-    item, mailbox = find(call), call.box.mailbox
-    if item.extended.get("attendees"):
-        mailbox.sent.append({"kind": "cancellation" if call.method == "DELETE" else "update", "to": item.extended["attendees"]})
-    if call.method == "DELETE":
-        mailbox.remove(item.id)
-        call.box.catch_up()
-        return Answer(204)
-    mailbox.touch(item)
-    return Answer(200, _event(call, item))
-
-
-def send(call: Call) -> Answer:
-    """Any of the actions that send mail."""
-    call.box.mailbox.sent.append({"kind": "mail"})
-    return Answer(202)

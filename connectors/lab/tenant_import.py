@@ -10,13 +10,15 @@ from datetime import UTC, datetime
 from typing import Any
 
 from .stream import pack, unpack
-from .tenant_call import Answer, Call, GraphError, gone, page
-from .tenant_filter import read_filter
+from .tenant_call import Answer, Call, GraphError, check, fits, gone, page
+from .tenant_events import ATTENDEES
+from .tenant_filter import ordered, read_filter
 from .tenant_index import Index, shown_time
 from .tenant_mail import find, find_folder, take_in, with_properties
 from .truth import Item, now
 
 EXPORT_MOST = 20
+_IMPORT = dict.fromkeys(("FolderId", "Mode", "Data", "ItemId", "ChangeKey"), str)
 BUILD = (15, 20, 9000)
 
 
@@ -35,7 +37,7 @@ def show(call: Call, item: Item) -> dict[str, Any]:
     shown: dict[str, Any] = {
         "id": index.wire(item, call.immutable),
         "changeKey": index.change_key(item.change),
-        "createdDateTime": shown_time(index.born.get(item.id) or item.created or now()),
+        "createdDateTime": shown_time(item.created or now()),
         "lastModifiedDateTime": shown_time(item.modified or item.created or now()),
         "categories": list(item.categories),
         "type": item.item_class,
@@ -50,7 +52,7 @@ def list_items(call: Call) -> Answer:
     if text := call.query.get("$filter"):
         filter_ = read_filter(text, call.box)
         items = [item for item in items if filter_.test(item)]
-    return page(call, items, lambda item: show(call, item), "items")
+    return page(call, ordered(call, items), lambda item: show(call, item), "items")
 
 
 def _of_folder(call: Call) -> Item:
@@ -68,8 +70,8 @@ def get_item(call: Call) -> Answer:
 def remove_item(call: Call) -> Answer:
     """DELETE of one item; of a meeting, its attendees are told."""
     item = _of_folder(call)
-    if item.extended.get("attendees"):
-        call.box.mailbox.sent.append({"kind": "cancellation", "to": item.extended["attendees"]})
+    if item.extended.get(ATTENDEES):
+        call.box.mailbox.sent.append({"kind": "cancellation", "to": item.extended[ATTENDEES]})
     call.box.mailbox.remove(item.id)
     call.box.catch_up()
     return Answer(204)
@@ -78,7 +80,7 @@ def remove_item(call: Call) -> Answer:
 def export(call: Call) -> Answer:
     """POST exportItems: at most twenty; an item that fails fails alone."""
     ids = call.json().get("itemIds") or []
-    if len(ids) > EXPORT_MOST:
+    if not fits(ids, [str]) or len(ids) > EXPORT_MOST:
         raise GraphError(400, "ErrorInvalidRequest", "At most 20 items can be exported at once.")
     value: list[dict[str, Any]] = []
     for wire in ids:
@@ -106,13 +108,14 @@ def open_session(call: Call) -> Answer:
 
 def import_item(call: Call, *, keep_search_key: bool, rounded: bool, classic_reply: bool) -> Answer:
     """POST to an import address: one stream, made into an item or put in the place of one."""
-    given = call.json()
+    given = check(call.json(), _IMPORT, "importMailboxItem")
     mode, data, index = given.get("Mode"), given.get("Data"), call.box
     box = index.folder(str(given.get("FolderId") or ""))
     if box is None:
         raise gone("folder")
     update = mode == "update"
-    if mode not in ("create", "update") or not isinstance(data, str) or update != ("ItemId" in given and "ChangeKey" in given):
+    pair = [given.get(name) is not None for name in ("ItemId", "ChangeKey")]
+    if mode not in ("create", "update") or not isinstance(data, str) or pair != [update, update]:
         raise GraphError(400, "ErrorInvalidRequest", "The request is invalid.")
     try:
         item = unpack(base64.b64decode(data, validate=True))
@@ -130,7 +133,8 @@ def import_item(call: Call, *, keep_search_key: bool, rounded: bool, classic_rep
             raise gone()
         if given["ChangeKey"] != index.change_key(old.change):
             raise GraphError(409, "ErrorIrresolvableConflict", "The item was changed in the meantime.")
-        item.id, item.folder_id = old.id, old.folder_id
+        item.id, item.folder_id, item.modified = old.id, old.folder_id, now()
+        item.created = old.created if call.created_now else item.created
         index.mailbox.items[old.id] = item
         index.mailbox.touch(item)
         index.catch_up()

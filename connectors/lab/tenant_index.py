@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import base64
+import re
 import threading
 from collections import defaultdict
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Any
 
 from .truth import Box, Item, Mailbox, seeded_bytes
@@ -17,12 +19,30 @@ SPECIAL = (
 )  # fmt: skip
 
 
+_PROPERTY = re.compile(
+    r"(?:String|Integer|Short|Long|Double|Float|Boolean|Binary|SystemTime|CLSID|Currency|ApplicationTime)(?:Array)?"
+    r" (?:0x[0-9a-f]{1,8}|\{[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}\} (?:Name .+|Id 0x[0-9a-f]{1,8}))",
+    re.IGNORECASE | re.DOTALL,
+)
+
+
+def is_property(name: str) -> bool:
+    """Whether an extended property can be named so [learn.microsoft.com/graph/api/resources/extended-properties-overview]."""
+    return _PROPERTY.fullmatch(name) is not None
+
+
+@lru_cache(maxsize=4096)
 def levelled(name: str) -> str:
-    """An extended property's name as the server compares it: type and tag without regard to case and leading zeros."""
-    kind, _, rest = name.partition(" ")
-    if rest[:2].lower() == "0x":
-        return f"{kind.lower()} {int(rest, 16):#x}"
-    return name.lower()
+    """An extended property's name as the server compares it: type, set and number without regard to case and leading zeros,
+    a name in words by the letter. Takes whatever is named in truth, too."""
+    head, words, own = name.partition(" Name ")
+    before, _, number = head.rpartition(" ")
+    if number[:2].lower() == "0x" and not words:
+        try:
+            return f"{before.lower()} {int(number, 16):#x}"
+        except ValueError:
+            return name.lower()
+    return head.lower() + words + own
 
 
 def when(text: str) -> datetime:
@@ -53,6 +73,7 @@ class Index:
         self._keys: dict[str, tuple[str, str, str, str]] = {}
         self._read = 0
         self.born: dict[str, datetime] = {}
+        self.categories: dict[str, dict[str, Any]] = {}
         self.lock = threading.RLock()
 
     def catch_up(self) -> None:
@@ -136,14 +157,17 @@ def property_of(item: Item, name: str, size: int) -> str | None:
     else:
         wanted = levelled(name)
         value = next((v for k, v in item.extended.items() if levelled(k) == wanted), None)
-    if value is None:
-        return None
+    return None if value is None else shown_value(value)
+
+
+def shown_value(value: object) -> str:
+    """A property's value as text, which every value is on the wire."""
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, bytes):
         return base64.b64encode(value).decode()
     if isinstance(value, datetime):
-        return shown_time(value)
+        return shown_time(value) or ""
     return str(value)
 
 
@@ -171,7 +195,9 @@ _KNOWN: dict[str, Any] = {
 
 
 def set_property(item: Item, name: str, value: str) -> bool:
-    """Set an extended property from its text; False if the value is none of its type."""
+    """Set an extended property from its text; False if its name can't be read or the value is none of its type."""
+    if not is_property(name):
+        return False
     wanted = levelled(name)
     try:
         match wanted:
@@ -193,7 +219,7 @@ def set_property(item: Item, name: str, value: str) -> bool:
             case "integer 0x36":
                 item.sensitivity = int(value)
             case "boolean 0x29":
-                item.wants_read_receipt = value.lower() == "true"
+                item.wants_read_receipt = _truth(value)
             case _:
                 key = next((k for k in item.extended if levelled(k) == wanted), name)
                 item.extended[key] = _typed(name.partition(" ")[0].lower(), value)
@@ -202,11 +228,17 @@ def set_property(item: Item, name: str, value: str) -> bool:
     return True
 
 
+def _truth(text: str) -> bool:
+    if text.lower() not in ("true", "false", "1", "0"):
+        raise ValueError(text)
+    return text.lower() in ("true", "1")
+
+
 def _typed(kind: str, value: str) -> object:
     if kind in ("integer", "long", "short"):
         return int(value)
     if kind == "boolean":
-        return value.lower() == "true"
+        return _truth(value)
     if kind == "systemtime":
         return when(value)
     if kind == "binary":

@@ -1,34 +1,42 @@
-"""Messages and their attachments, as Graph creates, shows, changes and moves them."""
+"""Messages, as Graph creates, shows, changes and moves them."""
 
 from __future__ import annotations
 
 import base64
-import email
-import email.policy
 import re
 import secrets
 from collections.abc import Callable
-from dataclasses import dataclass, field
-from datetime import timedelta
+from dataclasses import replace
 from typing import Any, TypeVar
 from urllib.parse import quote
 
-from .tenant_call import Answer, Call, GraphError, chosen, expanded, gone, page
-from .tenant_filter import read_filter
-from .tenant_index import Index, property_of, set_property, shown_time, when
-from .truth import Box, Item, Part, Person, now
+from .exchange_mime import render
+from .mailfiles import read_mail
+from .tenant_call import PROPERTIES, Answer, Call, GraphError, check, chosen, expanded, gone, page
+from .tenant_filter import ordered, read_filter
+from .tenant_index import levelled, property_of, set_property, shown_time, when
+from .tenant_parts import read_part, show_part
+from .truth import Box, Item, Person, now
 
 T = TypeVar("T")
 
-FOUR_MB = 4 * 1024 * 1024
-DIRECT = 3 * 1024 * 1024
-_WRITABLE = frozenset((
-    "subject", "body", "from", "sender", "toRecipients", "ccRecipients", "bccRecipients", "replyTo", "importance",
-    "isRead", "isReadReceiptRequested", "isDeliveryReceiptRequested", "categories", "flag",
-    "inferenceClassification", "internetMessageId", "conversationIndex", "internetMessageHeaders",
-    "singleValueExtendedProperties", "multiValueExtendedProperties", "attachments", "receivedDateTime",
-    "sentDateTime", "createdDateTime", "@odata.type",
-))  # fmt: skip
+_PERSON = {"emailAddress": {"name": str, "address": str}}
+_TIME = {"dateTime": str, "timeZone": str}
+_WRITABLE: dict[str, Any] = {
+    "subject": str,
+    "body": {"contentType": str, "content": str},
+    "from": _PERSON,
+    "sender": _PERSON,
+    **{name: [_PERSON] for name in ("toRecipients", "ccRecipients", "bccRecipients", "replyTo")},
+    "flag": {"flagStatus": str, "startDateTime": _TIME, "dueDateTime": _TIME, "completedDateTime": _TIME},
+    "categories": [str],
+    "internetMessageHeaders": [{"name": str, "value": str}],
+    "attachments": [dict],
+    **dict.fromkeys(("isRead", "isReadReceiptRequested", "isDeliveryReceiptRequested"), bool),
+    **dict.fromkeys(("importance", "inferenceClassification", "internetMessageId", "conversationIndex"), str),
+    **dict.fromkeys(("receivedDateTime", "sentDateTime", "createdDateTime"), str),
+    **PROPERTIES,
+}
 _DRAFT_ONLY = frozenset(
     ["subject", "body", "from", "sender", "toRecipients", "ccRecipients", "bccRecipients", "replyTo", "internetMessageId"]
 )
@@ -38,19 +46,9 @@ _TRUTHS = {
     "isDeliveryReceiptRequested": "wants_delivery_receipt",
 }
 _IMPORTANCE = ("low", "normal", "high")
+_FLAGS = ("notFlagged", "complete", "flagged")
 _MAIL_CLASSES = ("ipm.note", "report", "ipm.schedule", "ipm.post", "ipm.sharing", "ipm.recall", "ipm.outlook")
 _SMTP = re.compile(r"^[^\s@<>]+@[^\s@<>]+$")
-
-
-@dataclass(slots=True)
-class Upload:
-    """One attachment on its way up in parts."""
-
-    index: Index
-    item_id: str
-    part: Part
-    size: int
-    data: bytearray = field(default_factory=bytearray)
 
 
 def find(call: Call, name: str = "message") -> Item:
@@ -94,7 +92,7 @@ def show(call: Call, item: Item) -> dict[str, Any]:
         "@odata.etag": f'W/"{index.change_key(item.change)}"',
         "id": index.wire(item, call.immutable),
         "changeKey": index.change_key(item.change),
-        "createdDateTime": shown_time(index.born.get(item.id) or item.created),
+        "createdDateTime": shown_time(item.created),
         "lastModifiedDateTime": shown_time(item.modified or item.created),
         "receivedDateTime": shown_time(item.received),
         "sentDateTime": shown_time(item.submitted),
@@ -120,7 +118,13 @@ def show(call: Call, item: Item) -> dict[str, Any]:
         shown["sender"] = _shown(item.sender)
     if item.author is not None:
         shown["from"] = _shown(item.author)
+    if _with_attachments(call):
+        shown["attachments"] = [show_part(call, part, content_too=True) for part in item.parts]
     return with_properties(call, item, chosen(call, shown))
+
+
+def _with_attachments(call: Call) -> bool:
+    return re.search(r"(?:^|,)\s*attachments", call.query.get("$expand", "")) is not None
 
 
 def with_properties(call: Call, item: Item, shown: dict[str, Any]) -> dict[str, Any]:
@@ -171,6 +175,7 @@ def _flag(item: Item, flag: dict[str, Any]) -> None:
     if flag.get("dueDateTime") and not flag.get("startDateTime"):
         raise GraphError(400, "ErrorInvalidRequest", "A due date needs a start date.")
     item.flag = str(flag.get("flagStatus") or "notFlagged")
+    _read(_FLAGS.index, item.flag)
     item.flag_start, item.flag_due, item.flag_completed = (
         _read(when, str(flag[name]["dateTime"])) if flag.get(name) else None
         for name in ("startDateTime", "dueDateTime", "completedDateTime")
@@ -178,9 +183,7 @@ def _flag(item: Item, flag: dict[str, Any]) -> None:
 
 
 def _check_fields(given: dict[str, Any]) -> None:
-    for name in given:
-        if name not in _WRITABLE and "@odata" not in name:
-            raise GraphError(400, "RequestBodyRead", f"The property '{name}' does not exist on type 'microsoft.graph.message'.")
+    check(given, _WRITABLE, "message")
     headers = given.get("internetMessageHeaders")
     if headers is not None:
         if not headers or len(headers) > 5:
@@ -192,7 +195,7 @@ def _check_fields(given: dict[str, Any]) -> None:
 def _properties(item: Item, given: dict[str, Any], *, creating: bool) -> None:
     for one in given.get("singleValueExtendedProperties") or ():
         name, value = str(one.get("id", "")), str(one.get("value", ""))
-        if not creating and "0x0e07" in name.lower():
+        if not creating and levelled(name) == "integer 0xe07":
             continue  # it can't be changed after the first save
         if not set_property(item, name, value):
             raise GraphError(400, "ErrorInvalidRequest", "The value of an extended property is none of its type.")
@@ -202,7 +205,7 @@ def take_in(call: Call, item: Item, box: Box) -> Item:
     """Put a new item into a folder."""
     item.id = secrets.token_hex(12)
     item.folder_id = box.id
-    item.created = item.created or now()
+    item.created = now() if call.created_now or item.created is None else item.created
     item.modified = now()
     call.box.born[item.id] = now()
     call.box.mailbox.add(item)
@@ -212,8 +215,6 @@ def take_in(call: Call, item: Item, box: Box) -> Item:
 
 def create(call: Call) -> Answer:
     """POST of a message: JSON into a folder, or MIME, which is always a draft in Drafts."""
-    if len(call.body) > FOUR_MB:
-        raise GraphError(413, "RequestEntityTooLarge", "The maximum request length supported is 4MB.")
     mime = call.headers.get("content-type", "").split(";")[0].strip().lower() == "text/plain"
     if mime and "folder" in call.names:
         raise GraphError(400, "UnableToDeserializePostBody", "were unable to deserialize")
@@ -229,7 +230,7 @@ def create(call: Call) -> Answer:
     item.received, item.submitted = item.received or now(), item.submitted or now()
     item.message_id = item.message_id or f"<{secrets.token_hex(16)}@lab.invalid>"
     for one in given.get("attachments") or ():
-        item.parts.append(_file(one))
+        item.parts.append(read_part(one))
     take_in(call, item, box)
     return Answer(201, {"@odata.context": f"{call.base}/v1.0/$metadata#message", **show(call, item)})
 
@@ -239,9 +240,8 @@ def _create_mime(call: Call) -> Answer:
         raw = base64.b64decode(call.body, validate=True)
     except ValueError:
         raise GraphError(400, "ErrorMimeContentInvalidBase64String", "Invalid base64 string for MIME content.") from None
-    message = email.message_from_bytes(raw, policy=email.policy.compat32)
-    item = Item(is_draft=True, subject=str(message["Subject"] or ""), message_id=message["Message-ID"], mime=raw)
-    item.search_key, item.received = secrets.token_bytes(16), now()
+    # The date of the headers counts as that of sending, but it was received only now.
+    item = replace(read_mail(raw), is_draft=True, is_read=False, received=now(), created=None, search_key=secrets.token_bytes(16))
     box = call.box.folder("drafts")
     assert box is not None
     return Answer(201, show(call, take_in(call, item, box)))
@@ -254,34 +254,32 @@ def get(call: Call) -> Answer:
 
 
 def _is_mail(item: Item) -> bool:
-    return item.item_class.lower().startswith(
-        ("ipm.note", "report", "ipm.schedule", "ipm.post", "ipm.sharing", "ipm.recall", "ipm.outlook")
-    )
+    return item.item_class.lower().startswith(_MAIL_CLASSES)
+
+
+def _asked_for(call: Call) -> list[Item]:
+    index = call.box
+    box = find_folder(call) if "folder" in call.names else None
+    text = call.query.get("$filter")
+    filter_ = read_filter(text, index) if text else None
+    if filter_ is not None and filter_.near is not None:
+        near = (index.mailbox.items.get(item_id) for item_id in sorted(filter_.near))
+        items = [item for item in near if item is not None and (box is None or item.folder_id == box.id)]
+    else:
+        items = list(index.mailbox.items.values()) if box is None else index.mailbox.items_in(box.id)
+    found = [item for item in items if _is_mail(item) and call.visible(item) and (filter_ is None or filter_.test(item))]
+    return ordered(call, found)
 
 
 def list_(call: Call) -> Answer:
     """GET of messages, of a folder or of all."""
-    index = call.box
-    items: list[Item]
-    if "folder" in call.names:
-        items = index.mailbox.items_in(find_folder(call).id)
-    else:
-        items = list(index.mailbox.items.values()) if not call.query.get("$filter") else []
-    if text := call.query.get("$filter"):
-        filter_ = read_filter(text, index)
-        if filter_.near is not None:
-            near = (index.mailbox.items.get(item_id) for item_id in sorted(filter_.near))
-            items = [item for item in near if item is not None and ("folder" not in call.names or item in items)]
-        elif "folder" not in call.names:
-            items = list(index.mailbox.items.values())
-        items = [item for item in items if filter_.test(item)]
-    visible = [item for item in items if _is_mail(item) and call.visible(item)]
-    return page(call, visible, lambda item: show(call, item), f"users('{quote(index.mailbox.address)}')/messages")
+    address = quote(call.box.mailbox.address)
+    return page(call, _asked_for(call), lambda item: show(call, item), f"users('{address}')/messages")
 
 
 def count(call: Call) -> Answer:
-    """How many messages a folder has."""
-    return Answer(200, raw=str(len(call.box.mailbox.items_in(find_folder(call).id))).encode())
+    """How many messages there are, in a folder or in all."""
+    return Answer(200, raw=str(len(_asked_for(call))).encode(), headers={"Content-Type": "text/plain"})
 
 
 def change(call: Call) -> Answer:
@@ -292,6 +290,10 @@ def change(call: Call) -> Answer:
         raise GraphError(
             400, "ErrorInvalidPropertySet", f"Property can't be changed on a message that was sent: {min(forbidden)}."
         )
+    # What is refused changes nothing and sends nothing, so it is tried on a copy first.
+    trial = replace(item, extended=dict(item.extended))
+    _apply(trial, given)
+    _properties(trial, given, creating=False)
     if given.get("isRead") and not item.is_read and item.wants_read_receipt:
         call.box.mailbox.sent.append({"kind": "read receipt", "to": item.author.address if item.author else ""})
     only_read = set(given) == {"isRead"}
@@ -329,106 +331,4 @@ def move(call: Call) -> Answer:
 
 def content(call: Call) -> Answer:
     """The MIME of a message."""
-    return Answer(200, raw=find(call).mime or b"", headers={"Content-Type": "text/plain"})
-
-
-# -- attachments
-
-
-def _file(given: dict[str, Any]) -> Part:
-    if given.get("@odata.type") not in ("#microsoft.graph.fileAttachment", "#Microsoft.OutlookServices.FileAttachment"):
-        raise GraphError(400, "ErrorInvalidRequest", "An attachment needs a type that is known here.")
-    if not given.get("name"):
-        raise GraphError(400, "ErrorRequiredPropertyMissing", "Required property is missing: name.")
-    try:
-        data = base64.b64decode(str(given.get("contentBytes") or ""), validate=True)
-    except ValueError:
-        raise GraphError(400, "RequestBodyRead", "Cannot convert the literal to the expected type 'Edm.Binary'.") from None
-    kind = str(given.get("contentType") or "application/octet-stream")
-    content_id = given.get("contentId")
-    return Part(
-        str(given["name"]), kind, data, bool(given.get("isInline")), content_id and str(content_id), id=secrets.token_hex(8)
-    )
-
-
-def _show_part(call: Call, part: Part, *, content_too: bool) -> dict[str, Any]:
-    shown: dict[str, Any] = {
-        "@odata.type": "#microsoft.graph.fileAttachment",
-        "id": base64.urlsafe_b64encode(part.id.encode()).decode(),
-        "name": part.name,
-        "contentType": part.content_type,
-        "size": len(part.content) + 150,
-        "isInline": part.inline,
-        "contentId": part.content_id,
-    }
-    if content_too:
-        shown["contentBytes"] = base64.b64encode(part.content).decode()
-    return chosen(call, shown)
-
-
-def attachments(call: Call) -> Answer:
-    """The attachments of a message."""
-    item = find(call)
-    for part in item.parts:
-        part.id = part.id or secrets.token_hex(8)
-    return page(call, item.parts, lambda part: _show_part(call, part, content_too=True), "attachments")
-
-
-def attach(call: Call) -> Answer:
-    """POST of an attachment of less than 3 MB."""
-    item = find(call)
-    if len(call.body) > FOUR_MB:
-        raise GraphError(413, "RequestEntityTooLarge", "The maximum request length supported is 4MB.")
-    part = _file(call.json())
-    if len(part.content) > DIRECT:
-        raise GraphError(413, "ErrorAttachmentSizeLimitExceeded", "Attachments of 3 MB and more need an upload session.")
-    item.parts.append(part)
-    _touched(call.box, item)
-    return Answer(201, _show_part(call, part, content_too=False))
-
-
-def _touched(index: Index, item: Item) -> None:
-    item.modified = now()
-    index.mailbox.touch(item)
-    index.catch_up()
-
-
-def open_upload(call: Call) -> Answer:
-    """POST …/createUploadSession."""
-    item, asked = find(call), call.json().get("AttachmentItem") or {}
-    size = int(asked.get("size") or 0)
-    if size > 150 * 1024 * 1024:
-        raise GraphError(413, "ErrorAttachmentSizeLimitExceeded", "The attachment is too large.")
-    kind, content_id = str(asked.get("contentType") or "application/octet-stream"), asked.get("contentId")
-    part = Part(
-        str(asked.get("name")), kind, b"", bool(asked.get("isInline")), content_id and str(content_id), id=secrets.token_hex(8)
-    )
-    token = secrets.token_urlsafe(24)
-    call.uploads[token] = Upload(call.box, item.id, part, size)
-    url = f"{call.import_base}/api/gv1.0/AttachmentSessions('{token}')?authtoken={secrets.token_urlsafe(40)}"
-    until = (now() + timedelta(hours=1)).strftime("%Y-%m-%dT%H:%M:%SZ")
-    body = {"uploadUrl": url, "expirationDateTime": until, "nextExpectedRanges": ["0-"]}
-    return Answer(201, {"@odata.context": f"{call.base}/v1.0/$metadata#microsoft.graph.uploadSession", **body})
-
-
-_RANGE = re.compile(r"bytes (\d+)-(\d+)/(\d+)$")
-
-
-def put_part(upload: Upload, content_range: str, data: bytes) -> Answer:
-    """PUT of one part: in order, below 4 MB; the last one makes the attachment."""
-    found = _RANGE.match(content_range)
-    if found is None or len(data) >= FOUR_MB:
-        raise GraphError(400, "ErrorInvalidRequest", "A range is missing or too large.")
-    start, end, total = map(int, found.groups())
-    if total != upload.size or start != len(upload.data) or end - start + 1 != len(data):
-        raise GraphError(416, "ErrorInvalidRange", "The range is not the one that comes next.")
-    item = upload.index.mailbox.items.get(upload.item_id)
-    if item is None:
-        raise gone()
-    upload.data += data
-    if len(upload.data) < upload.size:
-        return Answer(200, {"nextExpectedRanges": [str(len(upload.data))]})
-    upload.part.content = bytes(upload.data)
-    item.parts.append(upload.part)
-    _touched(upload.index, item)
-    return Answer(201, headers={"Location": f"https://lab.invalid/Attachments('{upload.part.id}')"})
+    return Answer(200, raw=render(find(call)), headers={"Content-Type": "text/plain"})

@@ -16,6 +16,9 @@ from connectors.lab import stream
 from connectors.lab.server import Lab, LabPlan
 from connectors.lab.truth import Item, Person
 
+PLAIN = {"Authorization": ""}
+"""What goes to the address of a session, which carries its own credential."""
+
 FLAGS, STAMP = "Integer 0x0E07", "String {6f1f4c1e-0d5e-4d5a-9d57-0c0a1f6b2e01} Name MigrationStamp"
 
 
@@ -197,36 +200,36 @@ def test_a_large_attachment_goes_up_in_parts_each_in_its_turn(face: Face) -> Non
     asked = {"AttachmentItem": {"attachmentType": "file", "name": "big.bin", "size": len(data)}}
     opened = face.good("POST", f"messages/{made['id']}/attachments/createUploadSession", asked, status=201)
     assert opened["nextExpectedRanges"] == ["0-"]
-    url, plain = opened["uploadUrl"], {"Authorization": ""}
+    url = opened["uploadUrl"]
 
     def put(start: int, end: int, total: int = len(data)) -> requests.Response:
-        headers = {**plain, "Content-Range": f"bytes {start}-{end - 1}/{total}"}
+        headers = {**PLAIN, "Content-Range": f"bytes {start}-{end - 1}/{total}"}
         return face.ask("PUT", url, data=data[start:end], headers=headers)
 
     first = put(0, 320_000)
     assert (first.status_code, first.json()) == (200, {"nextExpectedRanges": ["320000"]})
     assert put(0, 320_000).status_code == 416
     assert put(320_000, 700_000, total=1).status_code == 416
-    assert face.ask("PUT", url, data=b"x", headers=plain).status_code == 400
-    assert face.good("GET", url, headers=plain) == {"nextExpectedRanges": ["320000"]}
+    assert face.ask("PUT", url, data=b"x", headers=PLAIN).status_code == 400
+    assert face.good("GET", url, headers=PLAIN) == {"nextExpectedRanges": ["320000"]}
     assert face.only("drafts").parts == []
     last = put(320_000, 700_000)
     assert (last.status_code, "Attachments('" in last.headers["Location"]) == (201, True)
     assert [(part.name, part.content) for part in face.only("drafts").parts] == [("big.bin", data)]
-    assert face.refused("GET", url, headers=plain) == (404, "ErrorItemNotFound")
+    assert face.refused("GET", url, headers=PLAIN) == (404, "ErrorItemNotFound")
 
 
 def test_an_upload_can_be_given_up_and_may_not_be_too_large(face: Face) -> None:
     made = face.good("POST", "messages", {}, status=201)
     path = f"messages/{made['id']}/attachments/createUploadSession"
     url = face.good("POST", path, {"AttachmentItem": {"name": "x", "size": 9}}, status=201)["uploadUrl"]
-    face.good("DELETE", url, status=204)
-    assert face.refused("GET", url) == (404, "ErrorItemNotFound")
+    face.good("DELETE", url, status=204, headers=PLAIN)
+    assert face.refused("GET", url, headers=PLAIN) == (404, "ErrorItemNotFound")
     too_large = {"AttachmentItem": {"name": "x", "size": 151 << 20}}
     assert face.refused("POST", path, too_large) == (413, "ErrorAttachmentSizeLimitExceeded")
     url = face.good("POST", path, {"AttachmentItem": {"name": "x", "size": 1}}, status=201)["uploadUrl"]
     face.good("DELETE", f"messages/{made['id']}", status=204)
-    assert face.refused("PUT", url, data=b"x", headers={"Content-Range": "bytes 0-0/1"}) == (404, "ErrorItemNotFound")
+    assert face.refused("PUT", url, data=b"x", headers={**PLAIN, "Content-Range": "bytes 0-0/1"}) == (404, "ErrorItemNotFound")
 
 
 # --- nobody is told, and if somebody were, it would be seen
@@ -339,20 +342,20 @@ def test_an_imported_item_is_no_draft_and_is_replaced_only_by_who_saw_it_last(fa
     url, when = face.import_address(), datetime(2020, 1, 1, 12, 0, 0, 5000, tzinfo=UTC)
     item = Item(subject="one", item_class="IPM.Note.Custom", received=when, search_key=b"1" * 16)
     body = face.import_body(item)
-    made = face.good("POST", url, body, headers={"Authorization": ""})
+    made = face.good("POST", url, body, headers=PLAIN)
     found = face.only()
     assert (found.subject, found.item_class, found.is_draft) == ("one", "IPM.Note.Custom", False)
     assert found.received == when.replace(microsecond=0), "times are rounded"
     assert found.search_key != b"1" * 16, "the store makes its own search key"
     again = {"Mode": "update", "ItemId": made["itemId"]}
     wrong = face.import_body(Item(subject="two"), **again, ChangeKey="AAAA")
-    assert face.refused("POST", url, wrong) == (409, "ErrorIrresolvableConflict")
+    assert face.refused("POST", url, wrong, headers=PLAIN) == (409, "ErrorIrresolvableConflict")
     right = face.import_body(Item(subject="two"), **again, ChangeKey=made["changeKey"])
-    assert face.good("POST", url, right)["changeKey"] != made["changeKey"]
+    assert face.good("POST", url, right, headers=PLAIN)["changeKey"] != made["changeKey"]
     assert face.only().subject == "two"
-    assert face.refused("POST", url, right) == (409, "ErrorIrresolvableConflict")
+    assert face.refused("POST", url, right, headers=PLAIN) == (409, "ErrorIrresolvableConflict")
     elsewhere = {**right, "FolderId": face.folder_id("archive")}
-    assert face.refused("POST", url, elsewhere) == (404, "ErrorItemNotFound")
+    assert face.refused("POST", url, elsewhere, headers=PLAIN) == (404, "ErrorItemNotFound")
     [exported, missing] = face.good("POST", "admin/exportItems", {"itemIds": [made["itemId"], "nobody"]})["value"]
     assert stream.unpack(base64.b64decode(exported["data"])).subject == "two"
     assert missing["error"]["code"] == "ErrorItemNotFound"
@@ -362,16 +365,16 @@ def test_an_imported_item_is_no_draft_and_is_replaced_only_by_who_saw_it_last(fa
 def test_an_import_that_is_wrong_leaves_nothing(face: Face, monkeypatch: pytest.MonkeyPatch) -> None:
     url, body = face.import_address(), face.import_body(Item(subject="one"))
     cut = {**body, "Data": base64.b64encode(base64.b64decode(body["Data"])[:-9]).decode()}
-    assert face.refused("POST", url, cut) == (400, "ErrorCorruptData")
-    assert face.refused("POST", url, {**body, "Data": "?"}) == (400, "ErrorCorruptData")
-    assert face.refused("POST", url, {**body, "Mode": "update"}) == (400, "ErrorInvalidRequest")
-    assert face.refused("POST", url, {**body, "FolderId": "nowhere"}) == (404, "ErrorItemNotFound")
+    assert face.refused("POST", url, cut, headers=PLAIN) == (400, "ErrorCorruptData")
+    assert face.refused("POST", url, {**body, "Data": "?"}, headers=PLAIN) == (400, "ErrorCorruptData")
+    assert face.refused("POST", url, {**body, "Mode": "update"}, headers=PLAIN) == (400, "ErrorInvalidRequest")
+    assert face.refused("POST", url, {**body, "FolderId": "nowhere"}, headers=PLAIN) == (404, "ErrorItemNotFound")
     assert face.refused("POST", "admin/createImportSession", {}) == (400, "ErrorInvalidRequest")
     monkeypatch.setattr(face.lab.options[1], "import_cap", 10)
-    assert face.refused("POST", url, body) == (413, "ErrorMessageSizeExceeded")
+    assert face.refused("POST", url, body, headers=PLAIN) == (413, "ErrorMessageSizeExceeded")
     monkeypatch.setattr(face.lab.options[1], "session_seconds", -1.0)
-    assert face.refused("POST", face.import_address(), body) == (401, "InvalidAuthenticationToken")
-    assert face.refused("POST", url.partition("?")[0], body) == (401, "InvalidAuthenticationToken")
+    assert face.refused("POST", face.import_address(), body, headers=PLAIN) == (401, "InvalidAuthenticationToken")
+    assert face.refused("POST", url.partition("?")[0], body, headers=PLAIN) == (401, "InvalidAuthenticationToken")
     assert not face.mailbox.items
 
 

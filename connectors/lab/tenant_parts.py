@@ -1,0 +1,168 @@
+"""Attachments of messages: inline in a request, one at a time, or in parts by an upload session."""
+
+from __future__ import annotations
+
+import base64
+import re
+import secrets
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import Any
+from urllib.parse import quote
+
+from .tenant_call import FOUR_MB, Answer, Call, GraphError, check, chosen, gone, page
+from .tenant_index import Index
+from .truth import Item, Part, now
+
+DIRECT = 3 * 1024 * 1024
+MOST = 150 * 1024 * 1024
+_UPLOAD = {
+    "AttachmentItem": {
+        **dict.fromkeys(("attachmentType", "name", "contentType", "contentId"), str),
+        "size": int,
+        "isInline": bool,
+    }
+}
+_RANGE = re.compile(r"bytes (\d+)-(\d+)/(\d+)$")
+
+
+@dataclass(slots=True)
+class Upload:
+    """One attachment on its way up in parts, and the app whose usage it is."""
+
+    index: Index
+    app: str
+    item_id: str
+    part: Part
+    size: int
+    place: str
+    data: bytearray = field(default_factory=bytearray)
+
+
+def _item(call: Call) -> Item:
+    item = call.box.item(call.names["message"])
+    if item is None:
+        raise gone()
+    return item
+
+
+def read_part(given: dict[str, Any]) -> Part:
+    """An attachment as a request brings it. Raises GraphError."""
+    if given.get("@odata.type") not in ("#microsoft.graph.fileAttachment", "#Microsoft.OutlookServices.FileAttachment"):
+        raise GraphError(400, "ErrorInvalidRequest", "An attachment needs a type that is known here.")
+    if not given.get("name"):
+        raise GraphError(400, "ErrorRequiredPropertyMissing", "Required property is missing: name.")
+    try:
+        data = base64.b64decode(str(given.get("contentBytes") or ""), validate=True)
+    except ValueError:
+        raise GraphError(400, "RequestBodyRead", "Cannot convert the literal to the expected type 'Edm.Binary'.") from None
+    return _part(given, data)
+
+
+def _part(given: dict[str, Any], data: bytes) -> Part:
+    kind, content_id = str(given.get("contentType") or "application/octet-stream"), given.get("contentId")
+    own = secrets.token_hex(8)
+    return Part(str(given["name"]), kind, data, bool(given.get("isInline")), content_id and str(content_id), id=own)
+
+
+def _wire(part: Part) -> str:
+    part.id = part.id or secrets.token_hex(8)
+    return base64.urlsafe_b64encode(part.id.encode()).decode()
+
+
+def show_part(call: Call, part: Part, *, content_too: bool) -> dict[str, Any]:
+    """An attachment as Graph shows it."""
+    shown: dict[str, Any] = {
+        "@odata.type": "#microsoft.graph.fileAttachment",
+        "id": _wire(part),
+        "name": part.name,
+        "contentType": part.content_type,
+        "size": len(part.content) + 150,
+        "isInline": part.inline,
+        "contentId": part.content_id,
+    }
+    if content_too:
+        shown["contentBytes"] = base64.b64encode(part.content).decode()
+    return shown
+
+
+def attachments(call: Call) -> Answer:
+    """The attachments of a message."""
+    return page(call, _item(call).parts, lambda part: chosen(call, show_part(call, part, content_too=True)), "attachments")
+
+
+def _named(call: Call) -> tuple[Item, Part]:
+    item = _item(call)
+    for part in item.parts:
+        if _wire(part) == call.names["attachment"]:
+            return item, part
+    raise gone("attachment")
+
+
+def attachment(call: Call) -> Answer:
+    """GET of one attachment."""
+    shown = chosen(call, show_part(call, _named(call)[1], content_too=True))
+    return Answer(200, {"@odata.context": f"{call.base}/v1.0/$metadata#attachment", **shown})
+
+
+def detach(call: Call) -> Answer:
+    """DELETE of one attachment."""
+    item, part = _named(call)
+    item.parts = [one for one in item.parts if one is not part]
+    _touched(call.box, item)
+    return Answer(204)
+
+
+def attach(call: Call) -> Answer:
+    """POST of an attachment of less than 3 MB."""
+    item, part = _item(call), read_part(call.json())
+    if len(part.content) >= DIRECT:
+        raise GraphError(413, "ErrorAttachmentSizeLimitExceeded", "Attachments of 3 MB and more need an upload session.")
+    item.parts.append(part)
+    _touched(call.box, item)
+    return Answer(201, show_part(call, part, content_too=False))
+
+
+def _touched(index: Index, item: Item) -> None:
+    item.modified = now()
+    index.mailbox.touch(item)
+    index.catch_up()
+
+
+def open_upload(call: Call) -> Answer:
+    """POST …/createUploadSession."""
+    item, asked = _item(call), check(call.json(), _UPLOAD, "attachmentItem").get("AttachmentItem") or {}
+    if not asked.get("name") or (asked.get("size") or 0) < 1:
+        raise GraphError(400, "ErrorRequiredPropertyMissing", "An upload session needs a name and a size.")
+    if asked["size"] > MOST:
+        raise GraphError(413, "ErrorAttachmentSizeLimitExceeded", "The attachment is too large.")
+    token, part = secrets.token_urlsafe(24), _part(asked, b"")
+    place = (
+        f"{call.import_base}/api/gv1.0/Users('{quote(call.box.mailbox.address)}')/Messages('{call.names['message']}')"
+        f"/Attachments('{_wire(part)}')"
+    )
+    call.uploads[token] = Upload(call.box, call.app, item.id, part, asked["size"], place)
+    url = f"{call.import_base}/api/gv1.0/AttachmentSessions('{token}')?authtoken={secrets.token_urlsafe(40)}"
+    until = (now() + timedelta(hours=1)).strftime("%Y-%m-%dT%H:%M:%SZ")
+    body = {"uploadUrl": url, "expirationDateTime": until, "nextExpectedRanges": ["0-"]}
+    return Answer(201, {"@odata.context": f"{call.base}/v1.0/$metadata#microsoft.graph.uploadSession", **body})
+
+
+def put_part(upload: Upload, content_range: str, data: bytes) -> Answer:
+    """PUT of one part: in order, below 4 MB; the last one makes the attachment."""
+    found = _RANGE.match(content_range)
+    if found is None or len(data) >= FOUR_MB:
+        raise GraphError(400, "ErrorInvalidRequest", "A range is missing or too large.")
+    start, end, total = map(int, found.groups())
+    if total != upload.size or start != len(upload.data) or end - start + 1 != len(data) or end >= total:
+        raise GraphError(416, "ErrorInvalidRange", "The range is not the one that comes next.")
+    item = upload.index.mailbox.items.get(upload.item_id)
+    if item is None:
+        raise gone()
+    upload.data += data
+    if len(upload.data) < upload.size:
+        return Answer(200, {"nextExpectedRanges": [str(len(upload.data))]})
+    upload.part.content = bytes(upload.data)
+    item.parts.append(upload.part)
+    _touched(upload.index, item)
+    return Answer(201, headers={"Location": upload.place})

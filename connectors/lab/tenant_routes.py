@@ -1,0 +1,117 @@
+"""What the tenant answers: methods and paths, whose handlers they are, and the app permissions that each wants."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from . import tenant_delta as delta
+from . import tenant_events as events
+from . import tenant_folders as folders
+from . import tenant_import as imports
+from . import tenant_mail as mail
+from . import tenant_parts as parts
+from .tenant_call import Answer, Call
+
+Handler = Callable[[Call], Answer]
+Roles = frozenset[str]
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """One method of one path. Any of ``roles`` lets in; none means that everybody may."""
+
+    method: str
+    path: re.Pattern[str]
+    handler: Handler
+    roles: Roles
+
+
+def _either(*roles: str) -> Roles:
+    return frozenset(roles)
+
+
+# [learn.microsoft.com/graph/permissions-reference]
+_USERS = _either("User.Read.All")
+_SEE_MAIL, _MAIL = _either("Mail.Read", "Mail.ReadWrite"), _either("Mail.ReadWrite")
+_SEE_FOLDERS, _FOLDERS = (
+    _either("MailboxFolder.Read.All", "MailboxFolder.ReadWrite.All"),
+    _either("MailboxFolder.ReadWrite.All"),
+)
+_SEE_ITEMS, _ITEMS = _either("MailboxItem.Read.All", "MailboxItem.ReadWrite.All"), _either("MailboxItem.ReadWrite.All")
+_EXPORT, _IMPORT = (
+    _either("MailboxItem.Export.All", "MailboxItem.ImportExport.All"),
+    _either("MailboxItem.ImportExport.All"),
+)
+_SEE_EVENTS, _EVENTS = _either("Calendars.Read", "Calendars.ReadWrite"), _either("Calendars.ReadWrite")
+_SEE_SETTINGS, _SETTINGS = _either("MailboxSettings.Read", "MailboxSettings.ReadWrite"), _either("MailboxSettings.ReadWrite")
+# Which permission opens /settings/exchange is not documented: any of the same interface does.
+_ANY_OF_INTERFACE = _SEE_FOLDERS | _SEE_ITEMS | _EXPORT
+# What sends is let in without Mail.Send, because it has to be seen here that an app tried.
+_EVERYBODY: Roles = frozenset()
+
+
+def _route(method: str, path: str, handler: Handler, roles: Roles) -> Route:
+    pattern = re.sub(r"\{(\w+)\}", r"(?P<\1>[^/]+)", path)
+    return Route(method, re.compile(f"/v1\\.0/{pattern}$", re.IGNORECASE), handler, roles)
+
+
+_BOX = "admin/exchange/mailboxes/{mailbox}"
+_DELTA = r"delta(?:\(\))?"
+_MESSAGE = "users/{user}/messages/{message}"
+_FOLDER = "users/{user}/mailFolders/{folder}"
+ROUTES = (
+    _route("GET", rf"users/{{user}}/mailFolders/{_DELTA}", delta.mail_folders, _SEE_MAIL),
+    _route("GET", rf"{_FOLDER}/messages/{_DELTA}", delta.messages, _SEE_MAIL),
+    _route("GET", rf"{_BOX}/folders/{_DELTA}", delta.folders, _SEE_FOLDERS),
+    _route("GET", rf"{_BOX}/folders/{{folder}}/items/{_DELTA}", delta.items, _SEE_ITEMS),
+    _route("GET", "users/{user}", folders.user, _USERS),
+    _route("GET", "users/{user}/settings/exchange", folders.settings, _ANY_OF_INTERFACE),
+    _route("POST", "users/{user}/translateExchangeIds", folders.translate, _USERS),
+    _route("GET", "users/{user}/mailFolders", folders.list_mail, _SEE_MAIL),
+    _route("POST", "users/{user}/mailFolders", folders.make_mail, _MAIL),
+    _route("GET", _FOLDER, folders.get_mail, _SEE_MAIL),
+    _route("PATCH", _FOLDER, folders.change_mail, _MAIL),
+    _route("DELETE", _FOLDER, folders.remove, _MAIL),
+    _route("GET", f"{_FOLDER}/childFolders", folders.list_mail, _SEE_MAIL),
+    _route("POST", f"{_FOLDER}/childFolders", folders.make_mail, _MAIL),
+    _route("POST", f"{_FOLDER}/move", folders.move, _MAIL),
+    _route("GET", f"{_FOLDER}/messages", mail.list_, _SEE_MAIL),
+    _route("POST", f"{_FOLDER}/messages", mail.create, _MAIL),
+    _route("GET", rf"{_FOLDER}/messages/\$count", mail.count, _SEE_MAIL),
+    _route("GET", r"users/{user}/messages/\$count", mail.count, _SEE_MAIL),
+    _route("GET", "users/{user}/messages", mail.list_, _SEE_MAIL),
+    _route("POST", "users/{user}/messages", mail.create, _MAIL),
+    _route("GET", _MESSAGE, mail.get, _SEE_MAIL),
+    _route("PATCH", _MESSAGE, mail.change, _MAIL),
+    _route("DELETE", _MESSAGE, mail.remove, _MAIL),
+    _route("POST", f"{_MESSAGE}/move", mail.move, _MAIL),
+    _route("GET", rf"{_MESSAGE}/\$value", mail.content, _SEE_MAIL),
+    _route("GET", f"{_MESSAGE}/attachments", parts.attachments, _SEE_MAIL),
+    _route("POST", f"{_MESSAGE}/attachments", parts.attach, _MAIL),
+    _route("POST", f"{_MESSAGE}/attachments/createUploadSession", parts.open_upload, _MAIL),
+    _route("GET", f"{_MESSAGE}/attachments/{{attachment}}", parts.attachment, _SEE_MAIL),
+    _route("DELETE", f"{_MESSAGE}/attachments/{{attachment}}", parts.detach, _MAIL),
+    _route("POST", f"{_MESSAGE}/(?:send|reply|replyAll|forward)", events.send, _EVERYBODY),
+    _route("POST", "users/{user}/sendMail", events.send, _EVERYBODY),
+    _route("GET", "users/{user}/(?:calendar/)?events", events.list_events, _SEE_EVENTS),
+    _route("POST", "users/{user}/(?:calendar/)?events", events.make_event, _EVENTS),
+    _route("GET", "users/{user}/events/{event}", events.get_event, _SEE_EVENTS),
+    _route("PATCH", "users/{user}/events/{event}", events.change_event, _EVENTS),
+    _route("DELETE", "users/{user}/events/{event}", events.remove_event, _EVENTS),
+    _route("GET", "users/{user}/outlook/masterCategories", events.list_categories, _SEE_SETTINGS),
+    _route("POST", "users/{user}/outlook/masterCategories", events.make_category, _SETTINGS),
+    _route("GET", f"{_BOX}/folders", folders.list_admin, _SEE_FOLDERS),
+    _route("POST", f"{_BOX}/folders", folders.make_admin, _FOLDERS),
+    _route("GET", f"{_BOX}/folders/{{folder}}", folders.get_admin, _SEE_FOLDERS),
+    _route("PATCH", f"{_BOX}/folders/{{folder}}", folders.change_admin, _FOLDERS),
+    _route("DELETE", f"{_BOX}/folders/{{folder}}", folders.remove, _FOLDERS),
+    _route("GET", f"{_BOX}/folders/{{folder}}/childFolders", folders.list_admin, _SEE_FOLDERS),
+    _route("POST", f"{_BOX}/folders/{{folder}}/childFolders", folders.make_admin, _FOLDERS),
+    _route("GET", f"{_BOX}/folders/{{folder}}/items", imports.list_items, _SEE_ITEMS),
+    _route("GET", f"{_BOX}/folders/{{folder}}/items/{{item}}", imports.get_item, _SEE_ITEMS),
+    _route("DELETE", f"{_BOX}/folders/{{folder}}/items/{{item}}", imports.remove_item, _ITEMS),
+    _route("POST", f"{_BOX}/exportItems", imports.export, _EXPORT),
+    _route("POST", f"{_BOX}/createImportSession", imports.open_session, _IMPORT),
+)
