@@ -33,12 +33,13 @@ from .truth import Estate
 class TenantOptions:
     """What the tenant is like. ``latency`` in seconds; ``speed`` shrinks the windows of the limits.
 
-    Switches: ``size_delta`` is added to every size; ``keep_search_key`` on import; ``rounded_dates`` to seconds;
-    ``created_now`` makes the moment of arrival the created time, whatever an import says; ``import_reply_ids`` classic or
-    immutable; ``visibility_lag`` seconds until lists and filters show an item; ``import_cap`` bytes of an import request, None
-    for no cap; ``need_claims`` refuses every token that was asked for without claims. While ``commit_after_timeout`` is above
-    0, a request that creates an item is answered with 504 and carried out that many seconds later. ``roles`` are the app's
-    permissions, in its tokens and for the tenant's own decision.
+    Switches: ``size_delta`` is added to every size; ``keep_search_key`` on import; ``rounded_dates`` to seconds; ``created_now``
+    makes the moment of arrival the created time, whatever an import says; ``well_known_names`` shows the roles of folders in the
+    import and export interface, which its pages name and its metadata does not; ``import_reply_ids`` classic or immutable;
+    ``visibility_lag`` seconds until lists and filters show an item; ``import_cap`` bytes of an import request, None for no cap;
+    ``need_claims`` refuses every token that was asked for without claims. While ``commit_after_timeout`` is above 0, a request
+    that creates an item is answered with 504 and carried out that many seconds later. ``roles`` are the app's permissions, in
+    its tokens and for the tenant's own decision.
     """
 
     tenant_id: str
@@ -54,6 +55,7 @@ class TenantOptions:
     keep_search_key: bool = False
     rounded_dates: bool = True
     created_now: bool = True
+    well_known_names: bool = False
     import_reply_ids: str = "classic"
     visibility_lag: float = 0.0
     import_cap: int | None = 150_000_000
@@ -99,6 +101,7 @@ class Tenant:
         call.import_base, call.session_seconds = options.import_base, options.session_seconds
         call.visible_after, call.tenant_id = options.visibility_lag, options.tenant_id
         call.uploads, call.sessions, call.created_now = self.uploads, self.sessions, options.created_now
+        call.well_known_names = options.well_known_names
         return call
 
     def handler(self, call: Call) -> Handler:

@@ -59,8 +59,12 @@ def _is_part(part: Any) -> bool:
     if not isinstance(part, dict) or not all(isinstance(part.get(name), str) for name in ("id", "method", "url")):
         return False
     needed = part.get("dependsOn") or []
-    headers = part.get("headers") or {}
-    return isinstance(headers, dict) and isinstance(needed, list) and all(isinstance(one, str) for one in needed)
+    headers = part.get("headers")
+    return (
+        (headers is None or isinstance(headers, dict))
+        and isinstance(needed, list)
+        and all(isinstance(one, str) for one in needed)
+    )
 
 
 def _content_type(part: dict[str, Any]) -> bool:

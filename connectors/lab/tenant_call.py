@@ -17,6 +17,8 @@ from .truth import Item
 TOP_DEFAULT, TOP_MOST = 10, 1000
 FOUR_MB = 4 * 1024 * 1024
 
+_MAIL_CLASSES = ("ipm.note", "report", "ipm.schedule", "ipm.post", "ipm.sharing", "ipm.recall", "ipm.outlook")
+
 Shape = type | list[Any] | dict[str, Any]
 """What a value has to be: of a type, a list of such, or an object whose properties are given."""
 
@@ -43,6 +45,7 @@ class Call:
     session_seconds: float = 3600.0
     visible_after: float = 0.0
     created_now: bool = True
+    well_known_names: bool = False
     tenant_id: str = ""
     uploads: dict[str, Any] = field(default_factory=dict)
     sessions: dict[str, Any] = field(default_factory=dict)
@@ -141,9 +144,22 @@ def read_query(text: str) -> dict[str, str]:
     return found
 
 
+def is_mail(item: Item) -> bool:
+    """Whether an item is shown as a message."""
+    return item.item_class.lower().startswith(_MAIL_CLASSES)
+
+
 def gone(what: str = "object") -> GraphError:
     """It is not there."""
     return GraphError(404, "ErrorItemNotFound", f"The specified {what} was not found in the store.")
+
+
+def find(call: Call, name: str = "message") -> Item:
+    """The item that the path names; one that is no mail is no message. Raises GraphError."""
+    item = call.box.item(call.names[name])
+    if item is None or (name == "message" and not is_mail(item)):
+        raise gone()
+    return item
 
 
 def page(call: Call, rows: list[Any], shown: Any, context: str) -> Answer:
@@ -156,6 +172,7 @@ def page(call: Call, rows: list[Any], shown: Any, context: str) -> Answer:
         top = start = 0
     if not 1 <= top <= TOP_MOST or start < 0:
         raise GraphError(400, "ErrorInvalidUrlQueryFilter", "The value of $top or $skip is out of range.")
+    expanded(call)  # what can't be read is refused, even where there is nothing to show
     body: dict[str, Any] = {"@odata.context": f"{call.base}/v1.0/$metadata#{context}"}
     if call.query.get("$count", "").lower() == "true":
         body["@odata.count"] = len(rows)

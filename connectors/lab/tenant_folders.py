@@ -68,8 +68,9 @@ def show_admin(call: Call, box: Box) -> dict[str, Any]:
         "type": box.kind,
         "childFolderCount": len(index.mailbox.children(box.id)),
         "totalItemCount": len(index.mailbox.by_folder.get(box.id, ())),
-        "wellKnownName": box.role if box.role in SPECIAL else None,
     }
+    if call.well_known_names:
+        shown["wellKnownName"] = box.role if box.role in SPECIAL else None
     if box.parent_id is not None:
         shown["parentFolderId"] = index.folder_wire(box.parent_id)
     return _with_properties(call, box, chosen(call, shown))

@@ -10,11 +10,11 @@ from datetime import UTC, datetime
 from typing import Any
 
 from .stream import pack, unpack
-from .tenant_call import Answer, Call, GraphError, check, fits, gone, page
+from .tenant_call import Answer, Call, GraphError, check, find, fits, gone, page
 from .tenant_events import ATTENDEES
 from .tenant_filter import ordered, read_filter
 from .tenant_index import Index, shown_time
-from .tenant_mail import find, find_folder, take_in, with_properties
+from .tenant_mail import find_folder, take_in, with_properties
 from .truth import Item, now
 
 EXPORT_MOST = 20

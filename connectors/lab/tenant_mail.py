@@ -12,7 +12,7 @@ from urllib.parse import quote
 
 from .exchange_mime import render
 from .mailfiles import read_mail
-from .tenant_call import PROPERTIES, Answer, Call, GraphError, check, chosen, expanded, gone, page
+from .tenant_call import PROPERTIES, Answer, Call, GraphError, check, chosen, expanded, find, gone, is_mail, page
 from .tenant_filter import ordered, read_filter
 from .tenant_index import levelled, property_of, set_property, shown_time, when
 from .tenant_parts import read_part, show_part
@@ -47,16 +47,7 @@ _TRUTHS = {
 }
 _IMPORTANCE = ("low", "normal", "high")
 _FLAGS = ("notFlagged", "complete", "flagged")
-_MAIL_CLASSES = ("ipm.note", "report", "ipm.schedule", "ipm.post", "ipm.sharing", "ipm.recall", "ipm.outlook")
 _SMTP = re.compile(r"^[^\s@<>]+@[^\s@<>]+$")
-
-
-def find(call: Call, name: str = "message") -> Item:
-    """The item that the path names. Raises GraphError."""
-    item = call.box.item(call.names[name])
-    if item is None:
-        raise gone()
-    return item
 
 
 def find_folder(call: Call, name: str = "folder") -> Box:
@@ -253,10 +244,6 @@ def get(call: Call) -> Answer:
     return Answer(200, {"@odata.context": f"{call.base}/v1.0/$metadata#message", **shown})
 
 
-def _is_mail(item: Item) -> bool:
-    return item.item_class.lower().startswith(_MAIL_CLASSES)
-
-
 def _asked_for(call: Call) -> list[Item]:
     index = call.box
     box = find_folder(call) if "folder" in call.names else None
@@ -267,7 +254,7 @@ def _asked_for(call: Call) -> list[Item]:
         items = [item for item in near if item is not None and (box is None or item.folder_id == box.id)]
     else:
         items = list(index.mailbox.items.values()) if box is None else index.mailbox.items_in(box.id)
-    found = [item for item in items if _is_mail(item) and call.visible(item) and (filter_ is None or filter_.test(item))]
+    found = [item for item in items if is_mail(item) and call.visible(item) and (filter_ is None or filter_.test(item))]
     return ordered(call, found)
 
 
@@ -282,6 +269,10 @@ def count(call: Call) -> Answer:
     return Answer(200, raw=str(len(_asked_for(call))).encode(), headers={"Content-Type": "text/plain"})
 
 
+def _owes_receipt(item: Item) -> bool:
+    return item.wants_read_receipt and not item.is_read and not item.is_draft
+
+
 def change(call: Call) -> Answer:
     """PATCH of a message; marking one read that asks for a receipt sends it."""
     item, given = find(call), call.json()
@@ -294,7 +285,7 @@ def change(call: Call) -> Answer:
     trial = replace(item, extended=dict(item.extended))
     _apply(trial, given)
     _properties(trial, given, creating=False)
-    if given.get("isRead") and not item.is_read and item.wants_read_receipt:
+    if given.get("isRead") and _owes_receipt(item):
         call.box.mailbox.sent.append({"kind": "read receipt", "to": item.author.address if item.author else ""})
     only_read = set(given) == {"isRead"}
     _apply(item, given)
@@ -308,7 +299,7 @@ def change(call: Call) -> Answer:
 def remove(call: Call) -> Answer:
     """DELETE of a message; one that is unread and asked for a receipt sends one that says so."""
     item = find(call)
-    if item.wants_read_receipt and not item.is_read:
+    if _owes_receipt(item):
         call.box.mailbox.sent.append({"kind": "not-read receipt", "to": item.author.address if item.author else ""})
     call.box.mailbox.remove(item.id)
     call.box.catch_up()

@@ -10,7 +10,7 @@ from datetime import timedelta
 from typing import Any
 from urllib.parse import quote
 
-from .tenant_call import FOUR_MB, Answer, Call, GraphError, check, chosen, gone, page
+from .tenant_call import FOUR_MB, Answer, Call, GraphError, check, chosen, find, gone, page
 from .tenant_index import Index
 from .truth import Item, Part, now
 
@@ -37,13 +37,6 @@ class Upload:
     size: int
     place: str
     data: bytearray = field(default_factory=bytearray)
-
-
-def _item(call: Call) -> Item:
-    item = call.box.item(call.names["message"])
-    if item is None:
-        raise gone()
-    return item
 
 
 def read_part(given: dict[str, Any]) -> Part:
@@ -88,11 +81,11 @@ def show_part(call: Call, part: Part, *, content_too: bool) -> dict[str, Any]:
 
 def attachments(call: Call) -> Answer:
     """The attachments of a message."""
-    return page(call, _item(call).parts, lambda part: chosen(call, show_part(call, part, content_too=True)), "attachments")
+    return page(call, find(call).parts, lambda part: chosen(call, show_part(call, part, content_too=True)), "attachments")
 
 
 def _named(call: Call) -> tuple[Item, Part]:
-    item = _item(call)
+    item = find(call)
     for part in item.parts:
         if _wire(part) == call.names["attachment"]:
             return item, part
@@ -115,7 +108,7 @@ def detach(call: Call) -> Answer:
 
 def attach(call: Call) -> Answer:
     """POST of an attachment of less than 3 MB."""
-    item, part = _item(call), read_part(call.json())
+    item, part = find(call), read_part(call.json())
     if len(part.content) >= DIRECT:
         raise GraphError(413, "ErrorAttachmentSizeLimitExceeded", "Attachments of 3 MB and more need an upload session.")
     item.parts.append(part)
@@ -131,7 +124,7 @@ def _touched(index: Index, item: Item) -> None:
 
 def open_upload(call: Call) -> Answer:
     """POST …/createUploadSession."""
-    item, asked = _item(call), check(call.json(), _UPLOAD, "attachmentItem").get("AttachmentItem") or {}
+    item, asked = find(call), check(call.json(), _UPLOAD, "attachmentItem").get("AttachmentItem") or {}
     if not asked.get("name") or (asked.get("size") or 0) < 1:
         raise GraphError(400, "ErrorRequiredPropertyMissing", "An upload session needs a name and a size.")
     if asked["size"] > MOST:

@@ -16,7 +16,7 @@ from connectors.lab import stream
 from connectors.lab.server import Lab, LabPlan
 from connectors.lab.truth import Item, Person
 
-PLAIN = {"Authorization": ""}
+PLAIN: dict[str, Any] = {"Authorization": None}
 """What goes to the address of a session, which carries its own credential."""
 
 FLAGS, STAMP = "Integer 0x0E07", "String {6f1f4c1e-0d5e-4d5a-9d57-0c0a1f6b2e01} Name MigrationStamp"

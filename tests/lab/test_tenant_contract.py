@@ -1,0 +1,263 @@
+"""Every route of the tenant answers as Microsoft's own description says, where that is at hand; and what an app does to a mailbox
+is counted as one usage, by whichever host it comes."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import os
+import subprocess
+import sys
+from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+from urllib.parse import unquote
+
+import orjson
+import pytest
+from aiohttp import ClientSession, web
+from test_login import BUILD, Face, fresh, signed_in
+
+from connectors.lab import stream
+from connectors.lab.people import an_empty, target_for
+from connectors.lab.server import Lab, LabPlan
+from connectors.lab.tenant import TENANT, TenantOptions, tenant_app
+from connectors.lab.tenant_routes import ROUTES
+from connectors.lab.truth import Estate, Item, Person
+
+CONTRACTS = Path(os.environ.get("MIGRATOR_CONTRACTS", Path(__file__).parents[3] / "shared" / "contracts"))
+VALIDATOR = CONTRACTS / "validate_graph.py"
+PLAIN: dict[str, Any] = {"Authorization": None}
+STAMP = "String {6f1f4c1e-0d5e-4d5a-9d57-0c0a1f6b2e01} Name MigrationStamp"
+EXPAND = f"$expand=singleValueExtendedProperties($filter=id eq '{STAMP}' or id eq 'Binary 0x300B')"
+
+
+def mark(value: str) -> dict[str, Any]:
+    return {"singleValueExtendedProperties": [{"id": STAMP, "value": value}]}
+
+
+def file(content: bytes) -> dict[str, Any]:
+    return {
+        "@odata.type": "#microsoft.graph.fileAttachment",
+        "name": "a.txt",
+        "contentType": "text/plain",
+        "contentBytes": base64.b64encode(content).decode(),
+    }
+
+
+def use_folders(face: Face) -> None:
+    made = face.good("POST", "mailFolders", {"displayName": "Projects", **mark("f")}, status=201)["id"]
+    face.good("POST", f"mailFolders/{made}/childFolders", {"displayName": "Inner", "isHidden": True}, status=201)
+    face.good("GET", f"mailFolders/{made}/childFolders?includeHiddenFolders=true")
+    face.good("GET", f"mailFolders/{made}?{EXPAND}")
+    face.good("PATCH", f"mailFolders/{made}", {"displayName": "Plans"})
+    face.good("POST", f"mailFolders/{made}/move", {"destinationId": "inbox"}, status=201)
+    face.good("GET", "mailFolders?$top=5&$select=id,displayName,totalItemCount")
+    face.good("GET", "mailFolders/delta")
+    face.good("DELETE", f"mailFolders/{made}", status=204)
+    own = face.good("POST", "admin/folders", {"displayName": "People", "type": "IPF.Contact"}, status=201)["id"]
+    face.good("POST", f"admin/folders/{own}/childFolders", {"displayName": "Inner", "type": "IPF.Contact"}, status=201)
+    face.good("GET", f"admin/folders/{own}/childFolders")
+    face.good("GET", f"admin/folders/{own}")
+    face.good("PATCH", f"admin/folders/{own}", {"displayName": "Friends"})
+    face.good("GET", "admin/folders?$top=50")
+    face.good("GET", "admin/folders/delta")
+    face.good("DELETE", f"admin/folders/{own}", status=204)
+
+
+def use_messages(face: Face) -> None:
+    given = {
+        "subject": "Hi",
+        "body": {"contentType": "html", "content": "<p>x</p>"},
+        "from": {"emailAddress": {"name": "Ann", "address": "ann@x.example"}},
+        "toRecipients": [{"emailAddress": {"name": "Ben", "address": "ben@x.example"}}],
+        "categories": ["Red"],
+        "flag": {"flagStatus": "flagged"},
+        "attachments": [file(b"abc")],
+        **mark("m"),
+    }
+    made = face.good("POST", "mailFolders/inbox/messages", given, status=201)["id"]
+    face.good("POST", "messages", {"subject": "draft"}, status=201)
+    face.good("GET", f"messages/{made}?{EXPAND}")
+    face.good("GET", f"messages/{made}?$expand=attachments")
+    face.good("PATCH", f"messages/{made}", {"isRead": True, "importance": "high"})
+    stamped = f"singleValueExtendedProperties/any(ep: ep/id eq '{STAMP}' and ep/value eq 'm')"
+    assert len(face.good("GET", "messages", params={"$filter": stamped, "$select": "id,subject"})["value"]) == 1
+    face.good("GET", "mailFolders/inbox/messages?$top=1&$count=true&$orderby=receivedDateTime desc")
+    face.good("GET", "mailFolders/inbox/messages/delta")
+    for path in ("messages/$count", "mailFolders/inbox/messages/$count", f"messages/{made}/$value"):
+        assert face.ask("GET", path).status_code == 200
+    attachments = f"messages/{made}/attachments"
+    own = face.good("POST", attachments, file(b"other"), status=201)["id"]
+    face.good("GET", attachments)
+    face.good("GET", f"{attachments}/{own}")
+    face.good("DELETE", f"{attachments}/{own}", status=204)
+    asked = {"AttachmentItem": {"attachmentType": "file", "name": "big", "size": 6, "contentType": "text/plain"}}
+    url = face.good("POST", f"{attachments}/createUploadSession", asked, status=201)["uploadUrl"]
+    for start, status in ((0, 200), (3, 201)):
+        headers = {**PLAIN, "Content-Range": f"bytes {start}-{start + 2}/6", "Content-Type": "application/octet-stream"}
+        assert face.ask("PUT", url, data=b"xyz", headers=headers).status_code == status
+    moved = face.good("POST", f"messages/{made}/move", {"destinationId": "archive"}, status=201)["id"]
+    asked_for = {"inputIds": [moved], "sourceIdType": "restImmutableEntryId", "targetIdType": "restId"}
+    face.good("POST", "translateExchangeIds", asked_for)
+    face.good("POST", f"messages/{moved}/forward", {"toRecipients": given["toRecipients"]}, status=202)
+    face.good("POST", "sendMail", {"message": {"subject": "x", "toRecipients": given["toRecipients"]}}, status=202)
+    face.good("DELETE", f"messages/{moved}", status=204)
+
+
+def use_items(face: Face) -> None:
+    item = Item(subject="one", created=datetime(2024, 1, 1, tzinfo=UTC), author=Person("A", "a@x.example"))
+    url = face.import_address()
+    made = face.good("POST", url, face.import_body(item), headers=PLAIN)
+    pair = {"Mode": "update", "ItemId": made["itemId"], "ChangeKey": made["changeKey"]}
+    made = face.good("POST", url, face.import_body(item, **pair), headers=PLAIN)
+    face.good("GET", f"admin/folders/inbox/items?$top=50&{EXPAND}")
+    face.good("GET", "admin/folders/inbox/items/delta")
+    face.good("GET", f"admin/folders/inbox/items/{made['itemId']}")
+    face.good("POST", "admin/exportItems", {"itemIds": [made["itemId"]]})
+    face.good("DELETE", f"admin/folders/inbox/items/{made['itemId']}", status=204)
+
+
+def use_the_rest(face: Face) -> None:
+    face.good("GET", "")
+    face.good("GET", "settings/exchange")
+    hours = {name: {"dateTime": f"2024-01-01T{hour}:00:00", "timeZone": "UTC"} for name, hour in (("start", 10), ("end", 11))}
+    event = face.good("POST", "events", {"subject": "alone", **hours}, status=201)["id"]
+    face.good("GET", "events")
+    face.good("GET", f"events/{event}")
+    face.good("PATCH", f"events/{event}", {"subject": "later"})
+    face.good("DELETE", f"events/{event}", status=204)
+    face.good("POST", "outlook/masterCategories", {"displayName": "Red", "color": "preset0"}, status=201)
+    face.good("GET", "outlook/masterCategories")
+    user = f"/users/{face.mailbox.address}"
+    parts = [
+        {"id": "1", "method": "GET", "url": f"{user}/mailFolders/inbox"},
+        {
+            "id": "2",
+            "method": "POST",
+            "url": f"{user}/messages",
+            "headers": {"Content-Type": "application/json"},
+            "body": {"subject": "x"},
+            "dependsOn": ["1"],
+        },
+    ]
+    answers = face.good("POST", f"{face.lab.graph_url}/v1.0/$batch", {"requests": parts})["responses"]
+    assert [one["status"] for one in answers] == [200, 201]
+
+
+@pytest.fixture(scope="module")
+def log(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What went over the wire when every route was used as it should be."""
+    path = tmp_path_factory.mktemp("log") / "x.jsonl"
+    with Lab(LabPlan(mailboxes=1, items=0, log=path)) as lab, signed_in(lab) as session:
+        face = Face(lab, session, fresh(lab))
+        for use in (use_folders, use_messages, use_items, use_the_rest):
+            use(face)
+    return path.with_name("x-graph.jsonl")
+
+
+def test_every_route_was_used(log: Path) -> None:
+    asked = [orjson.loads(line) for line in log.read_bytes().splitlines()]
+    used = {(line["method"], unquote(line["path"])) for line in asked}
+    left = [
+        f"{route.method} {route.path.pattern}"
+        for route in ROUTES
+        if not any(method == route.method and route.path.match(path) for method, path in used)
+    ]
+    assert left == []
+    assert {line["status"] for line in asked} == {200, 201, 202, 204}
+
+
+@pytest.mark.skipif(not VALIDATOR.exists(), reason="Microsoft's description is not at hand")
+def test_every_answer_is_as_described(log: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, str(VALIDATOR), str(log), "--only-errors", "--max-show", "999"], capture_output=True, text=True
+    )
+    errors = [line for line in done.stdout.splitlines() if ": E " in line and not _newer_than_the_description(line)]
+    assert errors == []
+    assert done.returncode in (0, 1), done.stderr[-500:]
+
+
+def _newer_than_the_description(line: str) -> bool:
+    """Folders of the import and export interface can be made, renamed and removed by their pages, not yet by the metadata
+    [learn.microsoft.com/graph/api/resources/mailboxfolder]."""
+    methods = ("POST", "PATCH", "DELETE")
+    return "/folders" in line and "/admin/exchange/" in line and any(f"{method} not allowed" in line for method in methods)
+
+
+# --- what is counted
+
+
+async def served(use: Callable[[web.Application, ClientSession, str, TenantOptions], Awaitable[None]]) -> None:
+    """The tenant by itself, on a port of its own, while ``use`` runs."""
+    source = Estate()
+    source.add(an_empty(1, 1))
+    options = TenantOptions(tenant_id="t", clients={"app": "s"}, limits="documented")
+    estate = target_for(source)
+    app = tenant_app(estate, options)
+    seen: list[str] = []
+
+    @web.middleware
+    async def watch(request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]) -> web.StreamResponse:
+        seen.append(request.path)
+        return await handler(request)
+
+    app.middlewares.append(watch)
+    runner = web.AppRunner(app, access_log=None)
+    await runner.setup()
+    try:
+        site = web.TCPSite(runner, "127.0.0.1", 0)
+        await site.start()
+        port = runner.addresses[0][1]
+        options.graph_base, options.import_base = f"http://127.0.0.1:{port}", f"http://localhost:{port}"
+        async with ClientSession() as session:
+            form = {"grant_type": "client_credentials", "client_id": "app", "client_secret": "s"}
+            async with session.post(f"{options.graph_base}/t/oauth2/v2.0/token", data=form) as answer:
+                token = (await answer.json())["access_token"]
+            await use(app, session, token, options)
+        assert seen, "what the caller puts in front sees every request"
+    finally:
+        await runner.cleanup()
+
+
+def test_what_an_app_does_to_a_mailbox_is_one_usage_by_whichever_host_it_comes() -> None:
+    async def use(app: web.Application, session: ClientSession, token: str, options: TenantOptions) -> None:
+        tenant = app[TENANT]
+        [mailbox] = tenant.estate.mailboxes.values()
+        user, sent, requests = f"{options.graph_base}/v1.0/users/{mailbox.address}", 0, 0
+
+        async def ask(method: str, url: str, body: object = None, parts: int = 1, span: str = "") -> tuple[int, Any]:
+            nonlocal sent, requests
+            headers = {"Content-Range": span} if span else {}
+            data = body if isinstance(body, bytes) else b"" if body is None else orjson.dumps(body)
+            if url.startswith(options.graph_base):
+                headers["Authorization"] = f"Bearer {token}"
+            async with session.request(method, url, data=BytesIO(data), headers=headers) as answer:
+                content = await answer.read()
+            requests += parts
+            sent += len(data) if not url.endswith("$batch") and method != "GET" else 0
+            return answer.status, orjson.loads(content) if content else None
+
+        _, made = await ask("POST", f"{user}/messages", {"subject": "x"})
+        asked = {"AttachmentItem": {"attachmentType": "file", "name": "x", "size": 3}}
+        _, opened = await ask("POST", f"{user}/messages/{made['id']}/attachments/createUploadSession", asked)
+        assert (await ask("GET", opened["uploadUrl"]))[0] == 200
+        assert (await ask("PUT", opened["uploadUrl"], b"abc", span="bytes 0-2/3"))[0] == 201
+        box = f"{options.graph_base}/v1.0/admin/exchange/mailboxes/MBX:{mailbox.guid}@t"
+        _, opened = await ask("POST", f"{box}/createImportSession")
+        _, folder = await ask("GET", f"{user}/mailFolders/inbox")
+        body = {"FolderId": folder["id"], "Mode": "create", "Data": base64.b64encode(stream.pack(Item(), BUILD)).decode()}
+        assert (await ask("POST", opened["importUrl"], body))[0] == 200
+        options.import_cap = 10
+        assert (await ask("POST", opened["importUrl"], body))[0] == 413
+        assert (await ask("POST", f"{user}/messages", b"x" * (5 << 20)))[0] == 413
+        part = {"method": "GET", "url": f"/users/{mailbox.guid}/mailFolders/inbox"}
+        parts = [{"id": str(number), **part} for number in range(3)]
+        await ask("POST", f"{options.graph_base}/v1.0/$batch", {"requests": parts}, parts=3)
+        assert set(tenant.limits.usage) == {("app", mailbox.guid)}
+        usage = tenant.limits.usage["app", mailbox.guid]
+        assert (usage.total, usage.bytes, usage.running, usage.most) == (requests, sent, 0, 1)
+
+    asyncio.run(served(use))
