@@ -67,7 +67,7 @@ class Login:
 
     def token(self, body: bytes) -> dict[str, Any]:
         """A token for what the form proves. Raises LoginError."""
-        form = dict(parse_qsl(body.decode()))
+        form = dict(parse_qsl(body.decode("utf-8", "replace")))
         if form.get("grant_type") != "client_credentials":
             raise LoginError("unsupported_grant_type", 70003, "The app requested an unsupported grant type.")
         client = form.get("client_id", "")
@@ -91,6 +91,8 @@ class Login:
         try:
             head, claims, signature = form["client_assertion"].split(".")
             header, told = orjson.loads(_bytes(head)), orjson.loads(_bytes(claims))
+            if not (isinstance(header, dict) and isinstance(told, dict) and header["alg"] in ("RS256", "PS256")):
+                raise refused
             certificate = x509.load_pem_x509_certificate(self.certificates[client].encode())
             key = certificate.public_key()
             assert isinstance(key, rsa.RSAPublicKey)
@@ -99,9 +101,11 @@ class Login:
             print_ = hashlib.sha256(certificate.public_bytes(serialization.Encoding.DER)).digest()
         except (ValueError, KeyError, AssertionError, InvalidSignature):
             raise refused from None
-        if "x5t#S256" in header and _bytes(header["x5t#S256"]) != print_:
+        if "x5t#S256" in header and str(header["x5t#S256"]).rstrip("=") != base64.urlsafe_b64encode(print_).decode().rstrip("="):
             raise refused
-        if told.get("exp", 0) < time.time() or told.get("iss") != client:
+        if "aud" in told and not str(told["aud"]).lower().endswith(f"/{self.tenant_id.lower()}/oauth2/v2.0/token"):
+            raise LoginError("invalid_client", 700023, "Client assertion audience claim does not match.")
+        if not isinstance(told.get("exp"), int | float) or told["exp"] < time.time() or told.get("iss") != client:
             raise LoginError("invalid_client", 700024, "Client assertion is not within its valid time range.")
 
     def app_of(self, token: str) -> tuple[str, bool] | None:

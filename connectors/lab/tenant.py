@@ -38,8 +38,8 @@ class TenantOptions:
     import and export interface, which its pages name and its metadata does not; ``import_reply_ids`` classic or immutable;
     ``visibility_lag`` seconds until lists and filters show an item; ``import_cap`` bytes of an import request, None for no cap;
     ``need_claims`` refuses every token that was asked for without claims. While ``commit_after_timeout`` is above 0, a request
-    that creates an item is answered with 504 and carried out that many seconds later. ``roles`` are the app's permissions, in
-    its tokens and for the tenant's own decision.
+    that creates or imports an item is answered with 504 and carried out that many seconds later. ``roles`` are the app's
+    permissions, in its tokens and for the tenant's own decision.
     """
 
     tenant_id: str
@@ -300,7 +300,8 @@ def tenant_app(estate: Estate, options: TenantOptions) -> web.Application:
             return signed
         call = tenant.call(request.method, path, request.rel_url.raw_query_string, headers, body, "")
         elsewhere = urlsplit(options.import_base).netloc
-        if elsewhere != urlsplit(options.graph_base).netloc and (request.host == elsewhere) != path.startswith("/api/"):
+        apart = elsewhere not in ("", urlsplit(options.graph_base).netloc)
+        if apart and (request.host == elsewhere) != path.startswith("/api/"):
             answer = GraphError(404, "ResourceNotFound", "There is no such resource at this host.").answer()
         else:
             answer = await _of_session(tenant, call) or await _graph(tenant, call)

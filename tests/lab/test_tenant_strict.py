@@ -11,8 +11,7 @@ from typing import Any
 import pytest
 from test_login import Face
 
-from connectors.lab.login import ROLES
-from connectors.lab.server import CLIENT_ID, TENANT_ID, Lab, LabPlan
+from connectors.lab.server import Lab, LabPlan
 from connectors.lab.truth import Item, Person
 
 PLAIN: dict[str, Any] = {"Authorization": None}
@@ -157,64 +156,6 @@ def test_nothing_of_more_than_four_megabytes_goes_to_graph(face: Face) -> None:
         ("POST", f"{face.lab.graph_url}/v1.0/$batch", {"requests": [{**part, "headers": {"Content-Type": "application/json"}}]}),
     ):
         assert face.refused(method, path, body) == (413, "RequestEntityTooLarge")
-
-
-# --- who may
-
-
-@pytest.mark.parametrize(
-    ("without", "method", "path", "code"),
-    [
-        ("Mail.ReadWrite", "GET", "messages", "ErrorAccessDenied"),
-        ("Mail.ReadWrite", "POST", "mailFolders", "ErrorAccessDenied"),
-        ("User.Read.All", "GET", "", "Authorization_RequestDenied"),
-        ("User.Read.All", "POST", "translateExchangeIds", "ErrorAccessDenied"),
-        ("Calendars.ReadWrite", "POST", "events", "ErrorAccessDenied"),
-        ("MailboxSettings.ReadWrite", "GET", "outlook/masterCategories", "ErrorAccessDenied"),
-        ("MailboxFolder.ReadWrite.All", "GET", "admin/folders", "ErrorAccessDenied"),
-        ("MailboxItem.ReadWrite.All", "DELETE", "admin/folders/inbox/items/x", "ErrorAccessDenied"),
-        ("MailboxItem.ImportExport.All", "POST", "admin/createImportSession", "ErrorAccessDenied"),
-        ("MailboxItem.ImportExport.All", "POST", "admin/exportItems", "ErrorAccessDenied"),
-    ],
-)
-def test_without_its_permission_a_door_stays_shut(
-    face: Face, monkeypatch: pytest.MonkeyPatch, without: str, method: str, path: str, code: str
-) -> None:
-    assert face.ask(method, path).status_code != 403
-    switch(face, monkeypatch, roles=tuple(role for role in ROLES if role != without))
-    assert face.refused(method, path) == (403, code)
-
-
-def test_reading_needs_less_than_writing(face: Face, monkeypatch: pytest.MonkeyPatch) -> None:
-    switch(face, monkeypatch, roles=("Mail.Read", "MailboxFolder.Read.All", "MailboxItem.Read.All"))
-    for path in ("messages", "mailFolders", "settings/exchange", "admin/folders", "admin/folders/inbox/items"):
-        face.good("GET", path)
-    for path in ("messages", "mailFolders", "admin/folders"):
-        assert face.refused("POST", path, {}) == (403, "ErrorAccessDenied")
-
-
-def test_the_token_shows_the_permissions_of_now(face: Face, monkeypatch: pytest.MonkeyPatch) -> None:
-    switch(face, monkeypatch, roles=("Mail.Read",))
-    form = {"grant_type": "client_credentials", "client_id": CLIENT_ID, "client_secret": face.lab.secret}
-    address = f"{face.lab.authority}/{TENANT_ID}/oauth2/v2.0/token"
-    claims = face.session.post(address, data=form, timeout=20).json()["access_token"].split(".")[1]
-    assert b'"roles":["Mail.Read"]' in base64.urlsafe_b64decode(claims + "==")
-    answer = face.session.post(address.replace(TENANT_ID, "elsewhere"), data=form, timeout=20)
-    assert (answer.status_code, answer.json()["error_codes"]) == (400, [90002])
-
-
-def test_the_address_of_a_session_is_at_its_own_host_and_takes_no_token(face: Face) -> None:
-    draft = face.good("POST", "messages", {}, status=201)["id"]
-    asked = {"AttachmentItem": {"attachmentType": "file", "name": "x", "size": 1}}
-    upload = face.good("POST", f"messages/{draft}/attachments/createUploadSession", asked, status=201)["uploadUrl"]
-    url, body = face.import_address(), face.import_body(Item(subject="one"))
-    for address, method in ((url, "POST"), (upload, "GET")):
-        assert face.refused(method, address, body) == (401, "InvalidAuthenticationToken")
-        there = address.partition("/api/")
-        moved = f"{face.lab.graph_url}/api/{there[2]}"
-        assert face.refused(method, moved, body, headers=PLAIN) == (404, "ResourceNotFound")
-        assert face.refused("GET", f"{there[0]}/v1.0/users/{face.mailbox.address}") == (404, "ResourceNotFound")
-    assert [item.id for item in face.mailbox.items_in(face.box("inbox").id)] == []
 
 
 # --- import
