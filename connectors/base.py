@@ -145,7 +145,7 @@ class Identity:
             found.append(_digest("k", self.search_key.hex(), kind))
         if self.message_id:
             found.append(_digest("m", self.message_id.strip(), kind, seconds))
-        elif self.subject_hash is not None and seconds:
+        elif self.subject_hash is not None:
             found.append(_digest("s", self.subject_hash.hex(), kind, seconds))
         return tuple(found)
 
@@ -155,13 +155,16 @@ def _digest(*parts: str) -> bytes:
 
 
 def identify(facts: Facts, stamp: str | None = None) -> Identity:
-    """The identity of an item as its listing shows it, on either side; seconds only, because servers round."""
+    """The identity of an item as its listing shows it, on either side; seconds only, because servers round.
+
+    The time of creation is no part of it: a target may set its own. An item without any other time has none here.
+    """
     return Identity(
         item_class=facts.item_class,
         search_key=facts.search_key,
         message_id=facts.message_id,
         subject_hash=facts.subject_hash,
-        when=facts.start or facts.submitted or facts.received or facts.created,
+        when=facts.start or facts.submitted or facts.received,
         stamp=stamp,
     )
 

@@ -53,9 +53,12 @@ def _ref(found: dict[str, Any], facts: Facts, stamp: str | None, folder_id: str 
 
 
 def _near(facts: Facts) -> set[bytes]:
-    """The rungs of an item with its time as it is and a second to either side."""
+    """The rungs of an item with its time as it is and a second to either side, and without any.
+
+    The last is for items that had no time at the source; a target may have given them one.
+    """
     identity = identify(facts)
-    rungs = set(identity.rungs)
+    rungs = {*identity.rungs, *replace(identity, when=None).rungs}
     if identity.when is not None:
         for when in (identity.when - _SECOND, identity.when + _SECOND):
             rungs.update(replace(identity, when=when).rungs)
@@ -244,7 +247,7 @@ def _items_path(mailbox_id: str, folder_id: str) -> str:
 def _questions(identities: Iterable[Identity]) -> tuple[list[str], bool]:
     """The filters over messages that cover the identities, and whether every item has to be looked through as well.
 
-    Binary filters are not documented, so a search key alone can only be found by looking through everything.
+    Binary filters are not documented, so what has neither message id nor time can only be found by looking through everything.
     """
     stamps, ids, windows, scan = set[str](), set[str](), set[str](), False
     for each in identities:
@@ -257,8 +260,8 @@ def _questions(identities: Iterable[Identity]) -> tuple[list[str], bool]:
         elif each.when is not None:
             low, high = x.written(each.when - _SECOND), x.written(each.when + _SECOND)
             windows.add(f"(sentDateTime ge {low} and sentDateTime le {high})")
-        elif each.search_key and not each.stamp:
-            scan = True
+        else:
+            scan = True  # nothing that a filter could narrow by
     terms = [x.equals(x.STAMP, each) for each in sorted(stamps)]
     found = [" or ".join(terms[at : at + TERMS]) for at in range(0, len(terms), TERMS)]
     terms = ["internetMessageId eq '" + each.replace("'", "''") + "'" for each in sorted(ids)]

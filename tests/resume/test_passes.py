@@ -171,6 +171,17 @@ def test_a_lost_answer_is_looked_up_and_never_doubled(sqlite_url: str, lane: str
     assert world.at_target() == world.at_source()
 
 
+@pytest.mark.parametrize("lane", ["import", "compose"])
+def test_an_item_with_neither_id_nor_time_is_found_again_too(sqlite_url: str, lane: str) -> None:
+    world = World(sqlite_url, lane=lane)
+    for _ in range(2):
+        world.source.put(world.inbox, "no id, no time", message_id=None, submitted=None, received=None)
+    doubt = Doubt(Unavailable("the line was cut"))
+    world.wrap_target = lambda inner: _Answering(inner, doubt, act=True)
+    assert world.run(SEED).state is PassState.DONE
+    assert len(world.target.items) == 2
+
+
 def test_what_did_not_leave_pauses_the_pass_and_goes_with_the_next(sqlite_url: str) -> None:
     world = furnished(sqlite_url)
     unsent = Unsent(Unavailable("away", did_nothing=True))
