@@ -14,7 +14,7 @@ from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
-from connectors.base import Facts, Identity, TargetRef, identify
+from connectors.base import Facts, Identity, Role, TargetRef, identify
 from connectors.errors import MailboxBlocked, WireError
 from connectors.graph import extended as x
 from connectors.graph import paths
@@ -219,9 +219,9 @@ class Lookup:
             return found
         nodes = await self._folders.nodes()
         other = [node.id for node in nodes if not node.kind.casefold().startswith("ipf.note")]
-        deleted = {node.id for node in nodes if node.well_known == "deleteditems"}
+        bin_ = await self._folders.special(Role.DELETED)
         remaining = dict(zip(keys, ids, strict=True))
-        for folder_id in [*other, *deleted]:
+        for folder_id in [*other, *([bin_] if bin_ else [])]:
             asked = list(remaining.items())
             parts = [
                 Part("GET", paths.query(paths.admin_item(mailbox_id, folder_id, each), expand=x.expand(x.ITEM_EXPAND)))
