@@ -22,7 +22,7 @@ Ids are opaque, case-sensitive text. Times are aware datetimes in UTC. Sizes are
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -461,6 +461,13 @@ class Destination(Protocol):
     @property
     def movable(self) -> tuple[str, ...]:
         """The item class prefixes that can be moved; others are created anew and removed."""
+        ...
+
+    def guard(self, may_leave: Callable[[], bool]) -> None:
+        """Ask this right before each request that changes something leaves. On False it does not leave, and is Unsent.
+
+        Called once, before anything is written, and from any thread; the answer may change at any time.
+        """
         ...
 
     def place_folder(self, folder: Folder, parent: str | None, known: str | None) -> str:

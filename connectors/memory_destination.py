@@ -32,6 +32,7 @@ from connectors.base import (
 )
 from connectors.errors import Unavailable
 from connectors.memory_target import COMPOSE_CLASSES, Box, Content, Kept, MemoryTarget, covers, descendants, unpack
+from connectors.pacer import LEASE_OVER, Stopped
 
 
 class MemoryDestination:
@@ -72,6 +73,7 @@ class MemoryDestination:
         self._movable = movable
         self._placed: dict[str, str] = {}  # target id: the source folder that names it
         self._figures: Counter[str] = Counter()
+        self._may_leave: Callable[[], bool] = lambda: True
 
     @property
     def limits(self) -> Limits:
@@ -84,6 +86,9 @@ class MemoryDestination:
     @property
     def movable(self) -> tuple[str, ...]:
         return self._movable
+
+    def guard(self, may_leave: Callable[[], bool]) -> None:
+        self._may_leave = may_leave
 
     # ---- folders
 
@@ -145,6 +150,8 @@ class MemoryDestination:
         return future
 
     def _one(self, write: Write) -> Outcome:
+        if not self._may_leave():
+            return Unsent(Stopped(LEASE_OVER, code="lease"))
         self._figures[f"requests.{write.kind}"] += 1
         refusal = self._refuse(write)
         if refusal is not None:

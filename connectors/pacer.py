@@ -34,6 +34,9 @@ SERVER = "server"
 """Name of the budget that holds the hints which name no budget of ours."""
 
 
+LEASE_OVER = "the lease on the mailbox ran out before the request could leave"
+
+
 class Stopped(Unavailable):
     """Somebody asked to stop; for the request at hand nothing was done. It is never tried again here."""
 

@@ -97,6 +97,9 @@ class AroundDestination:
     def movable(self) -> tuple[str, ...]:
         return self.inner.movable
 
+    def guard(self, may_leave: Callable[[], bool]) -> None:
+        self.inner.guard(may_leave)
+
     def place_folder(self, folder: Folder, parent: str | None, known: str | None) -> str:
         return self.around("place_folder", lambda: self.inner.place_folder(folder, parent, known))
 

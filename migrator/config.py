@@ -111,13 +111,17 @@ class Document(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PassSettings:
-    """What one pass may do. Times in seconds; the rails are those of ``[rails]``, and ``approve_deletes`` lifts them once."""
+    """What one pass may do. Times in seconds; the rails are those of ``[rails]``, and ``approve_deletes`` lifts them once.
+
+    ``answer`` is how long the target may take for an answer: nothing leaves when the lease would end before that.
+    """
 
     lane: LaneChoice = "auto"
     max_deletes: int = 100
     max_delete_share: float = 0.05
     settle_horizon: float = 120.0
     lease: float = 300.0
+    answer: float = 100.0
     approve_deletes: bool = False
 
 
@@ -151,6 +155,7 @@ class Config:
             max_delete_share=self.rails.max_delete_share,
             settle_horizon=self.run.settle_horizon,
             lease=self.run.lease,
+            answer=self.target.timeout,
             approve_deletes=approve_deletes,
         )
 

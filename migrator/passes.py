@@ -27,6 +27,7 @@ from connectors.pacer import Stopped
 from migrator import plan
 from migrator.config import PassSettings
 from migrator.heal import heal
+from migrator.tenure import Tenure
 from migrator.transfer import Crew, Transfer
 from state.model import FolderRow, ItemState, Lease, PassKind, PassState, Row, Step, Work
 from state.store import Ledger
@@ -49,7 +50,7 @@ class Job:
     """One pass to run. ``watch`` is told (word, items, bytes) as things are done; ``stop`` ends the pass between two lots."""
 
     ledger: Ledger
-    lease: Lease
+    tenure: Tenure
     source: Source
     destination: Destination
     kind: PassKind
@@ -57,6 +58,11 @@ class Job:
     stop: threading.Event
     watch: Callable[[str, int, int], None] = lambda word, items, size: None
     clock: Callable[[], float] = time.time
+
+    @property
+    def lease(self) -> Lease:
+        """The right to change this mailbox's rows."""
+        return self.tenure.lease
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,15 +86,15 @@ def run_pass(job: Job) -> PassReport:
     """
     crew = Crew(
         ledger=job.ledger,
-        lease=job.lease,
+        tenure=job.tenure,
         source=job.source,
         destination=job.destination,
         settings=job.settings,
         stop=job.stop,
         watch=job.watch,
         clock=job.clock,
-        renewed=job.clock(),
     )
+    job.destination.guard(job.tenure.may_leave)
     pass_id = job.ledger.begin_pass(job.lease, job.kind)
     state, cause = PassState.DONE, ""
     try:

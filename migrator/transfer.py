@@ -38,6 +38,7 @@ from connectors.errors import MailboxBlocked, Unavailable, UnknownAnswer, WireEr
 from connectors.pacer import Stopped
 from migrator import plan
 from migrator.config import PassSettings
+from migrator.tenure import Tenure
 from state.model import FolderRow, ItemState, Lease, Mark, Open, Row, Step, Work
 from state.store import Ledger
 
@@ -60,7 +61,7 @@ class Crew:
     """
 
     ledger: Ledger
-    lease: Lease
+    tenure: Tenure
     source: Source
     destination: Destination
     settings: PassSettings
@@ -69,8 +70,12 @@ class Crew:
     clock: Callable[[], float] = time.time
     folders: dict[int, FolderRow] = field(default_factory=dict)
     figures: defaultdict[str, float] = field(default_factory=lambda: defaultdict(float))
-    renewed: float = 0.0
     staked: bool = False
+
+    @property
+    def lease(self) -> Lease:
+        """The right to change this mailbox's rows."""
+        return self.tenure.lease
 
     def halt_if_asked(self) -> None:
         """Raise Stopped at a point where stopping loses nothing."""
@@ -82,9 +87,7 @@ class Crew:
 
         Raises Fenced when another process has taken the mailbox over.
         """
-        if self.clock() - self.renewed > self.settings.lease / 4:
-            self.ledger.renew(self.lease, self.settings.lease)
-            self.renewed = self.clock()
+        self.tenure.keep()
 
     def stake(self) -> None:
         """Put our claim on the target before the first write of a pass: a second ledger must not double the mailbox."""

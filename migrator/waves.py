@@ -24,7 +24,8 @@ from connectors.errors import Halt, MailboxBlocked, Unavailable
 from migrator.config import PassSettings
 from migrator.passes import Job, PassReport, run_pass
 from migrator.status import sentences
-from state.model import ASIDE, PENDING, Fenced, ItemState, Lease, LeaseHeld, MailboxRow, MailboxState, PassKind, PassState
+from migrator.tenure import Tenure
+from state.model import ASIDE, PENDING, Fenced, ItemState, LeaseHeld, MailboxRow, MailboxState, PassKind, PassState
 from state.store import Ledger
 
 PATIENCE = 1800.0
@@ -92,7 +93,7 @@ def run_wave(run: Run, mailboxes: Sequence[MailboxRow]) -> list[Ending]:
     """Run one pass over each mailbox and return how each ended, in their order. Raises nothing of a mailbox's own."""
     halted = _Halted()
     with (
-        _Leases(run.ledger, run.settings.lease) as leases,
+        _Leases(run.settings.lease) as leases,
         ThreadPoolExecutor(max_workers=run.at_once, thread_name_prefix="mailbox") as threads,
     ):
         tasks = [threads.submit(_Mailbox(run, leases, halted, mailbox).run) for mailbox in mailboxes]
@@ -131,11 +132,10 @@ class _Halted:
 class _Leases:
     """One thread that renews the leases of all running mailboxes, as long as each gets something done."""
 
-    def __init__(self, ledger: Ledger, seconds: float) -> None:
-        self._ledger = ledger
+    def __init__(self, seconds: float) -> None:
         self._seconds = seconds
         self._lock = threading.Lock()
-        self._held: dict[int, tuple[Lease, float]] = {}
+        self._held: dict[int, tuple[Tenure, float]] = {}
         self._done = threading.Event()
         self._thread = threading.Thread(target=self._renew, name="leases", daemon=True)
 
@@ -147,24 +147,24 @@ class _Leases:
         self._done.set()
         self._thread.join()
 
-    def hold(self, lease: Lease) -> None:
+    def hold(self, tenure: Tenure) -> None:
         """Keep this lease alive; called again whenever its mailbox got something done."""
         with self._lock:
-            self._held[lease.mailbox_id] = (lease, time.monotonic())
+            self._held[tenure.lease.mailbox_id] = (tenure, time.monotonic())
 
-    def let_go(self, lease: Lease) -> None:
+    def let_go(self, tenure: Tenure) -> None:
         with self._lock:
-            self._held.pop(lease.mailbox_id, None)
+            self._held.pop(tenure.lease.mailbox_id, None)
 
     def _renew(self) -> None:
         while not self._done.wait(self._seconds / 3):
             with self._lock:
-                alive = [lease for lease, moved in self._held.values() if time.monotonic() - moved < PATIENCE]
-            for lease in alive:
+                alive = [tenure for tenure, moved in self._held.values() if time.monotonic() - moved < PATIENCE]
+            for tenure in alive:
                 try:
-                    self._ledger.renew(lease, self._seconds)
+                    tenure.renew()
                 except Fenced:
-                    self.let_go(lease)  # its own thread meets the same at its next commit, and ends there
+                    self.let_go(tenure)  # its own thread meets the same at its next commit, and ends there
                 except Exception:  # noqa: S112 - the pass meets the same trouble where it can be told
                     continue
 
@@ -193,20 +193,22 @@ class _Mailbox:
         run = self._run
         if run.stop.is_set():
             return self._end(PAUSED, f"Not begun: {self._halted.sentence or 'stopped before its turn; run again.'}")
+        began = run.clock()
         try:
             lease = run.ledger.lease(self._row.id, run.owner, run.settings.lease)
         except LeaseHeld as held:
             # An expired moment reads oddly, but the holder's clock may be another one.
             seconds = max(0, round(held.until - run.clock()))
             return self._end(PAUSED, f"Another process ({held.owner}) has it for another {seconds} s at most; run again later.")
-        self._leases.hold(lease)
+        tenure = Tenure(run.ledger, lease, run.settings.lease, run.settings.answer, began, run.clock)
+        self._leases.hold(tenure)
         try:
-            return self._pass(lease)
+            return self._pass(tenure)
         finally:
-            self._leases.let_go(lease)
+            self._leases.let_go(tenure)
             run.ledger.release(lease)
 
-    def _pass(self, lease: Lease) -> Ending:
+    def _pass(self, tenure: Tenure) -> Ending:
         run = self._run
         self._row = row = run.ledger.mailbox(self._row.id)
         if row.state in ASIDE and row.came_from is not None:
@@ -220,7 +222,7 @@ class _Mailbox:
             if row.state is MailboxState.PLANNED:
                 self._row = run.ledger.move_mailbox(row.id, MailboxState.SEEDING, "")
             run.watcher.began(self._row, self._kind)
-            report = self._carry(lease)
+            report = self._carry(tenure)
             self._figures = report.figures
             if report.state is not PassState.DONE:
                 return self._aside(MailboxState.PAUSED, PAUSED, self._stopped_by(report.cause))
@@ -240,7 +242,7 @@ class _Mailbox:
         except Exception as error:
             return self._aside(MailboxState.FAILED, BUG, _bug(error), error)
 
-    def _carry(self, lease: Lease) -> PassReport:
+    def _carry(self, tenure: Tenure) -> PassReport:
         run, row = self._run, self._row
         source = run.connectors.source(row, run.stop)
         try:
@@ -249,13 +251,13 @@ class _Mailbox:
                 return run_pass(
                     Job(
                         ledger=run.ledger,
-                        lease=lease,
+                        tenure=tenure,
                         source=source,
                         destination=destination,
                         kind=self._kind or PassKind.DELTA,
                         settings=run.settings,
                         stop=run.stop,
-                        watch=lambda word, items, size: self._watch(lease, word, items, size),
+                        watch=lambda word, items, size: self._watch(tenure, word, items, size),
                         clock=run.clock,
                     )
                 )
@@ -264,8 +266,8 @@ class _Mailbox:
         finally:
             source.close()
 
-    def _watch(self, lease: Lease, word: str, items: int, size: int) -> None:
-        self._leases.hold(lease)
+    def _watch(self, tenure: Tenure, word: str, items: int, size: int) -> None:
+        self._leases.hold(tenure)
         self._run.watcher.did(self._row, word, items, size)
 
     def _stopped_by(self, cause: str) -> str:

@@ -29,7 +29,7 @@ from connectors.errors import Halt, Unavailable, UnknownAnswer, WireError
 from connectors.graph import classify, silence
 from connectors.graph.endpoint import Tenant
 from connectors.graph.tokens import Tokens
-from connectors.pacer import Budget, Cost, Memory, Pacer, Slots
+from connectors.pacer import LEASE_OVER, Budget, Cost, Memory, Pacer, Slots, Stopped
 
 T = TypeVar("T")
 
@@ -132,6 +132,7 @@ class GraphClient:
         self._closed = False
         self._pacers: dict[str, Pacer] = {}
         self._figures: dict[str, Counter[str]] = {}
+        self._guards: dict[str, Callable[[], bool]] = {}
         self._shared = Slots(tenant.concurrency) if tenant.concurrency_scope == "app" else None
 
     def __enter__(self) -> GraphClient:
@@ -260,6 +261,13 @@ class GraphClient:
         counter["bytes.sent"] += sent
         return counter
 
+    def guard(self, mailbox: str, may_leave: Callable[[], bool] | None) -> None:
+        """Ask this before each request for a mailbox that may change something; None: ask nobody."""
+        if may_leave is None:
+            self._guards.pop(mailbox, None)
+        else:
+            self._guards[mailbox] = may_leave
+
     # ---- requests
 
     async def ask(
@@ -360,6 +368,9 @@ class GraphClient:
         session = self._session
         if session is None:  # only while closing
             raise Unavailable("the client is closed", did_nothing=True)
+        may_leave = self._guards.get(mailbox)
+        if method != "GET" and may_leave is not None and not may_leave():
+            raise Stopped(LEASE_OVER, code="lease")
         length = sum(map(len, pieces))
         data: Any = None
         if length >= STREAM_FROM:

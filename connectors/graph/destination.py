@@ -8,7 +8,7 @@ Doubt, what can never go is a Refusal.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine, Iterator, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import replace
 from typing import Any, TypeVar
@@ -94,6 +94,9 @@ class GraphDestination:
         """Target folders whose name had to differ from the source's: id and the name they got."""
         return dict(self._folders.renamed)
 
+    def guard(self, may_leave: Callable[[], bool]) -> None:
+        self._client.guard(self._mailbox, may_leave)
+
     def place_folder(self, folder: Folder, parent: str | None, known: str | None) -> str:
         return self._client.run(_clear_of_rejections(self._folders.place(folder, parent, known)))
 
@@ -132,7 +135,8 @@ class GraphDestination:
         return self._client.figures(self._mailbox)
 
     def close(self) -> None:
-        """Nothing is held for one mailbox alone; the client is closed by whoever made it."""
+        """Forget the guard; all else is the client's, which is closed by whoever made it."""
+        self._client.guard(self._mailbox, None)
 
     def _root(self) -> str:
         return paths.mail_folder(self._mailbox, "msgfolderroot")

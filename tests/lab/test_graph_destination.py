@@ -252,6 +252,19 @@ def test_flags_moves_and_removals(target: Target) -> None:
     assert target.there.peek([one, moved.target_id])[0] is None
 
 
+@pytest.mark.parametrize("lane", [Lane.IMPORT, Lane.COMPOSE])
+def test_nothing_leaves_once_the_guard_says_no(target: Target, lane: Lane) -> None:
+    inbox = target.inbox()
+    [there] = target.good(imported(an_item("before"), inbox))
+    target.there.guard(lambda: False)
+    create = imported(an_item("after"), inbox) if lane is Lane.IMPORT else composed(inbox)
+    outcomes = target.write(create, Write(kind=WriteKind.REMOVE, lane=lane, target_id=there.target_id))
+    assert all(isinstance(each, Unsent) and each.cause.code == "lease" for each in outcomes), outcomes
+    assert [item.subject for item in target.items()] == ["before"]
+    target.there.guard(lambda: True)
+    target.good(Write(kind=WriteKind.REMOVE, lane=lane, target_id=there.target_id))
+
+
 # --- looking
 
 

@@ -17,6 +17,7 @@ from connectors.memory_destination import MemoryDestination
 from connectors.memory_target import MemoryTarget
 from migrator.config import PassSettings
 from migrator.passes import Job, PassReport, run_pass
+from migrator.tenure import Tenure
 from state.model import PassKind
 from state.store import Ledger
 
@@ -99,7 +100,7 @@ class World:
             return run_pass(
                 Job(
                     ledger=Guarded(ledger, hand, LEDGER_STEPS),
-                    lease=lease,
+                    tenure=Tenure(ledger, lease, 300.0, 100.0, time.time()),
                     source=Guarded(self.wrap_source(MemorySource(self.source, page_size=self.page_size)), hand, SOURCE_STEPS),
                     destination=Guarded(self.wrap_target(MemoryDestination(self.target, **self.switches)), hand, TARGET_STEPS),
                     kind=kind,
