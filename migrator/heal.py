@@ -1,8 +1,13 @@
 """Settles what a lost answer left in doubt: looks in the target before anything is sent again.
 
+    heal      INTENDED rows: there? done. Not there? again
+    recount   rows that were sent again: a copy too many? the late one goes
+
 A write whose answer never came, and every intent that a killed process left behind, is an INTENDED row. It is looked up, no
 earlier than the settle horizon after it left: by stamp where the item carries one, else by identity. Copies share an identity,
 so hits are counted: of k doubtful rows and m hits that belong to no row, min(k, m) are adopted and the rest is sent again.
+A request that was given up can still be carried out after the look; so whatever was sent again is counted once more at the end
+of its pass, and of the one after.
 """
 
 from __future__ import annotations
@@ -10,11 +15,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from connectors.base import Identity, TargetRef, identify, stamp_of
+from connectors.base import Doubt, Identity, Lane, Receipt, Refusal, TargetRef, Unsent, Write, WriteKind, identify, stamp_of
 from connectors.pacer import Stopped
 from migrator import plan
-from migrator.transfer import REPLACED, Crew, Pair, Transfer, after_write, forget
-from state.model import ItemState, Open, Row, Step, Work
+from migrator.transfer import REPLACED, Crew, Pair, Transfer, after_write, forget, may_be_removed_quietly
+from state.model import NO_MARKS, ItemState, Mark, Open, Row, Step, Work
 
 _LOOK = 20
 """Identities asked for at once."""
@@ -117,9 +122,67 @@ def _again(row: Row, opened: Open) -> Step:
     """It is not there: do it again as if it had never been tried. What it was judged on stays judged."""
     if opened.work is Work.REMOVE:
         return Step(row, forget(row), None)
-    state = ItemState.LISTED
     reason = "" if opened.work is Work.CREATE else opened.reason
-    return Step(row, replace(row, state=state), replace(opened, reason=reason, batch=0, intended_at=0.0, old_target=None))
+    again = replace(opened, reason=reason, batch=0, intended_at=0.0, old_target=None)
+    made = Mark.REWRITTEN if _looked_up_by_identity((row, opened)) else NO_MARKS
+    return Step(row, replace(row, state=ItemState.LISTED, marks=row.marks | made), again)
+
+
+def recount(crew: Crew, *, may_remove: bool) -> None:
+    """Look for a second copy of everything that was sent again, and remove it; ends the watch over what an earlier pass sent.
+
+    Only copies that no row owns count: those with the row's own stamp, or, where no stamp can be carried, those of its identity
+    in its folder; none of these was there when the row was looked up. What may not be removed, or not without the risk of an
+    e-mail, is left, counted as ``surplus`` and noted.
+    """
+    watched = [
+        (row, opened)
+        for row, opened in crew.ledger.open_rows(crew.lease.mailbox_id, {ItemState.DONE})
+        if row.marks & Mark.REWRITTEN
+    ]
+    for at in range(0, len(watched), _LOOK):
+        _recount_some(crew, watched[at : at + _LOOK], may_remove)
+
+
+def _recount_some(crew: Crew, watched: Sequence[Pair], may_remove: bool) -> None:
+    found = crew.destination.find([_identity(pair) for pair in watched])
+    owned = set(crew.ledger.owners(crew.lease.mailbox_id, sorted({hit.id for hits in found.values() for hit in hits})))
+    removals: list[Write] = []
+    left = 0
+    for row, opened in watched:
+        folder = crew.folders.get(row.folder_id)
+        for hit in found.get(_identity((row, opened)), []):
+            stamped = hit.stamp is not None and hit.stamp.casefold() == stamp_of(row.key)
+            here = hit.stamp is None and folder is not None and hit.folder_id == folder.target_id
+            if hit.id in owned or not (stamped or here):
+                continue
+            owned.add(hit.id)
+            if may_remove and may_be_removed_quietly(row):
+                item_class = plan.unpack_facts(opened.facts).item_class
+                removals.append(Write(kind=WriteKind.REMOVE, lane=Lane(row.lane), item_class=item_class, target_id=hit.id))
+            else:
+                left += 1
+            if here:
+                break  # one that came late for one that was sent again
+    if removals:
+        crew.guard_lease()
+        for outcome in crew.destination.write(removals).result():
+            match outcome:
+                case Receipt():
+                    crew.count("surplus_removed")
+                case Refusal():
+                    left += 1
+                case Doubt() | Unsent():
+                    raise outcome.cause  # the rows stay watched
+    if left:
+        crew.count("surplus", left)
+        crew.ledger.note(
+            crew.lease.mailbox_id,
+            "surplus",
+            f"{left} items arrived twice after a lost answer, and removing a copy is not safe; `migrator verify` names them.",
+        )
+    over = [pair for pair in watched if pair[1].epoch < crew.lease.epoch]
+    crew.ledger.settle(crew.lease, [Step(row, replace(row, marks=row.marks & ~Mark.REWRITTEN), None) for row, _ in over])
 
 
 def _heal_known(crew: Crew, transfer: Transfer, pairs: Sequence[Pair]) -> None:

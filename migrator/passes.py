@@ -8,7 +8,7 @@
     match   what left one folder and came into another ─► moves
     drain   carry what is open
     drops   only what is still missing after every folder was read to its end once more, and only within the rails
-    heal    again, for what this pass left in doubt
+    heal    again, for what this pass left in doubt; and a recount of what had to be sent again
 
 Resume is: run again. A page is durable work before its cursor moves, so nothing in memory has to survive.
 """
@@ -26,7 +26,7 @@ from connectors.errors import MailboxBlocked, StaleCursor, Unavailable
 from connectors.pacer import Stopped
 from migrator import plan
 from migrator.config import PassSettings
-from migrator.heal import heal
+from migrator.heal import heal, recount
 from migrator.tenure import Tenure
 from migrator.transfer import Crew, Transfer
 from state.model import FolderRow, ItemState, Lease, PassKind, PassState, Row, Step, Work
@@ -135,6 +135,7 @@ class _Pass:
         self._check_claim()
         crew.folders = {row.id: row for row in crew.ledger.folders(self._mailbox_id)}
         heal(crew, self._transfer)
+        recount(crew, may_remove=self._kind is not PassKind.SWEEP)
         self._place_folders()
         generation = self._read_round(carry=self._kind is PassKind.SEED)
         self._follow_moves()
@@ -143,6 +144,7 @@ class _Pass:
             self._drop(generation)
             self._remove_empty_folders()
         self._heal_until_quiet()
+        recount(crew, may_remove=self._kind is not PassKind.SWEEP)
         self._close()
 
     # -- whose target is this?

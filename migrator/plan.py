@@ -139,7 +139,8 @@ def _meet_flag(flag: ReadFlag, row: Row, opened: Open | None, generation: int) -
             if flag.is_read and row.marks & Mark.RECEIPT:
                 # Marking it read could send a receipt to its sender; that is listed instead of done.
                 return Step(row, replace(new, marks=marks | Mark.FLAG_WITHHELD), None)
-            work = Open(item_id=flag.id, source_version=flag.version, work=Work.FLAG)
+            kept = opened.facts if opened is not None else b""  # of a row that is still to be recounted
+            work = Open(item_id=flag.id, source_version=flag.version, work=Work.FLAG, facts=kept)
             return Step(row, replace(new, state=ItemState.LISTED, marks=marks & ~Mark.FLAG_WITHHELD), work)
         case ItemState.DONE | ItemState.GONE | ItemState.DOOMED:
             return Step(row, new, opened)

@@ -166,7 +166,7 @@ class Transfer:
         crew = self._crew
         quiet: list[Pair] = []
         for row, opened in doomed:
-            if _may_be_removed_quietly(row):
+            if may_be_removed_quietly(row):
                 quiet.append((row, opened))
             else:
                 reason = "could-send-cancellation" if row.marks & Mark.ATTENDEES else "could-send-receipt"
@@ -488,7 +488,8 @@ def after_write(was: Row, there: Row, opened: Open) -> Step:
     if opened.reason == plan.CHANGED_SINCE:
         owed = replace(opened, work=Work.UPDATE, reason="", code="", batch=0, intended_at=0.0, old_target=None)
         return Step(was, replace(there, state=ItemState.LISTED, digest=b""), owed)
-    return Step(was, replace(there, state=ItemState.DONE), None)
+    # What was sent again stays on the list of open things until its surplus was looked for.
+    return Step(was, replace(there, state=ItemState.DONE), opened if there.marks & Mark.REWRITTEN else None)
 
 
 def forget(row: Row) -> Row:
@@ -510,9 +511,9 @@ def _same_as_left(row: Row, opened: Open, there: TargetRef | None) -> bool:
 
 def _could_tell_somebody(lot: plan.Lot, row: Row) -> bool:
     """Replacing an unread mail that asks for a receipt deletes its old copy, which can send a not-read receipt."""
-    return lot.work is Work.UPDATE and lot.lane is Lane.COMPOSE and not _may_be_removed_quietly(row)
+    return lot.work is Work.UPDATE and lot.lane is Lane.COMPOSE and not may_be_removed_quietly(row)
 
 
-def _may_be_removed_quietly(row: Row) -> bool:
+def may_be_removed_quietly(row: Row) -> bool:
     """Deleting a meeting can send cancellations; deleting an unread mail that asks for a receipt can send one."""
     return not row.marks & Mark.ATTENDEES and (not row.marks & Mark.RECEIPT or bool(row.marks & Mark.READ))

@@ -76,7 +76,7 @@ class Mark(IntFlag):
     DEGRADED = 16  # arrived with something less than the source has
     TARGET_WINS = 32  # a source change was not carried over, because the target was changed by its user
     ADOPTED = 64  # found in the target, not written by us
-    CONFLICTED = 128  # reserved for the reconciliation of surplus copies
+    REWRITTEN = 128  # sent again after a look did not find it: a late first copy may still turn up
 
 
 NO_MARKS = Mark(0)

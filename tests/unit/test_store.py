@@ -334,7 +334,7 @@ def test_a_row_comes_back_as_it_was_recorded(here: Setting) -> None:
         identity=b"identity",
         size=5_000_000_000,
         modified=1_700_000_000,
-        marks=Mark.READ | Mark.RECEIPT | Mark.CONFLICTED,
+        marks=Mark.READ | Mark.RECEIPT | Mark.REWRITTEN,
         generation=3,
         lane="import",
         target="not base64: é",

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import pytest
 
 from connectors.base import Lane, Unsent, Write, WriteKind
@@ -29,8 +27,8 @@ def clock() -> Clock:
 
 
 @pytest.fixture
-def mailbox(ledger: Ledger) -> Iterator[int]:
-    yield ledger.plan_mailbox("wave", "anna@source.example", "anna@target.example").id
+def mailbox(ledger: Ledger) -> int:
+    return ledger.plan_mailbox("wave", "anna@source.example", "anna@target.example").id
 
 
 def tenure_of(ledger: Ledger, mailbox: int, clock: Clock, *, seconds: float = 300.0, answer: float = 100.0) -> Tenure:
