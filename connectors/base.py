@@ -111,9 +111,17 @@ class Facts:
     wants_receipt: bool | None = None
 
 
+SUBJECT_KEPT = 255
+"""Characters of a subject that every target keeps; a reply to a subject of that length is longer at the source."""
+
+
 def hash_subject(subject: str) -> bytes:
-    """Eight bytes that stand for a subject, so that no subject is ever stored; case and spacing are levelled."""
-    return hashlib.blake2b(" ".join(subject.casefold().split()).encode("utf-8", "surrogatepass"), digest_size=8).digest()
+    """Eight bytes that stand for a subject, so that no subject is ever stored; case and spacing are levelled.
+
+    What lies beyond SUBJECT_KEPT does not count, so that a copy whose subject the target cut is known as one.
+    """
+    levelled = " ".join(subject[:SUBJECT_KEPT].casefold().split())
+    return hashlib.blake2b(levelled.encode("utf-8", "surrogatepass"), digest_size=8).digest()
 
 
 def _seconds(moment: datetime | None) -> str:

@@ -59,6 +59,12 @@ def test_a_subjects_hash_levels_case_and_spaces_only() -> None:
     assert len(hash_subject("\ud800 lone surrogate")) == 8
 
 
+def test_a_subject_that_the_target_cut_is_still_the_same_subject() -> None:
+    long = "RE: " + "no end, " * 40
+    assert hash_subject(long) == hash_subject(long[:255])
+    assert hash_subject(long) != hash_subject(long[:250])
+
+
 @given(st.text(), st.text())
 def test_keys_are_short_and_tell_ids_apart(one: str, other: str) -> None:
     assert len(item_key(one)) == 16
