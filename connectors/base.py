@@ -24,8 +24,8 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
-from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from typing import Literal, Protocol, TypeAlias
 
@@ -177,6 +177,23 @@ def identify(facts: Facts, stamp: str | None = None) -> Identity:
     )
 
 
+def nearby(facts: Facts) -> frozenset[bytes]:
+    """The rungs under which an item of the target may be known at the source.
+
+    Those of its time as it is and a second to either side, because servers round; and those without any time, for what had none
+    at the source and was given one by the target.
+    """
+    identity = identify(facts)
+    rungs = {*identity.rungs, *replace(identity, when=None).rungs}
+    if identity.when is not None:
+        for when in (identity.when - _ROUNDING, identity.when + _ROUNDING):
+            rungs.update(replace(identity, when=when).rungs)
+    return frozenset(rungs)
+
+
+_ROUNDING = timedelta(seconds=1)
+
+
 def item_key(item_id: str) -> bytes:
     """The ledger's key of a source item: 16 bytes that stand for its id, which is long and private."""
     return hashlib.blake2b(item_id.encode("utf-8"), digest_size=16).digest()
@@ -185,6 +202,16 @@ def item_key(item_id: str) -> bytes:
 def stamp_of(key: bytes) -> str:
     """The stamp of a source item: lower-case hex behind a version, because the target compares without regard to case."""
     return STAMP_VERSION + key.hex()
+
+
+def key_in(stamp: str) -> bytes | None:
+    """The key of the item that a stamp was made of; None if it is no stamp of ours, or that of half a copy."""
+    folded = stamp.casefold()
+    try:
+        key = bytes.fromhex(folded.removeprefix(STAMP_VERSION))
+    except ValueError:
+        return None
+    return key if len(key) == 16 and stamp_of(key) == folded else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -484,6 +511,10 @@ class Destination(Protocol):
         ``parent`` is the target id of its parent, None for the top. ``known`` is the id given by an earlier call; if that folder
         no longer exists it is made again. No error if it exists. Special folders are found by role, never by name.
         """
+        ...
+
+    def held(self, target_id: str) -> int:
+        """How many items the folder held when this object first listed the tree; 0 for one made since."""
         ...
 
     def remove_folder(self, target_id: str) -> bool:

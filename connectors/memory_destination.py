@@ -114,6 +114,10 @@ class MemoryDestination:
             self._placed.setdefault(box.id, folder.id)
             return box.id
 
+    def held(self, target_id: str) -> int:
+        with self.target.lock:
+            return len(self.target.in_folder(target_id))
+
     def remove_folder(self, target_id: str) -> bool:
         target = self.target
         with target.lock:

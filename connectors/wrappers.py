@@ -103,6 +103,9 @@ class AroundDestination:
     def place_folder(self, folder: Folder, parent: str | None, known: str | None) -> str:
         return self.around("place_folder", lambda: self.inner.place_folder(folder, parent, known))
 
+    def held(self, target_id: str) -> int:
+        return self.around("held", lambda: self.inner.held(target_id))
+
     def remove_folder(self, target_id: str) -> bool:
         return self.around("remove_folder", lambda: self.inner.remove_folder(target_id))
 
@@ -149,6 +152,9 @@ class DryRun(AroundDestination):
 
     def place_folder(self, folder: Folder, parent: str | None, known: str | None) -> str:
         return known or self._new()
+
+    def held(self, target_id: str) -> int:
+        return 0 if target_id.startswith(self._MADE_UP) else self.inner.held(target_id)
 
     def remove_folder(self, target_id: str) -> bool:
         return True

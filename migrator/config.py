@@ -83,6 +83,7 @@ class RunSection(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     mailboxes_at_once: _Count = 4
     settle_horizon: Annotated[float, Meta(ge=0)] = 120.0
     lease: _Seconds = 300.0
+    look_first: bool = False
 
 
 class RailsSection(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -122,6 +123,7 @@ class PassSettings:
     settle_horizon: float = 120.0
     lease: float = 300.0
     answer: float = 100.0
+    look_first: bool = False
     approve_deletes: bool = False
 
 
@@ -156,6 +158,7 @@ class Config:
             settle_horizon=self.run.settle_horizon,
             lease=self.run.lease,
             answer=self.target.timeout,
+            look_first=self.run.look_first,
             approve_deletes=approve_deletes,
         )
 

@@ -2,6 +2,7 @@
 
     heal      INTENDED rows: there? done. Not there? again
     recount   rows that were sent again: a copy too many? the late one goes
+    look_first  rows that are new: has the target got them by another way? adopted
 
 A write whose answer never came, and every intent that a killed process left behind, is an INTENDED row. It is looked up, no
 earlier than the settle horizon after it left: by stamp where the item carries one, else by identity. Copies share an identity,
@@ -18,7 +19,7 @@ from dataclasses import replace
 from connectors.base import Doubt, Identity, Lane, Receipt, Refusal, TargetRef, Unsent, Write, WriteKind, identify, stamp_of
 from connectors.pacer import Stopped
 from migrator import plan
-from migrator.transfer import REPLACED, Crew, Pair, Transfer, after_write, forget, may_be_removed_quietly
+from migrator.transfer import REPLACED, Crew, Pair, Transfer, adopted, after_write, forget, may_be_removed_quietly
 from state.model import NO_MARKS, ItemState, Mark, Open, Row, Step, Work
 
 _LOOK = 20
@@ -68,8 +69,34 @@ def _identity(pair: Pair) -> Identity:
     return identify(plan.unpack_facts(opened.facts), stamp_of(row.key))
 
 
-def _heal_unknown(crew: Crew, pairs: Sequence[Pair]) -> None:
-    """Rows whose copy in the target is not known: adopt free hits, do the rest again."""
+def look_first(crew: Crew) -> None:
+    """Adopt what the target got by another way, by forwarding for example, before anything new is created."""
+    waiting: list[Pair] = []
+    for pair in crew.ledger.waiting(crew.lease.mailbox_id, ItemState.LISTED, Work.CREATE):
+        waiting.append(pair)
+        if len(waiting) == _LOOK:
+            _recognise(crew, waiting)
+            waiting = []
+    if waiting:
+        _recognise(crew, waiting)
+
+
+def _recognise(crew: Crew, waiting: Sequence[Pair]) -> None:
+    crew.halt_if_asked()
+    chosen = _choose(crew, waiting)
+    steps: list[Step] = []
+    for row, _ in waiting:
+        if (hit := chosen.get(row.key)) is not None:
+            folder = crew.folders.get(row.folder_id)
+            here = folder is not None and folder.target_id == hit.folder_id
+            steps.append(Step(row, adopted(row, hit.id, hit.version, here=here), None))
+    if steps:
+        crew.ledger.settle(crew.lease, steps)
+        crew.count("adopted", len(steps))
+
+
+def _choose(crew: Crew, pairs: Sequence[Pair]) -> dict[bytes, TargetRef]:
+    """The free copy in the target that each row is most likely to be, by key; a row without one is missing."""
     asked = [(_identity(pair), *pair) for pair in pairs]
     found: dict[Identity, list[TargetRef]] = {}
     for at in range(0, len(asked), _LOOK):
@@ -86,7 +113,13 @@ def _heal_unknown(crew: Crew, pairs: Sequence[Pair]) -> None:
             if row.key not in chosen and (hit := _nearest(crew, row, opened, free)) is not None:
                 owned.add(hit.id)
                 chosen[row.key] = hit
-    steps = [_adopt(crew, row, opened, chosen[row.key]) if row.key in chosen else _again(row, opened) for _, row, opened in asked]
+    return chosen
+
+
+def _heal_unknown(crew: Crew, pairs: Sequence[Pair]) -> None:
+    """Rows whose copy in the target is not known: adopt free hits, do the rest again."""
+    chosen = _choose(crew, pairs)
+    steps = [_adopt(crew, row, opened, chosen[row.key]) if row.key in chosen else _again(row, opened) for row, opened in pairs]
     if steps:
         crew.ledger.settle(crew.lease, steps)
 

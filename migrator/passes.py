@@ -25,8 +25,10 @@ from connectors.base import Destination, Folder, Page, Put, Role, Source
 from connectors.errors import MailboxBlocked, StaleCursor, Unavailable
 from connectors.pacer import Stopped
 from migrator import plan
+from migrator.adopt import Adopted, adopt
+from migrator.claims import check_claim
 from migrator.config import PassSettings
-from migrator.heal import heal, recount
+from migrator.heal import heal, look_first, recount
 from migrator.tenure import Tenure
 from migrator.transfer import Crew, Transfer
 from state.model import FolderRow, ItemState, Lease, PassKind, PassState, Row, Step, Work
@@ -84,6 +86,20 @@ def run_pass(job: Job) -> PassReport:
     DONE: every folder was read to its end and nothing is open. PAUSED: the cause says what it waits for; run again.
     Raises MailboxBlocked, Halt, Fenced, and whatever is a bug; the pass is recorded as FAILED then.
     """
+    crew = _crew_of(job)
+    pass_id = job.ledger.begin_pass(job.lease, job.kind)
+    state, cause = PassState.DONE, ""
+    try:
+        _Pass(crew, job.kind).run()
+    except (Stopped, _Paused, Unavailable) as reason:
+        state, cause = PassState.PAUSED, str(reason)
+    except BaseException as reason:
+        _end(crew, pass_id, PassState.FAILED, str(reason) if isinstance(reason, MailboxBlocked) else type(reason).__name__)
+        raise
+    return _end(crew, pass_id, state, cause)
+
+
+def _crew_of(job: Job) -> Crew:
     crew = Crew(
         ledger=job.ledger,
         tenure=job.tenure,
@@ -95,16 +111,17 @@ def run_pass(job: Job) -> PassReport:
         clock=job.clock,
     )
     job.destination.guard(job.tenure.may_leave)
-    pass_id = job.ledger.begin_pass(job.lease, job.kind)
-    state, cause = PassState.DONE, ""
-    try:
-        _Pass(crew, job.kind).run()
-    except (Stopped, _Paused, Unavailable) as reason:
-        state, cause = PassState.PAUSED, str(reason)
-    except BaseException as reason:
-        _end(crew, pass_id, PassState.FAILED, str(reason) if isinstance(reason, MailboxBlocked) else type(reason).__name__)
-        raise
-    return _end(crew, pass_id, state, cause)
+    return crew
+
+
+def rebuild(job: Job, *, take_over: bool) -> Adopted:
+    """Let the ledger learn what the target holds already, so that the next pass writes only what is missing.
+
+    For a ledger that was lost or restored from a backup. Writes no item; the target gets its folders and our claim. Raises
+    MailboxBlocked (``foreign-claim``) without ``take_over`` if the mailbox carries another ledger's claim.
+    """
+    crew = _crew_of(job)
+    return _Pass(crew, job.kind).rebuild(take_over)
 
 
 def _end(crew: Crew, pass_id: int, state: PassState, cause: str) -> PassReport:
@@ -132,13 +149,19 @@ class _Pass:
 
     def _run(self) -> None:
         crew = self._crew
-        self._check_claim()
+        check_claim(crew)
         crew.folders = {row.id: row for row in crew.ledger.folders(self._mailbox_id)}
         heal(crew, self._transfer)
         recount(crew, may_remove=self._kind is not PassKind.SWEEP)
         self._place_folders()
-        generation = self._read_round(carry=self._kind is PassKind.SEED)
+        occupied = not crew.ledger.mailbox(self._mailbox_id).claimed and self._target_holds_anything()
+        generation = self._read_round(carry=self._kind is PassKind.SEED and not occupied)
+        if occupied:
+            # Another tool, or a ledger that was lost, was here before us.
+            adopt(crew)
         self._follow_moves()
+        if crew.settings.look_first:
+            look_first(crew)
         self._transfer.drain()
         if self._kind is not PassKind.SWEEP:
             self._drop(generation)
@@ -147,29 +170,25 @@ class _Pass:
         recount(crew, may_remove=self._kind is not PassKind.SWEEP)
         self._close()
 
-    # -- whose target is this?
-
-    def _check_claim(self) -> None:
-        """Refuse a target that another ledger writes into, or that our own wrote to further than it remembers."""
+    def rebuild(self, take_over: bool) -> Adopted:
+        """Learn from the target what an earlier ledger knew; writes no item."""
         crew = self._crew
-        claim = crew.destination.claim()
-        if claim is None:
-            return
-        mine = crew.ledger.installation()
-        if claim.installation != mine:
-            raise MailboxBlocked(
-                "Another ledger writes into this target mailbox.",
-                code="foreign-claim",
-                side="target",
-                mend="Use the ledger that began this mailbox, or take the mailbox over on purpose after stopping the other one.",
-            )
-        if claim.sequence > crew.ledger.mailbox(self._mailbox_id).sequence:
-            raise MailboxBlocked(
-                "This ledger is older than what it wrote to the target: it was restored from a backup.",
-                code="ledger-behind",
-                side="target",
-                mend="Restore the newest ledger, or rebuild it from the target before the next pass.",
-            )
+        try:
+            if not take_over:
+                check_claim(crew, behind=True)
+            crew.folders = {row.id: row for row in crew.ledger.folders(self._mailbox_id)}
+            heal(crew, self._transfer)
+            self._place_folders()
+            self._read_round()
+            found = adopt(crew, lost=True)
+            crew.stake()
+            return found
+        finally:
+            self._transfer.close()
+
+    def _target_holds_anything(self) -> bool:
+        places = {row.target_id for row in self._crew.folders.values() if row.target_id}
+        return any(self._crew.destination.held(place) for place in places)
 
     # -- folders
 

@@ -39,7 +39,7 @@ from connectors.pacer import Stopped
 from migrator import plan
 from migrator.config import PassSettings
 from migrator.tenure import Tenure
-from state.model import FolderRow, ItemState, Lease, Mark, Open, Row, Step, Work
+from state.model import NO_MARKS, FolderRow, ItemState, Lease, Mark, Open, Row, Step, Work
 from state.store import Ledger
 
 REPLACED = "replaced"
@@ -495,6 +495,12 @@ def after_write(was: Row, there: Row, opened: Open) -> Step:
 def forget(row: Row) -> Row:
     """The row of an item that the target no longer holds for us."""
     return replace(row, state=ItemState.GONE, target=None, target_version=b"", digest=b"")
+
+
+def adopted(row: Row, target: str, version: str, *, here: bool) -> Row:
+    """The row of an item that was in the target before us. Lying elsewhere is taken for its owner's wish; nobody can tell."""
+    marks = row.marks | Mark.ADOPTED | (NO_MARKS if here else Mark.TARGET_WINS)
+    return replace(row, state=ItemState.DONE, target=target, target_version=plan.short_hash(version), marks=marks)
 
 
 def _same_as_left(row: Row, opened: Open, there: TargetRef | None) -> bool:

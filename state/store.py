@@ -289,6 +289,18 @@ class Ledger:
             return []
         return self._read(lambda db: views.open_rows(db, mailbox_id, numbers, folder_id, kinds, limit))
 
+    def waiting(self, mailbox_id: int, state: ItemState, work: Work) -> Iterator[tuple[Row, Open]]:
+        """The same for one state and one kind of work, as a stream; rows may be changed meanwhile."""
+        after = (0, 0)
+        while True:
+            found = self._read(
+                lambda db, after=after: views.waiting(db, mailbox_id, int(state), str(work), after, _STREAMED)  # type: ignore[misc]
+            )
+            yield from (pair for _, pair in found)
+            if len(found) < _STREAMED:
+                return
+            after = found[-1][0]
+
     def owners(self, mailbox_id: int, targets: Sequence[str]) -> dict[str, bytes]:
         """Which keys hold these target ids, in any state. Scans the mailbox's rows."""
         return self._read(lambda db: views.owners(db, mailbox_id, targets))

@@ -94,6 +94,22 @@ def open_rows(
     return [pair_of(found) for found in connection.exec_driver_sql(text, tuple(values))]
 
 
+def waiting(
+    connection: Connection, mailbox_id: int, state: int, work: str, after: tuple[int, int], limit: int
+) -> list[tuple[tuple[int, int], tuple[Row, Open]]]:
+    """The next ``limit`` open rows of one state and work behind a place in their order, each with its own place."""
+    mark = _mark(connection)
+    text = (
+        f"SELECT {ITEM_COLUMNS}, {OPEN_COLUMNS}, open_items.folder_id, open_items.item"
+        " FROM open_items JOIN items ON items.id = open_items.item"
+        f" WHERE open_items.mailbox_id = {mark} AND open_items.state = {mark} AND open_items.work = {mark}"
+        f" AND (open_items.folder_id, open_items.item) > ({mark}, {mark})"
+        f" ORDER BY open_items.folder_id, open_items.item LIMIT {mark}"
+    )
+    found = connection.exec_driver_sql(text, (mailbox_id, state, work, *after, limit))
+    return [((int(one[-2]), int(one[-1])), pair_of(one[:-2])) for one in found]
+
+
 def folder_rows(
     connection: Connection, mailbox_id: int, after: bytes, folder_id: int | None, missed_before: int | None, limit: int
 ) -> list[Row]:

@@ -100,6 +100,9 @@ class GraphDestination:
     def place_folder(self, folder: Folder, parent: str | None, known: str | None) -> str:
         return self._client.run(_clear_of_rejections(self._folders.place(folder, parent, known)))
 
+    def held(self, target_id: str) -> int:
+        return self._client.run(_clear_of_rejections(self._folders.held(target_id)))
+
     def remove_folder(self, target_id: str) -> bool:
         return self._client.run(_clear_of_rejections(self._folders.remove(target_id)))
 

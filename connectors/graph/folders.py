@@ -103,6 +103,12 @@ class Folders:
             tree.pop(folder_id, None)
             self._names = {key: each for key, each in self._names.items() if each != folder_id}
 
+    async def held(self, folder_id: str) -> int:
+        """How many items a folder held when it was listed; 0 for one that is not there."""
+        async with self._lock:
+            node = (await self._tree()).get(folder_id) or await self._fetch(folder_id)
+            return node.total if node is not None else 0
+
     async def is_there(self, folder_id: str) -> bool:
         """Whether a mail folder is there now."""
         async with self._lock:
@@ -203,7 +209,7 @@ class Folders:
 
     async def _list_mail(self) -> list[Node]:
         options: dict[str, str | int] = {
-            "select": "id,displayName,parentFolderId,childFolderCount",
+            "select": "id,displayName,parentFolderId,childFolderCount,totalItemCount",
             "expand": expand((FOLDER_CLASS,)),
             "top": 500,
         }

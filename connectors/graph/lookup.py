@@ -14,7 +14,7 @@ from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
-from connectors.base import Facts, Identity, Role, TargetRef, identify
+from connectors.base import Facts, Identity, Role, TargetRef, identify, nearby
 from connectors.errors import MailboxBlocked, WireError
 from connectors.graph import extended as x
 from connectors.graph import paths
@@ -52,19 +52,6 @@ def _ref(found: dict[str, Any], facts: Facts, stamp: str | None, folder_id: str 
     )
 
 
-def _near(facts: Facts) -> set[bytes]:
-    """The rungs of an item with its time as it is and a second to either side, and without any.
-
-    The last is for items that had no time at the source; a target may have given them one.
-    """
-    identity = identify(facts)
-    rungs = {*identity.rungs, *replace(identity, when=None).rungs}
-    if identity.when is not None:
-        for when in (identity.when - _SECOND, identity.when + _SECOND):
-            rungs.update(replace(identity, when=when).rungs)
-    return rungs
-
-
 class _Matches:
     """Collects hits for identities; each target item counts once an identity."""
 
@@ -83,7 +70,7 @@ class _Matches:
             return
         ref = _ref(found, facts, stamp, folder_id)
         hits = list(self._by_stamp.get(stamp.casefold(), ())) if stamp else []
-        for rung in _near(facts):
+        for rung in nearby(facts):
             hits.extend(self._by_rung.get(rung, ()))
         for identity in hits:
             self._found[identity].setdefault(ref.id, ref)

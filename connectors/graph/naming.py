@@ -46,7 +46,7 @@ KIND_WORDS = {
 
 @dataclass(frozen=True, slots=True)
 class Node:
-    """One folder of the target."""
+    """One folder of the target. ``total`` is how many items it held when it was listed."""
 
     id: str
     parent_id: str
@@ -54,6 +54,7 @@ class Node:
     kind: str
     well_known: str | None = None
     children: int = 0
+    total: int = 0
 
 
 def safe_name(name: str) -> str:
@@ -78,4 +79,5 @@ def node_of(found: dict[str, Any], kind: str | None = None) -> Node:
         kind=kind,
         well_known=(found.get("wellKnownName") or "").casefold() or None,
         children=found.get("childFolderCount") or 0,
+        total=found.get("totalItemCount") or 0,
     )
