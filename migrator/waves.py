@@ -17,12 +17,12 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Literal, Protocol
 
 from connectors.base import Destination, Source
 from connectors.errors import Halt, MailboxBlocked, Unavailable
 from migrator.config import PassSettings
-from migrator.passes import Job, PassReport, run_pass
+from migrator.passes import Job, PassReport, rebuild, run_pass
 from migrator.status import sentences
 from migrator.tenure import Tenure
 from state.model import ASIDE, PENDING, Fenced, ItemState, LeaseHeld, MailboxRow, MailboxState, PassKind, PassState
@@ -87,6 +87,8 @@ class Run:
     stop: threading.Event
     watcher: Watcher
     clock: Callable[[], float] = time.time
+    rebuild: Literal["", "behind", "take-over"] = ""
+    """Not a pass, but learning from the target what an earlier ledger knew; ``take-over``: whosever claim it carries."""
 
 
 def run_wave(run: Run, mailboxes: Sequence[MailboxRow]) -> list[Ending]:
@@ -226,6 +228,8 @@ class _Mailbox:
             self._figures = report.figures
             if report.state is not PassState.DONE:
                 return self._aside(MailboxState.PAUSED, PAUSED, self._stopped_by(report.cause))
+            if run.rebuild:
+                return self._end(CLEAN, report.cause)
             self._row = run.ledger.move_mailbox(row.id, MailboxState.SYNCING if seeding else row.state, "")
             return self._end(CLEAN, "")
         except Unavailable as error:
@@ -248,19 +252,18 @@ class _Mailbox:
         try:
             destination = run.connectors.destination(row, run.stop)
             try:
-                return run_pass(
-                    Job(
-                        ledger=run.ledger,
-                        tenure=tenure,
-                        source=source,
-                        destination=destination,
-                        kind=self._kind or PassKind.DELTA,
-                        settings=run.settings,
-                        stop=run.stop,
-                        watch=lambda word, items, size: self._watch(tenure, word, items, size),
-                        clock=run.clock,
-                    )
+                job = Job(
+                    ledger=run.ledger,
+                    tenure=tenure,
+                    source=source,
+                    destination=destination,
+                    kind=self._kind or PassKind.DELTA,
+                    settings=run.settings,
+                    stop=run.stop,
+                    watch=lambda word, items, size: self._watch(tenure, word, items, size),
+                    clock=run.clock,
                 )
+                return _rebuilt(job, run.rebuild == "take-over") if run.rebuild else run_pass(job)
             finally:
                 destination.close()
         finally:
@@ -282,6 +285,14 @@ class _Mailbox:
         if code == CLEAN and counts["refused"] + counts["withheld"]:
             code = REFUSED
         return Ending(mailbox=self._row, kind=self._kind, code=code, cause=cause, figures=self._figures, error=error, **counts)
+
+
+def _rebuilt(job: Job, take_over: bool) -> PassReport:
+    found = rebuild(job, take_over=take_over)
+    figures = {"adopted": float(found.rows), "elsewhere": float(found.elsewhere), "strangers": float(found.strangers)}
+    elsewhere = f" ({found.elsewhere:,} of them in another folder)" if found.elsewhere else ""
+    cause = f"{found.rows:,} items were found in the target{elsewhere}; {found.strangers:,} there belong to nothing we know."
+    return PassReport(PassState.DONE, cause, figures)
 
 
 def _bug(error: BaseException) -> str:

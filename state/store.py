@@ -330,6 +330,10 @@ class Ledger:
         """The same sums of one mailbox, counted from the rows themselves."""
         return self._read(lambda db: views.recount(db, mailbox_id))
 
+    def loose_ends(self, mailbox_id: int) -> tuple[int, int]:
+        """How many rows want something done that is not written down, and how many open parts belong to no row: 0 and 0."""
+        return self._read(lambda db: views.loose_ends(db, mailbox_id))
+
     def refusals(self, mailbox_id: int | None = None, limit: int | None = None) -> list[Refused]:
         """What was REFUSED or WITHHELD, and why, by mailbox and folder."""
         return self._read(lambda db: views.refusals(db, mailbox_id, limit))

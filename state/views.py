@@ -149,6 +149,24 @@ def recount(connection: Connection, mailbox_id: int) -> list[Tally]:
     return [_tally(found) for found in connection.execute(query)]
 
 
+def loose_ends(connection: Connection, mailbox_id: int) -> tuple[int, int]:
+    """Rows that lack their open part, and open parts that lack their row."""
+    wanting = [state.value for state in (ItemState.LISTED, ItemState.INTENDED, ItemState.DOOMED)]
+    opened = open_items.c
+    mine = (items.c.mailbox_id == mailbox_id) & items.c.state.in_(wanting)
+    bare = (
+        select(func.count())
+        .select_from(items.outerjoin(open_items, opened.item == items.c.id))
+        .where(mine, opened.item.is_(None))
+    )
+    lost = (
+        select(func.count())
+        .select_from(open_items.outerjoin(items, opened.item == items.c.id))
+        .where(opened.mailbox_id == mailbox_id, items.c.id.is_(None))
+    )
+    return int(connection.scalar(bare) or 0), int(connection.scalar(lost) or 0)
+
+
 def refusals(connection: Connection, mailbox_id: int | None, limit: int | None) -> list[Refused]:
     """What did not go and why, by mailbox and folder."""
     opened = open_items.c

@@ -113,9 +113,9 @@ def run(words: Words, names: tuple[str, ...], lane: LaneChoice | None, approve_d
             _log(log, ending)
     code = max((ending.code for ending in endings), default=0)
     if words.json:
-        say_json({"mailboxes": [_as_json(ending) for ending in endings], "dry_run": dry_run, "exit_code": code})
+        say_json({"mailboxes": endings_as_json(endings), "dry_run": dry_run, "exit_code": code})
     else:
-        say_lines(*_table(endings))
+        say_lines(*endings_table(endings))
         if dry_run:
             say_lines("Dry run: nothing was written, neither to the target nor to the ledger; counts say what would be.")
         if code == 70:
@@ -130,6 +130,11 @@ def _log(log: Any, ending: Ending) -> None:
         log.error("mailbox failed", exc_info=ending.error, **about)
     else:
         log.info("mailbox ended", figures=ending.figures, **about)
+
+
+def endings_as_json(endings: Sequence[Ending]) -> list[dict[str, Any]]:
+    """How each mailbox ended."""
+    return [_as_json(ending) for ending in endings]
 
 
 def _as_json(ending: Ending) -> dict[str, Any]:
@@ -152,7 +157,8 @@ def _as_json(ending: Ending) -> dict[str, Any]:
     }
 
 
-def _table(endings: Sequence[Ending]) -> list[str]:
+def endings_table(endings: Sequence[Ending]) -> list[str]:
+    """The same for people."""
     from migrator.status import WIDTH, lay_out
 
     heading = ("MAILBOX", "STATE", "LISTED", "DONE", "REFUSED", "PENDING", "MB", "CAUSE")

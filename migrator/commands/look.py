@@ -68,7 +68,7 @@ def verify(words: Words, names: tuple[str, ...]) -> int:
     from migrator.wavefile import select
 
     config = words.load()
-    _need_ledger(config)
+    need_ledger(config)
     words.start_log()
     stop = threading.Event()
     try:
@@ -94,7 +94,8 @@ def verify(words: Words, names: tuple[str, ...]) -> int:
     return code
 
 
-def _need_ledger(config: Config) -> None:
+def need_ledger(config: Config) -> None:
+    """Raise BadInput if there is no ledger yet."""
     from migrator import app
     from migrator.config import BadInput
 
@@ -181,7 +182,7 @@ def report(words: Words, out: Path, wave: str | None) -> int:
     from migrator import app
 
     config = words.load()
-    _need_ledger(config)
+    need_ledger(config)
 
     from migrator.report import gather, write_report
 

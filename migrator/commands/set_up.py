@@ -1,4 +1,4 @@
-"""``init``, ``check`` and ``db``: what comes before the first pass."""
+"""``init`` and ``check``: what comes before the first pass."""
 
 from __future__ import annotations
 
@@ -110,35 +110,3 @@ def check(words: Words, names: tuple[str, ...]) -> int:
         wrong = sum(gate.answer.ok is False for gate in gates)
         say_lines("", "All is well." if code == 0 else f"{wrong} NO: mend them from the top, then ask again.")
     return code
-
-
-@click.group("db")
-def db() -> None:
-    """Look after the ledger.
-
-    \b
-    Example:
-      migrator db upgrade
-    """
-
-
-@db.command("upgrade", short_help="Bring the ledger to this version's schema.")
-@global_options()
-@pass_words
-def upgrade(words: Words) -> int:
-    """Bring the ledger to this version's schema; what it remembers stays. Do it while nothing runs.
-
-    \b
-    Example:
-      migrator -c ./project/migrator.toml db upgrade
-    """
-    from migrator import app
-
-    config = words.load()
-    before, after = app.upgrade_ledger(config)
-    if words.json:
-        say_json({"before": before, "after": after, "exit_code": 0})
-    else:
-        was = f"was: {before}" if before else "it is new"
-        say_lines(f"The ledger is at {after} already." if before == after else f"The ledger is at {after} now ({was}).")
-    return 0
