@@ -18,30 +18,23 @@ from __future__ import annotations
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
-from connectors.base import Destination, Folder, Page, Put, Role, Source
-from connectors.errors import MailboxBlocked, StaleCursor, Unavailable
+from connectors.base import Destination, Role, Source
+from connectors.errors import MailboxBlocked, Unavailable
 from connectors.pacer import Stopped
 from migrator import plan
 from migrator.adopt import Adopted, adopt
 from migrator.claims import check_claim
 from migrator.config import PassSettings
+from migrator.conservation import LOOKED_AT, PREFIX, last_told, unaccounted
 from migrator.heal import heal, look_first, recount
+from migrator.listing import ABSENT, Listing
 from migrator.tenure import Tenure
 from migrator.transfer import Crew, Transfer
-from state.model import FolderRow, ItemState, Lease, PassKind, PassState, Row, Step, Work
+from state.model import ItemState, Lease, PassKind, PassState, Work
 from state.store import Ledger
-
-FINGERPRINT = "1"
-"""Names the filter and mapping under which a folder's cursor was taken; a cursor taken under another one is not used."""
-
-_AGAIN = "+again"
-"""Marks the fingerprint of a folder that is being listed again from nothing, over a resume too."""
-
-_ABSENT = "absent"
-"""Reason of a doomed row that no drop told of: a whole listing did not meet it. A second one has to confirm that."""
 
 _HEAL_ROUNDS = 3
 _QUIET_ROUNDS = 5
@@ -138,7 +131,7 @@ class _Pass:
         self._crew = crew
         self._kind = kind
         self._transfer = Transfer(crew)
-        self._sources: dict[int, Folder] = {}
+        self._listing = Listing(crew, self._transfer)
         self._mailbox_id = crew.lease.mailbox_id
 
     def run(self) -> None:
@@ -155,7 +148,7 @@ class _Pass:
         recount(crew, may_remove=self._kind is not PassKind.SWEEP)
         self._place_folders()
         occupied = not crew.ledger.mailbox(self._mailbox_id).claimed and self._target_holds_anything()
-        generation = self._read_round(carry=self._kind is PassKind.SEED and not occupied)
+        generation = self._listing.read_round(carry=self._kind is PassKind.SEED and not occupied)
         if occupied:
             # Another tool, or a ledger that was lost, was here before us.
             adopt(crew)
@@ -168,6 +161,7 @@ class _Pass:
             self._remove_empty_folders()
         self._heal_until_quiet()
         recount(crew, may_remove=self._kind is not PassKind.SWEEP)
+        self._account()
         self._close()
 
     def rebuild(self, take_over: bool) -> Adopted:
@@ -179,7 +173,7 @@ class _Pass:
             crew.folders = {row.id: row for row in crew.ledger.folders(self._mailbox_id)}
             heal(crew, self._transfer)
             self._place_folders()
-            self._read_round()
+            self._listing.read_round()
             found = adopt(crew, lost=True)
             crew.stake()
             return found
@@ -225,105 +219,8 @@ class _Pass:
                 crew.ledger.place_folder(crew.lease, row.id, target)
                 known[folder.id] = row = replace(row, target_id=target)
                 crew.count("folders")
-            self._sources[row.id] = folder
+            self._listing.sources[row.id] = folder
         crew.folders = {row.id: row for row in known.values()}
-
-    # -- reading
-
-    def _read_round(self, *, carry: bool = False, again: frozenset[int] = frozenset()) -> int:
-        """Read every folder to its end; returns the round's number.
-
-        With ``carry`` each page of a folder's first listing is carried before the next one is read. Folders in ``again`` are
-        listed from nothing.
-        """
-        crew = self._crew
-        generation = crew.ledger.next_round(crew.lease)
-        for folder_id, folder in self._sources.items():
-            row = crew.folders[folder_id]
-            if folder_id in again:
-                row = replace(row, cursor=None, fingerprint=FINGERPRINT + _AGAIN)
-            self._read_folder(row, folder, generation, carry)
-        self._doom_absent(generation)
-        return generation
-
-    def _read_folder(self, row: FolderRow, folder: Folder, generation: int, carry: bool) -> None:
-        crew = self._crew
-        fingerprint, cursor, began = row.fingerprint, row.cursor, row.generation
-        if fingerprint.removesuffix(_AGAIN) != FINGERPRINT:
-            # Never listed, or under another mapping. Only a listing that follows an earlier one can miss anything.
-            fingerprint, cursor = (FINGERPRINT + _AGAIN if fingerprint else FINGERPRINT), None
-        if cursor is None:
-            began = generation
-        while True:
-            crew.halt_if_asked()
-            try:
-                page = crew.source.changes(folder, cursor)
-            except StaleCursor:
-                if cursor is None:
-                    raise
-                crew.count("listed_again")
-                fingerprint, cursor, began = FINGERPRINT + _AGAIN, None, generation
-                continue
-            again = fingerprint.endswith(_AGAIN)
-            steps, listed = self._meet_page(row.id, page, generation)
-            if page.last:
-                if again:
-                    steps.extend(self._missed(row.id, began, generation, {step.new.key for step in steps}))
-                fingerprint = FINGERPRINT
-            row = replace(row, cursor=page.cursor, fingerprint=fingerprint, complete=page.last, generation=began)
-            crew.ledger.record_page(
-                crew.lease,
-                row.id,
-                steps,
-                cursor=row.cursor,
-                fingerprint=row.fingerprint,
-                complete=row.complete,
-                generation=row.generation,
-            )
-            # CRASH WINDOW: page recorded, nothing of it carried
-            crew.folders[row.id] = row
-            crew.count("listed", listed)
-            if carry and not again:
-                self._transfer.drain(row.id)
-            if page.last:
-                return
-            cursor = page.cursor
-
-    def _meet_page(self, folder_id: int, page: Page, generation: int) -> tuple[list[Step], int]:
-        """What follows from a page for the ledger's rows, and how many items it listed."""
-        ledger = self._crew.ledger
-        changes = plan.fold(page.changes)
-        keys = list(changes)
-        rows = ledger.rows(self._mailbox_id, keys)
-        opened = ledger.opens(self._mailbox_id, keys)
-        met = (
-            plan.meet(key, change, rows.get(key), opened.get(key), folder_id=folder_id, generation=generation)
-            for key, change in changes.items()
-        )
-        return [step for step in met if step is not None], sum(isinstance(change, Put) for change in changes.values())
-
-    def _missed(self, folder_id: int, began: int, generation: int, met: set[bytes]) -> list[Step]:
-        """Doom the rows of a folder that a whole listing, begun in round ``began``, did not meet."""
-        rows = self._crew.ledger.folder_rows(self._mailbox_id, folder_id, missed_before=began)
-        return self._miss((row for row in rows if row.key not in met), generation)
-
-    def _miss(self, rows: Iterable[Row], generation: int) -> list[Step]:
-        left = [row for row in rows if row.state not in (ItemState.GONE, ItemState.DOOMED)]
-        opened = self._crew.ledger.opens(self._mailbox_id, [row.key for row in left])
-        steps = [plan.miss(row, opened.get(row.key), generation) for row in left]
-        return [replace(step, open=step.open and replace(step.open, reason=_ABSENT)) for step in steps]
-
-    def _doom_absent(self, generation: int) -> None:
-        """Doom the rows of folders that two complete listings of the tree did not show."""
-        crew = self._crew
-        for row in crew.folders.values():
-            if row.id in self._sources or row.absent < 2:
-                continue
-            steps = self._miss(crew.ledger.folder_rows(self._mailbox_id, row.id), generation)
-            if steps:
-                crew.ledger.record_page(
-                    crew.lease, row.id, steps, cursor=None, fingerprint="", complete=False, generation=generation
-                )
 
     # -- moves and drops
 
@@ -346,11 +243,13 @@ class _Pass:
         confirmed: frozenset[int] = frozenset()
         for _ in range(_QUIET_ROUNDS):
             doomed = crew.ledger.open_rows(self._mailbox_id, {ItemState.DOOMED})
-            absent = {row.folder_id for row, opened in doomed if opened.reason == _ABSENT and row.folder_id in self._sources}
+            absent = {
+                row.folder_id for row, opened in doomed if opened.reason == ABSENT and row.folder_id in self._listing.sources
+            }
             again = frozenset(absent) - confirmed
             if not again and all(row.generation < generation for row, _ in doomed):
                 break
-            generation = self._read_round(again=again)
+            generation = self._listing.read_round(again=again)
             confirmed |= again
             self._follow_moves()
             self._transfer.drain()
@@ -370,7 +269,7 @@ class _Pass:
     def _remove_empty_folders(self) -> None:
         """Remove target folders whose source folder is gone for good, if they hold nothing and no other folder goes there."""
         crew = self._crew
-        live = {row.target_id for row in crew.folders.values() if row.id in self._sources}
+        live = {row.target_id for row in crew.folders.values() if row.id in self._listing.sources}
         gone = [row for row in crew.folders.values() if row.absent >= 2 and row.target_id and row.role is None]
         for row in reversed(gone):
             if row.target_id not in live and row.target_id is not None and crew.destination.remove_folder(row.target_id):
@@ -385,6 +284,42 @@ class _Pass:
             if not heal(self._crew, self._transfer):
                 return
             self._transfer.drain()
+
+    def _account(self) -> None:
+        """Hold the source's own counts against the rows. A folder that differs is read on, then listed anew, and then named."""
+        crew = self._crew
+        wrong = self._unaccounted()
+        if not wrong:
+            return
+        before = last_told(crew.ledger.passes(self._mailbox_id, LOOKED_AT))
+        for again in (False, True):
+            # What came or went since the tree was read is no difference, and one that was confirmed before is not listed again.
+            doubtful = {folder_id for folder_id, number in wrong.items() if before.get(folder_id) != number}
+            if not doubtful:
+                break
+            totals = self._totals()
+            generation = crew.ledger.next_round(crew.lease)
+            for folder_id in doubtful:
+                row, folder = crew.folders[folder_id], self._listing.sources[folder_id]
+                self._listing.read_folder(row, folder, generation, again=again)
+            self._follow_moves()
+            self._transfer.drain()
+            self._listing.sources |= {
+                folder_id: folder
+                for folder in crew.source.folders()
+                for folder_id, known in self._listing.sources.items()
+                if known.id == folder.id
+            }
+            moving = {folder_id for folder_id, total in self._totals().items() if totals[folder_id] != total}
+            wrong = {folder_id: number for folder_id, number in self._unaccounted().items() if folder_id not in moving}
+        for folder_id, number in wrong.items():
+            crew.figures[f"{PREFIX}{folder_id}"] = number
+
+    def _totals(self) -> dict[int, int]:
+        return {folder_id: folder.total for folder_id, folder in self._listing.sources.items()}
+
+    def _unaccounted(self) -> dict[int, int]:
+        return unaccounted(self._crew.ledger, self._mailbox_id, self._totals())
 
     def _close(self) -> None:
         """A pass is clean only if nothing is open; what is, is counted and named."""

@@ -13,6 +13,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from migrator.conservation import last_told, off_by
 from state.model import PENDING, ItemState, MailboxRow, MailboxState, PassRow
 from state.store import Ledger
 
@@ -24,7 +25,11 @@ _LISTED_REFUSALS = 500
 
 @dataclass(slots=True)
 class MailboxLine:
-    """One mailbox of the report. ``balance`` is listed minus everything that is accounted for; it has to be 0."""
+    """One mailbox of the report.
+
+    ``balance`` is the running sums minus the rows counted one by one, ``unaccounted`` what the source itself counts more or less
+    than its listings showed; both have to be 0.
+    """
 
     wave: str
     source: str
@@ -40,6 +45,7 @@ class MailboxLine:
     left: int
     bytes: int
     balance: int
+    unaccounted: int
     last_pass: str
     waited: dict[str, float] = field(default_factory=dict)
 
@@ -95,6 +101,7 @@ def gather(ledger: Ledger, wave: str | None = None) -> dict[str, Any]:
             "left": sum(line.left for line in lines),
             "bytes": sum(line.bytes for line in lines),
             "balance": sum(abs(line.balance) for line in lines),
+            "unaccounted": sum(line.unaccounted for line in lines),
         },
         "mailboxes": [asdict(line) for line in lines],
         "reasons": dict(reasons.most_common()),
@@ -132,6 +139,7 @@ def _line(ledger: Ledger, row: MailboxRow, counts: Counter[ItemState], size: int
         bytes=size,
         # The sums kept beside the rows against the rows counted one by one: two ways that have to agree.
         balance=sum(counts.values()) - sum(counted.values()),
+        unaccounted=off_by(last_told(passes)),
         last_pass=f"{last.kind.value} {last.state.value} {_moment(last.ended or last.started)}" if last else _NEVER,
         waited=dict(waited),
     )
@@ -154,6 +162,9 @@ def _verdict(lines: list[MailboxLine]) -> tuple[str, str]:
         return "amber", "No mailbox is planned yet."
     if pending or any(line.last_pass == _NEVER for line in lines):
         return "amber", f"{pending:,} items are still to be carried; nothing is lost, run again."
+    unaccounted = sum(line.unaccounted for line in lines)
+    if unaccounted:
+        return "amber", f"The source counts {unaccounted:,} items more or less than its listings show: look before you go on."
     if refused:
         return "amber", f"Everything that can go has arrived; {refused:,} items can't go and are listed by name below."
     return "green", f"All {sum(line.done for line in lines):,} items of {len(lines)} mailboxes have arrived."

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from state.model import PENDING, ItemState, MailboxState
 
 if TYPE_CHECKING:
+    from migrator.conservation import FolderSum
     from state.store import Ledger
 
 WIDTH = 100
@@ -122,6 +123,26 @@ def table(rows: Sequence[Standing], width: int = WIDTH) -> list[str]:
         for row in rows
     ]
     return lay_out(heading, cells, width, left=frozenset({0, 1, 7}), limits={0: 32})
+
+
+def folder_table(sums: Sequence[FolderSum], width: int = WIDTH) -> list[str]:
+    """The sums of folders as lines of text: COUNTED by the source is DONE + CAN'T + FILTERED + OPEN + OFF; OFF has to be 0."""
+    heading = ("MAILBOX", "FOLDER", "COUNTED", "DONE", "CAN'T", "FILTERED", "OPEN", "LEFT", "OFF")
+    cells = [
+        (
+            one.mailbox,
+            one.folder,
+            f"{one.counted:,}",
+            f"{one.done:,}",
+            f"{one.refused + one.withheld:,}",
+            f"{one.filtered:,}",
+            f"{one.pending:,}",
+            f"{one.left:,}",
+            f"{one.off:,}" if one.off else "-",
+        )
+        for one in sums
+    ]
+    return lay_out(heading, cells, width, left=frozenset({0, 1}), limits={0: 24, 1: 28})
 
 
 def lay_out(

@@ -22,6 +22,7 @@ from typing import Literal, Protocol
 from connectors.base import Destination, Source
 from connectors.errors import Halt, MailboxBlocked, Unavailable
 from migrator.config import PassSettings
+from migrator.conservation import off_by, told_by
 from migrator.passes import Job, PassReport, rebuild, run_pass
 from migrator.status import sentences
 from migrator.tenure import Tenure
@@ -30,6 +31,8 @@ from state.store import Ledger
 
 PATIENCE = 1800.0
 """Seconds without anything done after which a lease is no longer renewed: a thread that hangs must not keep its mailbox."""
+
+UNACCOUNTED = "The source counts {n:,} items more or less than its listings show; `migrator status --folders` says where."
 
 RUNNABLE = frozenset({MailboxState.PLANNED, MailboxState.SEEDING, MailboxState.SYNCING, MailboxState.READY})
 
@@ -230,8 +233,10 @@ class _Mailbox:
                 return self._aside(MailboxState.PAUSED, PAUSED, self._stopped_by(report.cause))
             if run.rebuild:
                 return self._end(CLEAN, report.cause)
-            self._row = run.ledger.move_mailbox(row.id, MailboxState.SYNCING if seeding else row.state, "")
-            return self._end(CLEAN, "")
+            off = off_by(told_by(report.figures))
+            cause = UNACCOUNTED.format(n=off) if off else ""
+            self._row = run.ledger.move_mailbox(row.id, MailboxState.SYNCING if seeding else row.state, cause)
+            return self._end(REFUSED if off else CLEAN, cause)
         except Unavailable as error:
             return self._aside(MailboxState.PAUSED, PAUSED, self._stopped_by(str(error)))
         except MailboxBlocked as error:
