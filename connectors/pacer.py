@@ -14,7 +14,7 @@ import random as chance
 import threading
 import time
 from collections.abc import Awaitable, Callable, Iterable, Mapping
-from typing import NoReturn, Protocol, TypeVar
+from typing import Any, NoReturn, Protocol, TypeVar
 
 from tenacity import AsyncRetrying, RetryCallState, Retrying
 
@@ -118,18 +118,16 @@ class _Ticket:
 class Pacer:
     """Paces the requests of one scope: its budgets, its slots, its waits and repetitions. Thread-safe.
 
-    Budgets and slots may be shared between pacers; ``requests`` and ``upload`` are two more budgets. ``stop`` wakes every
-    wait at once. ``patience`` is how many seconds one call waits for a server before its last error is raised; waits for our
-    own budgets don't count. ``attempts`` is how often an unavailable server is asked. ``scope`` is the name under which
-    ``memory`` keeps hints. ``sleep`` replaces every wait in tests; it returns when the seconds have passed by ``clock``.
+    Budgets and slots may be shared between pacers. ``stop`` wakes every wait at once. ``patience`` is how many seconds one
+    call waits for a server before its last error is raised; waits for our own budgets don't count. ``attempts`` is how often
+    an unavailable server is asked. ``scope`` is the name under which ``memory`` keeps hints. ``sleep`` replaces every wait in
+    tests; it returns when the seconds have passed by ``clock``.
     """
 
     def __init__(
         self,
         budgets: Iterable[Budget] = (),
         *,
-        requests: Budget | None = None,
-        upload: Budget | None = None,
         slots: Slots | None = None,
         stop: threading.Event | None = None,
         clock: Callable[[], float] = time.monotonic,
@@ -141,7 +139,7 @@ class Pacer:
         patience: float = 900.0,
         attempts: int = 12,
     ) -> None:
-        self._budgets = (*budgets, *(each for each in (requests, upload) if each is not None))
+        self._budgets = tuple(budgets)
         self._gate = Budget(SERVER, float("inf"), 1.0, unit="")
         self._slots = slots
         self._stop = stop or threading.Event()
@@ -170,29 +168,38 @@ class Pacer:
         an answer, or a failure, that says that nothing was done. Raises Stopped, and what ``fn`` raised at last; Throttled
         becomes Unavailable when the patience is at its end.
         """
-        retrying = Retrying(
-            sleep=lambda _: None,
-            wait=self._delay,
-            stop=self._enough,
-            retry=lambda state: self._again(state, write),
-            before_sleep=self._rest,
-            retry_error_callback=_give_up,
-        )
-        result: T = retrying(self._attempt, fn, cost)
+        try:
+            return self._attempt(fn, cost)
+        except (Throttled, Unavailable) as error:
+            if not _again(error, write):
+                raise
+            first: list[WireError] = [error]
+
+        def attempt() -> T:
+            if first:
+                raise first.pop()
+            return self._attempt(fn, cost)
+
+        retrying = Retrying(sleep=lambda _: None, before_sleep=self._rest, **self._rules(write))
+        result: T = retrying(attempt)
         return result
 
     async def acall(self, fn: Callable[[], Awaitable[T]], *, cost: Cost = Cost(), write: bool = False) -> T:
         """The same in a coroutine. A cancelled call leaves no trace in budgets or slots."""
-        # One object a call: tenacity keeps the state of an iteration on the object, a thread, and coroutines would mix theirs.
-        retrying = AsyncRetrying(
-            sleep=_no_sleep,
-            wait=self._delay,
-            stop=self._enough,
-            retry=lambda state: self._again(state, write),
-            before_sleep=self._rest_async,
-            retry_error_callback=_give_up,
-        )
-        result: T = await retrying(self._attempt_async, fn, cost)
+        try:
+            return await self._attempt_async(fn, cost)
+        except (Throttled, Unavailable) as error:
+            if not _again(error, write):
+                raise
+            first: list[WireError] = [error]
+
+        async def attempt() -> T:
+            if first:
+                raise first.pop()
+            return await self._attempt_async(fn, cost)
+
+        retrying = AsyncRetrying(sleep=_no_sleep, before_sleep=self._rest_async, **self._rules(write))
+        result: T = await retrying(attempt)
         return result
 
     # ---- one attempt
@@ -278,13 +285,15 @@ class Pacer:
 
     # ---- repeating
 
-    def _again(self, state: RetryCallState, write: bool) -> bool:
-        error = _error_of(state)
-        if isinstance(error, Stopped | _TooLong):
-            return False
-        if isinstance(error, Unavailable):
-            return error.did_nothing or not write
-        return isinstance(error, Throttled)
+    def _rules(self, write: bool) -> dict[str, Any]:
+        """How tenacity repeats. It comes in only after the first attempt has failed, whose error it then meets as the first:
+        its objects cost more than all else of a call, and one can't be shared, since it keeps the state of an iteration."""
+        return {
+            "wait": self._delay,
+            "stop": self._enough,
+            "retry": lambda state: _again(_error_of(state), write),
+            "retry_error_callback": _give_up,
+        }
 
     def _delay(self, state: RetryCallState) -> float:
         error = _error_of(state)
@@ -355,6 +364,15 @@ class Pacer:
         if seconds > 0:
             with self._lock:
                 self.waited[name] = self.waited.get(name, 0.0) + seconds
+
+
+def _again(error: BaseException | None, write: bool) -> bool:
+    """Whether a request that ended so may be sent again."""
+    if isinstance(error, Stopped | _TooLong):
+        return False
+    if isinstance(error, Unavailable):
+        return error.did_nothing or not write
+    return isinstance(error, Throttled)
 
 
 def _error_of(state: RetryCallState) -> BaseException | None:

@@ -435,15 +435,10 @@ def test_the_wait_for_a_budget_is_accounted_for_and_counts_for_no_patience(run: 
 @both_faces
 def test_every_attempt_takes_from_the_budgets(run: Callable[..., Any]) -> None:
     clock = Clock()
-    for by_name in (True, False):
-        requests, upload = Budget("requests", 100, 1000), Budget("upload_bytes", 100, 1000, unit="upload_bytes")
-        pacer = (
-            Pacer(requests=requests, upload=upload, clock=clock, sleep=clock.sleep)
-            if by_name
-            else Pacer([requests, upload], clock=clock, sleep=clock.sleep)
-        )
-        run(pacer, Script(clock, Throttled("", after=1.0), Throttled("", after=1.0)), cost=Cost(2, 10))
-        assert (requests.used(clock.now), upload.used(clock.now)) == (6, 30)
+    requests, upload = Budget("requests", 100, 1000), Budget("upload_bytes", 100, 1000, unit="upload_bytes")
+    pacer = Pacer([requests, upload], clock=clock, sleep=clock.sleep)
+    run(pacer, Script(clock, Throttled("", after=1.0), Throttled("", after=1.0)), cost=Cost(2, 10))
+    assert (requests.used(clock.now), upload.used(clock.now)) == (6, 30)
 
 
 @given(
@@ -673,3 +668,18 @@ def test_coroutines_that_retry_at_the_same_time_keep_their_own_count() -> None:
     scripts = [Script(clock, Unavailable(""), Unavailable("")) for _ in range(20)]
     run_all(*(one(script) for script in scripts))
     assert [len(script.left) for script in scripts] == [3] * 20
+
+
+@both_faces
+def test_a_request_that_succeeds_at_once_needs_no_loop_of_retries(
+    run: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def never(*_: Any, **__: Any) -> None:
+        raise AssertionError("building the loop costs more than all else of a call")
+
+    monkeypatch.setattr("connectors.pacer.Retrying", never)
+    monkeypatch.setattr("connectors.pacer.AsyncRetrying", never)
+    clock = Clock()
+    assert run(Pacer(clock=clock, sleep=clock.sleep), Script(clock)) == "done"
+    with pytest.raises(Halt):
+        run(Pacer(clock=clock, sleep=clock.sleep), Script(clock, Halt("")))
