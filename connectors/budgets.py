@@ -35,7 +35,8 @@ class Budget:
     Who is told to wait may hold a place in the line, so that a large amount is not overtaken for ever by small ones. An
     amount counts from ``take`` on, and its window begins with ``depart``. One that is larger than the capacity leaves when
     nothing else counts and runs into debt: what it has too much weighs on the windows after it. ``unit`` names the field of
-    ``Cost`` that it limits; empty for a budget that only holds a server's hints. All times are of the caller's clock.
+    ``Cost`` that it limits; empty for a budget that only holds a server's hints. ``scope`` is the name under which its hints
+    are remembered; empty: that of the pacer. All times are of the caller's clock.
     """
 
     def __init__(
@@ -46,6 +47,7 @@ class Budget:
         *,
         unit: Literal["requests", "upload_bytes", ""] = "requests",
         margin: float = MARGIN,
+        scope: str = "",
     ) -> None:
         if capacity <= 0 or window <= 0:
             raise ValueError("a budget needs a capacity and a window above zero")
@@ -53,6 +55,7 @@ class Budget:
         self.capacity = capacity
         self.window = window
         self.unit = unit
+        self.scope = scope
         self._stretched = window * (1 + margin)
         self._lock = threading.Lock()
         self._gone: deque[tuple[float, float]] = deque()  # when it left, how much; times rise
@@ -211,7 +214,8 @@ class _Waiter:
 class Slots:
     """How many requests may be under way at once, over threads and event loops together; first come, first served.
 
-    A slot is held for one HTTP request and handed straight to the next in line, so that nobody overtakes.
+    A slot is held for one HTTP request and handed straight to the next in line, so that nobody overtakes. Their number can
+    change: fewer take effect as slots are released, more at once.
     """
 
     def __init__(self, n: int, name: str = "slots") -> None:
@@ -220,7 +224,7 @@ class Slots:
         self.n = n
         self.name = name
         self._lock = threading.Lock()
-        self._free = n
+        self._taken = 0
         self._line: deque[_Waiter] = deque()
 
     def acquire(self, bell: Bell | None = None) -> bool:
@@ -265,23 +269,36 @@ class Slots:
 
     def release(self) -> None:
         """Hand the slot to the next in line."""
+        with self._lock:
+            self._taken -= 1
+        self._serve()
+
+    def resize(self, n: int) -> None:
+        """Change how many there are. Who has a slot keeps it until its release."""
+        if n < 1:
+            raise ValueError("slots need at least one")
+        with self._lock:
+            self.n = n
+        self._serve()
+
+    def _serve(self) -> None:
         while True:
             with self._lock:
-                if not self._line:
-                    self._free += 1
+                if not self._line or self._taken >= self.n:
                     return
                 waiter = self._line.popleft()
                 waiter.granted = True
+                self._taken += 1
             try:
                 waiter.wake()
             except RuntimeError:  # its loop is closed, so it will never use the slot
-                continue
-            return
+                with self._lock:
+                    self._taken -= 1
 
     def _join(self, wake: Callable[[], object]) -> _Waiter | None:
         with self._lock:
-            if self._free:
-                self._free -= 1
+            if self._taken < self.n and not self._line:
+                self._taken += 1
                 return None
             waiter = _Waiter(wake)
             self._line.append(waiter)

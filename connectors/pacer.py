@@ -118,17 +118,17 @@ class _Ticket:
 class Pacer:
     """Paces the requests of one scope: its budgets, its slots, its waits and repetitions. Thread-safe.
 
-    Budgets and slots may be shared between pacers. ``stop`` wakes every wait at once. ``patience`` is how many seconds one
-    call waits for a server before its last error is raised; waits for our own budgets don't count. ``attempts`` is how often
-    an unavailable server is asked. ``scope`` is the name under which ``memory`` keeps hints. ``sleep`` replaces every wait in
-    tests; it returns when the seconds have passed by ``clock``.
+    Budgets and slots may be shared between pacers; slots are taken in their order. ``stop`` wakes every wait at once.
+    ``patience`` is how many seconds one call waits for a server before its last error is raised; waits for our own budgets
+    don't count. ``attempts`` is how often an unavailable server is asked. ``scope`` is the name under which ``memory`` keeps
+    hints. ``sleep`` replaces every wait in tests; it returns when the seconds have passed by ``clock``.
     """
 
     def __init__(
         self,
         budgets: Iterable[Budget] = (),
         *,
-        slots: Slots | None = None,
+        slots: Iterable[Slots] = (),
         stop: threading.Event | None = None,
         clock: Callable[[], float] = time.monotonic,
         wall: Callable[[], float] = time.time,
@@ -141,7 +141,7 @@ class Pacer:
     ) -> None:
         self._budgets = tuple(budgets)
         self._gate = Budget(SERVER, float("inf"), 1.0, unit="")
-        self._slots = slots
+        self._slots = tuple(slots)
         self._stop = stop or threading.Event()
         self._bell = Bell.of(self._stop)
         self._clock = clock
@@ -211,12 +211,7 @@ class Pacer:
                 while wait := ticket.next_wait(self._clock()):
                     self._check(*wait)
                     self._pause(wait[0].name, wait[1])
-                if self._slots is not None:
-                    began = self._clock()
-                    got = self._slots.acquire(self._bell)
-                    self._account(self._slots.name, began)
-                    if not got:
-                        raise Stopped
+                self._enter()
                 if ticket.next_wait(self._clock()) is None:
                     break
                 # While it stood in line for the slot, the server said to wait.
@@ -240,12 +235,7 @@ class Pacer:
                 while wait := ticket.next_wait(self._clock()):
                     self._check(*wait)
                     await self._pause_async(wait[0].name, wait[1])
-                if self._slots is not None:
-                    began = self._clock()
-                    got = await self._slots.acquire_async(self._bell)
-                    self._account(self._slots.name, began)
-                    if not got:
-                        raise Stopped
+                await self._enter_async()
                 if ticket.next_wait(self._clock()) is None:
                     break
                 self._release()
@@ -279,9 +269,37 @@ class Pacer:
         if error.after is not None:
             self._block(self._named(error.budget), error.after)
 
-    def _release(self) -> None:
-        if self._slots is not None:
-            self._slots.release()
+    def _enter(self) -> None:
+        held = 0
+        try:
+            for slots in self._slots:
+                began = self._clock()
+                got = slots.acquire(self._bell)
+                self._account(slots.name, began)
+                if not got:
+                    raise Stopped
+                held += 1
+        except BaseException:
+            self._release(held)
+            raise
+
+    async def _enter_async(self) -> None:
+        held = 0
+        try:
+            for slots in self._slots:
+                began = self._clock()
+                got = await slots.acquire_async(self._bell)
+                self._account(slots.name, began)
+                if not got:
+                    raise Stopped
+                held += 1
+        except BaseException:
+            self._release(held)
+            raise
+
+    def _release(self, held: int | None = None) -> None:
+        for slots in reversed(self._slots[:held]):
+            slots.release()
 
     # ---- repeating
 
@@ -321,11 +339,12 @@ class Pacer:
 
     def _block(self, budget: Budget, seconds: float) -> None:
         budget.block(self._clock() + seconds)
-        if self._memory is not None and seconds >= REMEMBERED_FROM:
-            self._memory.hint(self._scope_of(budget), self._wall() + seconds)
+        left = budget.blocked(self._clock())  # a hint that came before may reach further
+        if self._memory is not None and left >= REMEMBERED_FROM:
+            self._memory.hint(self._scope_of(budget), self._wall() + left)
 
     def _scope_of(self, budget: Budget) -> str:
-        return f"{self._scope}/{budget.name}"
+        return f"{budget.scope or self._scope}/{budget.name}"
 
     # ---- waiting
 

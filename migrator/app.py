@@ -149,7 +149,7 @@ class Connected:
 
         with self._lock:
             if self._server is None:
-                self._server = ExchangeServer(self._exchange)
+                self._server = ExchangeServer(self._exchange, stop=self._stop, memory=self._memory)
             return self._server
 
     @property

@@ -354,6 +354,9 @@ ErrorSubscriptionsDisabledForGroup""",
 CODES: Mapping[str, Verdict] = MappingProxyType({code: verdict for verdict, codes in _GROUPS for code in codes.split()})
 """What every code of the schema means; NoError is none."""
 
+WHOLE = "source"
+"""Name of the budget of the whole server, whatever the mailbox."""
+
 _INNER = "InnerErrorResponseCode"
 _BACK_OFF = "BackOffMilliseconds"
 
@@ -378,7 +381,7 @@ def raise_for(code: str, *, text: str = "", values: Mapping[str, str] = MappingP
     message = f"{found.sentence} ({shown})"
     match found.meaning:
         case _M.THROTTLED:
-            raise Throttled(message, code=shown, after=back_off(values), budget="source")
+            raise Throttled(message, code=shown, after=back_off(values))
         case _M.UNAVAILABLE | _M.GONE:
             raise Unavailable(message, code=shown)
         case _M.STALE:
@@ -430,7 +433,7 @@ def raise_for_http(status: int, headers: Mapping[str, str]) -> NoReturn:
     sent = {name.casefold(): value for name, value in headers.items()}
     after = _retry_after(sent.get("retry-after", ""))
     if status == 429 or (status == 503 and after is not None):
-        raise Throttled(f"the server asks to wait ({code})", code=code, after=after, budget="source")
+        raise Throttled(f"the server asks to wait ({code})", code=code, after=after, budget=WHOLE)
     if status >= 500 or status == 408:
         raise Unavailable(f"the server can't answer now ({code})", code=code)
     sentence, mend = _STATUSES.get(

@@ -16,18 +16,19 @@ import uuid
 from collections import Counter
 from collections.abc import Callable, Mapping
 from typing import Any, NoReturn, TypeVar
+from urllib.parse import urlsplit
 
 import requests
 from requests.adapters import HTTPAdapter
 from requests.auth import HTTPBasicAuth
 from urllib3.exceptions import HTTPError, ReadTimeoutError
 
-from connectors.budgets import Bell
-from connectors.errors import Halt, Unavailable
+from connectors.adaptive import AdaptiveSlots
+from connectors.errors import Halt, Throttled, Unavailable
 from connectors.ews import classify
 from connectors.ews.answer import TRUNCATED, messages, parse, raise_fault
 from connectors.ews.endpoint import Exchange
-from connectors.pacer import Pacer, Slots, Stopped
+from connectors.pacer import Budget, Memory, Pacer
 
 R = TypeVar("R")
 
@@ -54,6 +55,7 @@ def escape(text: str) -> str:
 class ExchangeServer:
     """One source server, shared by all its mailboxes: the sign-in, the TLS setup and the number of calls at once. Thread-safe.
 
+    ``cap`` says how many calls at once are allowed at this hour. ``memory`` keeps the server's hints beyond this process.
     ``sleep`` replaces every wait in tests; it returns when the seconds have passed by ``clock``.
     """
 
@@ -64,14 +66,23 @@ class ExchangeServer:
         stop: threading.Event | None = None,
         clock: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], object] | None = None,
+        wall: Callable[[], float] = time.time,
         random: Callable[[], float] = chance.random,
+        memory: Memory | None = None,
+        cap: Callable[[], int] | None = None,
     ) -> None:
         self.settings = settings
         self.stop = stop
         self.clock = clock
         self.sleep = sleep
+        self.wall = wall
         self.random = random
-        self.slots = Slots(settings.connections_per_server, "server connections")
+        self.memory = memory
+        self.scope = f"ews/{(urlsplit(settings.url).hostname or '').casefold()}"
+        """Under this name hints for all mailboxes are remembered."""
+        self.slots = AdaptiveSlots(settings.connections_per_server, "server connections", clock=clock, cap=cap)
+        self.gate = Budget(classify.WHOLE, float("inf"), 1.0, unit="", scope=self.scope)
+        """What the server asks of all mailboxes together."""
         self.signed_in = False
         """Whether the account was let in once; a refusal after that is no proof of a wrong password."""
         self._protocol: Any = None
@@ -175,20 +186,22 @@ class MailboxClient:
         self.last_headers: dict[str, str] = {}
         settings = server.settings
         self._identity = _IDENTITY.format(address=escape(mailbox)) if settings.access == "impersonation" else ""
-        stop = stop or server.stop
-        self._bell = None if stop is None else Bell.of(stop)
+        self.slots = AdaptiveSlots(settings.connections_per_mailbox, "mailbox connections", clock=server.clock)
         self.pacer = Pacer(
-            slots=Slots(settings.connections_per_mailbox, "mailbox connections"),
-            stop=stop,
+            (server.gate,),
+            slots=(self.slots, server.slots),
+            stop=stop or server.stop,
             clock=server.clock,
+            wall=server.wall,
             sleep=server.sleep,
             random=server.random,
+            memory=server.memory,
+            scope=f"{server.scope}/{mailbox.casefold()}",
         )
         self._own = threading.local()
         self._lock = threading.Lock()
         self._sessions: list[requests.Session] = []
         self._counts: Counter[str] = Counter()
-        self._waited = 0.0
         self._refusals = 0
 
     def ask(self, kind: str, body: str, read: Callable[[list[Any]], R]) -> R:
@@ -197,35 +210,49 @@ class MailboxClient:
         ``read`` runs inside the pacer: a busy server or trouble that only one message tells of is waited for as well. Raises
         what ``classify`` makes of HTTP's and SOAP's answers.
         """
-        return self.pacer.call(lambda: read(messages(self.tree_once(kind, body), kind)))
+        return self.call(lambda: read(messages(self.tree_once(kind, body), kind)))
+
+    def call(self, once: Callable[[], R]) -> R:
+        """Have ``once``, which posts one body and reads its answer, paced and repeated by the pacer.
+
+        With impersonation the server counts calls for each mailbox; with full access they all are the account's own, and what it
+        asks of one mailbox it asks of all [learn.microsoft.com/exchange/client-developer/exchange-web-services, EWS throttling].
+        """
+
+        def heard() -> R:
+            began = self.server.clock()
+            try:
+                return once()
+            except Throttled as error:
+                if not self._identity:
+                    error.budget = classify.WHOLE
+                self.slots.pushed_back(began)
+                if error.budget == classify.WHOLE:
+                    self.server.slots.pushed_back(began)
+                raise
+
+        return self.pacer.call(heard)
 
     def tree_once(self, kind: str, body: str) -> Any:
         """Post one SOAP body, once, and return the answer's root element, proven to be a complete document."""
         return parse(self.post_once(kind, body))
 
     def post_once(self, kind: str, body: str) -> bytes:
-        """One post, not repeated; the answer whole, but not parsed. For a caller that runs its own checks inside the pacer."""
+        """One post, not repeated; the answer whole, but not parsed. For a caller inside ``call``."""
         text = _ENVELOPE.format(version=self.server.settings.request_version, identity=self._identity, body=body).encode()
-        self._take_slot()
-        try:
-            with self._lock:
-                self._counts[f"requests.{kind}"] += 1
-                self._counts["bytes.sent"] += len(text)
-            status, told, answer = self._exchange(text)
-        finally:
-            self.server.slots.release()
+        with self._lock:
+            self._counts[f"requests.{kind}"] += 1
+            self._counts["bytes.sent"] += len(text)
+        began = self.server.clock()
+        status, told, answer = self._exchange(text)
         with self._lock:
             self._counts["bytes.received"] += len(answer)
         self.last_headers = told
-        return self._checked(status, told, answer)
-
-    def _take_slot(self) -> None:
-        began = self.server.clock()
-        got = self.server.slots.acquire(self._bell)
-        with self._lock:
-            self._waited += self.server.clock() - began
-        if not got:
-            raise Stopped
+        whole = self._checked(status, told, answer)
+        like = (kind, len(answer).bit_length() // 2)
+        for slots in (self.slots, self.server.slots):
+            slots.answered(like, began)
+        return whole
 
     def _exchange(self, text: bytes) -> tuple[int, dict[str, str], bytes]:
         settings = self.server.settings
@@ -318,7 +345,6 @@ class MailboxClient:
         """Requests by operation, bytes, and seconds waited by budget."""
         with self._lock:
             told: dict[str, float] = dict(self._counts)
-            told[f"waited.{self.server.slots.name}"] = self._waited
         for budget, seconds in self.pacer.waited().items():
             told[f"waited.{budget}"] = seconds
         return told

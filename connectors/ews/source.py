@@ -188,7 +188,7 @@ class ExchangeSource:
                     self._most[kind] = max(_FEWEST, self._most[kind] // 2)
                 raise
 
-        return self.client.pacer.call(once)
+        return self.client.call(once)
 
     def figures(self) -> dict[str, float]:
         return self.client.figures()
@@ -217,7 +217,7 @@ class _Fetch:
 
     def run(self) -> list[Fetched]:
         while len(self.answers) < len(self.refs):
-            self.client.pacer.call(self._once)
+            self.client.call(self._once)
         return [self.answers[index] for index in range(len(self.refs))]
 
     def _once(self) -> None:

@@ -239,7 +239,7 @@ class GraphClient:
                         Budget("requests", tenant.requests, tenant.requests_window, unit="requests"),
                         Budget("upload_bytes", tenant.upload_bytes, tenant.upload_window, unit="upload_bytes"),
                     ),
-                    slots=self._shared or Slots(tenant.concurrency),
+                    slots=[self._shared or Slots(tenant.concurrency)],
                     stop=self.stop,
                     memory=self._memory,
                     scope=f"graph/{tenant.tenant_id}/{mailbox.casefold()}",

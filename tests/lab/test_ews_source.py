@@ -8,7 +8,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -302,6 +302,18 @@ def test_a_busy_server_is_waited_for_and_nothing_is_lost() -> None:
         served.options.busy = busy_for(2, 20)
         assert len(list(source.fetch([put.ref for put in puts], Lane.IMPORT))) == len(puts) == 31
         assert source.figures()["waited.server"] >= 0.09
+
+
+def test_a_busy_server_is_asked_less_at_once_and_other_mailboxes_are_not() -> None:
+    with exchange() as served, reading(served) as source, closing(ExchangeSource(source.client.server, BEN)) as other:
+        folder = inbox_of(source)
+        configured = source.client.slots.n
+        served.options.busy = busy_for(1, 20)
+        puts = listed(source, folder)
+        assert len(list(source.fetch([put.ref for put in puts], Lane.IMPORT))) == len(puts) == 31
+        assert 1 <= source.client.slots.n < configured
+        inbox_of(other)
+        assert other.client.slots.n == configured
 
 
 def test_a_mailbox_out_of_scope_is_blocked() -> None:

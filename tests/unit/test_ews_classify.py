@@ -126,7 +126,7 @@ def test_codes_that_a_migration_meets(code: str, meaning: Meaning) -> None:
 def test_a_busy_server_is_waited_for_as_long_as_it_says() -> None:
     error = raised("ErrorServerBusy", BackOffMilliseconds="2500")
     assert isinstance(error, Throttled)
-    assert (error.after, error.budget) == (2.5, "source")
+    assert (error.after, error.budget) == (2.5, "server"), "the mailbox alone waits"
 
 
 @pytest.mark.parametrize("told", ["", "soon", "-1", "0"])

@@ -477,7 +477,7 @@ def test_a_slot_is_free_while_its_user_waits_for_a_budget_or_after_a_hint() -> N
         slots.release()
         clock.sleep(seconds)
 
-    pacer = Pacer([Budget("requests", 1, 10)], slots=slots, clock=clock, sleep=sleep)
+    pacer = Pacer([Budget("requests", 1, 10)], slots=[slots], clock=clock, sleep=sleep)
     pacer.call(Script(clock, Throttled("", after=30.0), Unavailable("")))
     assert len(clock.slept) >= 3
 
@@ -494,7 +494,7 @@ def test_a_request_that_stood_in_line_for_a_slot_heeds_a_hint_that_came_meanwhil
         else:
             assert second_did_something.wait(5)
 
-    pacer = Pacer(slots=slots, clock=clock, sleep=sleep)
+    pacer = Pacer(slots=[slots], clock=clock, sleep=sleep)
 
     def throttled_once() -> None:
         if not inside.is_set():
@@ -525,7 +525,7 @@ def test_a_request_that_stood_in_line_for_a_slot_heeds_a_hint_that_came_meanwhil
 
 def test_four_slots_are_never_exceeded_by_coroutines() -> None:
     inside = most = 0
-    pacer = Pacer(slots=Slots(4))
+    pacer = Pacer(slots=[Slots(4)])
 
     async def request() -> None:
         nonlocal inside, most
@@ -546,7 +546,7 @@ def test_four_slots_are_never_exceeded_by_coroutines() -> None:
 @pytest.mark.parametrize("obstacle", ["budget", "hint", "slot", "outage"])
 def test_every_wait_wakes_when_asked_to_stop(run: Callable[..., Any], obstacle: str) -> None:
     stop, slots, budget = threading.Event(), Slots(1), Budget("requests", 1, 1e6)
-    pacer = Pacer([budget], slots=slots, stop=stop, patience=1e9)
+    pacer = Pacer([budget], slots=[slots], stop=stop, patience=1e9)
     script = Script(time.monotonic)
     if obstacle == "budget":
         pacer.call(Script(time.monotonic))
@@ -574,12 +574,12 @@ def test_every_wait_wakes_when_asked_to_stop(run: Callable[..., Any], obstacle: 
 def test_who_has_no_need_to_wait_is_not_stopped(run: Callable[..., Any]) -> None:
     stop = threading.Event()
     stop.set()
-    assert run(Pacer([Budget("requests", 9, 9)], slots=Slots(1), stop=stop), Script(time.monotonic)) == "done"
+    assert run(Pacer([Budget("requests", 9, 9)], slots=[Slots(1)], stop=stop), Script(time.monotonic)) == "done"
 
 
 def test_a_cancelled_call_gives_back_what_it_held() -> None:
     budget, slots = Budget("requests", 10, 1e6), Slots(1)
-    pacer = Pacer([budget], slots=slots)
+    pacer = Pacer([budget], slots=[slots])
 
     async def story() -> None:
         assert slots.acquire()
@@ -600,7 +600,7 @@ async def _never() -> None:
 
 def test_an_error_of_ours_passes_through_and_frees_the_slot() -> None:
     slots = Slots(1)
-    pacer = Pacer(slots=slots)
+    pacer = Pacer(slots=[slots])
     for _ in range(2):
         with pytest.raises(ZeroDivisionError):
             pacer.call(lambda: 1 // 0)
@@ -632,6 +632,15 @@ def test_a_short_hint_is_not_worth_remembering() -> None:
     kept, clock = Kept(), Clock()
     Pacer(clock=clock, wall=clock, sleep=clock.sleep, memory=kept).call(Script(clock, Throttled("", after=1.0)))
     assert kept.kept == {}
+
+
+def test_a_short_hint_does_not_replace_a_long_one_that_is_remembered() -> None:
+    kept, clock = Kept(), Clock()
+    budget = Budget("requests", 100, 1)
+    pacer = Pacer([budget], clock=clock, wall=clock, sleep=clock.sleep, memory=kept, scope="anna")
+    budget.block(clock.now + 300)
+    pacer._block(budget, 10.0)
+    assert kept.kept == {"anna/requests": clock.now + 300}
 
 
 def test_an_event_has_one_bell_whose_thread_ends_when_nobody_listens() -> None:
