@@ -41,6 +41,7 @@ class MailboxLine:
     pending: int
     refused: int
     withheld: int
+    approved: int
     filtered: int
     left: int
     bytes: int
@@ -62,7 +63,8 @@ def gather(ledger: Ledger, wave: str | None = None) -> dict[str, Any]:
     passes: dict[int, list[PassRow]] = defaultdict(list)
     for one in ledger.passes():
         passes[one.mailbox_id].append(one)
-    lines = [_line(ledger, row, kept[row.id], sizes[row.id], passes[row.id]) for row in mailboxes]
+    approved = ledger.approvals.approved()
+    lines = [_line(ledger, row, kept[row.id], sizes[row.id], passes[row.id], len(approved.get(row.id, ()))) for row in mailboxes]
     ids = {row.id: row.source for row in mailboxes}
     refusals = [
         {
@@ -74,6 +76,7 @@ def gather(ledger: Ledger, wave: str | None = None) -> dict[str, Any]:
             "detail": one.detail,
             "code": one.code,
             "key": one.key.hex(),
+            "approved": one.key in approved.get(one.mailbox_id, ()),
         }
         for one in ledger.refusals()
         if one.mailbox_id in ids
@@ -98,6 +101,7 @@ def gather(ledger: Ledger, wave: str | None = None) -> dict[str, Any]:
             "pending": sum(line.pending for line in lines),
             "refused": sum(line.refused for line in lines),
             "withheld": sum(line.withheld for line in lines),
+            "approved": sum(line.approved for line in lines),
             "left": sum(line.left for line in lines),
             "bytes": sum(line.bytes for line in lines),
             "balance": sum(abs(line.balance) for line in lines),
@@ -111,7 +115,9 @@ def gather(ledger: Ledger, wave: str | None = None) -> dict[str, Any]:
     }
 
 
-def _line(ledger: Ledger, row: MailboxRow, counts: Counter[ItemState], size: int, passes: list[PassRow]) -> MailboxLine:
+def _line(
+    ledger: Ledger, row: MailboxRow, counts: Counter[ItemState], size: int, passes: list[PassRow], approved: int
+) -> MailboxLine:
     counted: Counter[ItemState] = Counter()
     for tally in ledger.recount(row.id):
         counted[tally.state] += tally.items
@@ -134,6 +140,7 @@ def _line(ledger: Ledger, row: MailboxRow, counts: Counter[ItemState], size: int
         pending=sum(counts[state] for state in PENDING),
         refused=counts[ItemState.REFUSED],
         withheld=counts[ItemState.WITHHELD],
+        approved=approved,
         filtered=counts[ItemState.FILTERED],
         left=counts[ItemState.DOOMED] + counts[ItemState.GONE],
         bytes=size,
@@ -153,7 +160,8 @@ def _verdict(lines: list[MailboxLine]) -> tuple[str, str]:
     held = [line for line in lines if line.state in (MailboxState.HELD, MailboxState.FAILED)]
     unbalanced = [line for line in lines if line.balance]
     pending = sum(line.pending for line in lines)
-    refused = sum(line.refused + line.withheld for line in lines)
+    approved = sum(line.approved for line in lines)
+    refused = sum(line.refused + line.withheld for line in lines) - approved
     if unbalanced:
         return "red", f"The sums of {len(unbalanced)} mailboxes do not add up: stop and look before anything else."
     if held:
@@ -167,6 +175,8 @@ def _verdict(lines: list[MailboxLine]) -> tuple[str, str]:
         return "amber", f"The source counts {unaccounted:,} items more or less than its listings show: look before you go on."
     if refused:
         return "amber", f"Everything that can go has arrived; {refused:,} items can't go and are listed by name below."
+    if approved:
+        return "green", f"Everything has arrived but {approved:,} items that stay behind by approval; they are listed below."
     return "green", f"All {sum(line.done for line in lines):,} items of {len(lines)} mailboxes have arrived."
 
 

@@ -29,7 +29,8 @@ _CARRIED = frozenset({ItemState.DONE, ItemState.REFUSED, ItemState.WITHHELD, Ite
 class Standing:
     """One mailbox's row. ``share`` is settled items by those there are, 0 to 1; None when nothing was listed yet.
 
-    ``gigabytes`` (10^9) are those that arrived. ``refused`` counts refused and withheld items.
+    ``gigabytes`` (10^9) are those that arrived. ``refused`` counts refused and withheld items,
+    ``approved`` those of them that a person let stay behind.
     """
 
     wave: str
@@ -41,6 +42,7 @@ class Standing:
     gigabytes: float
     pending: int
     refused: int
+    approved: int
     cause: str
 
 
@@ -52,6 +54,7 @@ def standings(ledger: Ledger, wave: str | None = None) -> list[Standing]:
         counts[mailbox_id][tally.state] += tally.items
         if tally.state is ItemState.DONE:
             sizes[mailbox_id] += tally.bytes
+    approved = ledger.approvals.approved_counts()
     rows = []
     for row in ledger.mailboxes(wave):
         mine = counts[row.id]
@@ -68,6 +71,7 @@ def standings(ledger: Ledger, wave: str | None = None) -> list[Standing]:
                 gigabytes=sizes[row.id] / 1e9,
                 pending=sum(mine[state] for state in PENDING),
                 refused=mine[ItemState.REFUSED] + mine[ItemState.WITHHELD],
+                approved=approved[row.id],
                 cause=row.cause,
             )
         )
@@ -89,9 +93,12 @@ def headline(rows: Sequence[Standing]) -> str:
     pending = sum(row.pending for row in rows)
     if pending or any(row.state in (MailboxState.PLANNED, MailboxState.SEEDING) for row in rows):
         return f"Nothing needs a person; {_mailboxes(len(rows))}, {pending:,} items known to be still to carry."
-    refused = sum(row.refused for row in rows)
+    approved = sum(row.approved for row in rows)
+    refused = sum(row.refused for row in rows) - approved
     if refused:
         return f"Nothing needs a person to go on; {refused:,} items can't go, `migrator report` lists them by reason."
+    if approved:
+        return f"Nothing needs a person; all of {_mailboxes(len(rows))} is carried but {approved:,} items that stay by approval."
     return f"Nothing needs a person; all of {_mailboxes(len(rows))} is carried as of the last pass."
 
 

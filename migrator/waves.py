@@ -60,6 +60,7 @@ class Connectors(Protocol):
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ending:
     """How one mailbox came out of a run. Counts are the ledger's, over all passes; ``figures`` are this pass's.
+    ``approved`` are those of the refused and withheld ones that a person let stay behind.
 
     ``code`` is the exit code that this mailbox alone would give; ``error`` is set for a bug only.
     """
@@ -72,6 +73,7 @@ class Ending:
     done: int = 0
     refused: int = 0
     withheld: int = 0
+    approved: int = 0
     pending: int = 0
     bytes: int = 0
     figures: dict[str, float] = field(default_factory=dict)
@@ -122,6 +124,7 @@ def tally(ledger: Ledger, mailbox_id: int) -> dict[str, int]:
         "done": counts[ItemState.DONE],
         "refused": counts[ItemState.REFUSED],
         "withheld": counts[ItemState.WITHHELD],
+        "approved": ledger.approvals.approved_counts(mailbox_id)[mailbox_id],
         "pending": sum(counts[state] for state in PENDING),
         "bytes": size,
     }
@@ -287,7 +290,7 @@ class _Mailbox:
 
     def _end(self, code: int, cause: str, error: BaseException | None = None) -> Ending:
         counts = tally(self._run.ledger, self._row.id)
-        if code == CLEAN and counts["refused"] + counts["withheld"]:
+        if code == CLEAN and counts["refused"] + counts["withheld"] > counts["approved"]:
             code = REFUSED
         return Ending(mailbox=self._row, kind=self._kind, code=code, cause=cause, figures=self._figures, error=error, **counts)
 

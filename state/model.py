@@ -271,6 +271,42 @@ class PassRow:
     figures: dict[str, float]
 
 
+class Choice(StrEnum):
+    """What a person may decide about an item that can't go."""
+
+    APPROVED = "approved"  # it stays behind, and that is all right
+    RETRIED = "retried"  # the next pass tries it again
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Decision:
+    """What a person decided about one REFUSED or WITHHELD row, and who, why and when (wall-clock seconds).
+
+    ``version`` and ``reason`` are the row's at that time: an approval is of that version of the item and of that reason.
+    """
+
+    mailbox_id: int
+    key: bytes
+    version: bytes
+    reason: str
+    decision: Choice
+    who: str
+    why: str
+    at: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Kept:
+    """Where the content of an item that can't go lies: ``file`` below the folder of the config, and its plain size and hash."""
+
+    mailbox_id: int
+    key: bytes
+    file: str
+    sha256: str
+    bytes: int
+    at: float
+
+
 class LedgerError(Exception):
     """Base of what the ledger raises; the message is one sentence for the operator."""
 

@@ -9,6 +9,8 @@ open_items     what is still to be done about some of them, under the item's own
 tallies        rows and bytes by folder and state, kept in the same transactions as the rows
 hints          until when a server asked to be left alone
 notes          what happened, in sentences
+decisions      what a person decided about items that can't go: who, why, when
+kept           where the content of an item that can't go lies, and its hash
 """
 
 from __future__ import annotations
@@ -31,7 +33,7 @@ from sqlalchemy import (
     UniqueConstraint,
 )
 
-HEAD: Final = "0001"
+HEAD: Final = "0002"
 """The newest revision. A constant, so that opening a ledger need not load alembic; a test holds it to the revisions."""
 
 metadata = MetaData(
@@ -187,4 +189,32 @@ notes = Table(
     Column("kind", Text, nullable=False),
     Column("text", Text, nullable=False),
     Index(None, "mailbox_id", "id"),
+)
+
+# What a person decided is only ever added to; the last decision about an item counts, and only for the version and the reason
+# that it was made on.
+decisions = Table(
+    "decisions",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("at", Double, nullable=False),
+    Column("mailbox_id", Integer, ForeignKey("mailboxes.id"), nullable=False),
+    Column("key", LargeBinary, nullable=False),
+    Column("version", LargeBinary, nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("decision", Text, nullable=False),
+    Column("who", Text, nullable=False),
+    Column("why", Text, nullable=False),
+    Index(None, "mailbox_id", "key", "id"),
+)
+
+kept = Table(
+    "kept",
+    metadata,
+    Column("mailbox_id", Integer, ForeignKey("mailboxes.id"), primary_key=True),
+    Column("key", LargeBinary, primary_key=True),
+    Column("at", Double, nullable=False),
+    Column("bytes", BigInteger, nullable=False),
+    Column("file", Text, nullable=False),
+    Column("sha256", Text, nullable=False),
 )

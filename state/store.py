@@ -15,6 +15,7 @@ from typing import Any, Final, TypeVar
 from sqlalchemy import Connection, Engine, insert, select, text, update
 
 from state import leases, places, views
+from state.approvals import Approvals
 from state.engines import address, connect, unbegun
 from state.migrate import make_ready
 from state.model import (
@@ -337,6 +338,11 @@ class Ledger:
     def refusals(self, mailbox_id: int | None = None, limit: int | None = None) -> list[Refused]:
         """What was REFUSED or WITHHELD, and why, by mailbox and folder."""
         return self._read(lambda db: views.refusals(db, mailbox_id, limit))
+
+    @property
+    def approvals(self) -> Approvals:
+        """What a person decided about what did not go, and where its content is kept."""
+        return Approvals(self._read, self._write, self._fenced, self._words)
 
     # -- hints and notes
 

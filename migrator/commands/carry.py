@@ -149,6 +149,7 @@ def _as_json(ending: Ending) -> dict[str, Any]:
         "done": ending.done,
         "refused": ending.refused,
         "withheld": ending.withheld,
+        "approved": ending.approved,
         "pending": ending.pending,
         "bytes": ending.bytes,
         "cause": ending.cause,

@@ -40,6 +40,11 @@ FILLED: dict[str, list[str]] = {
         "INSERT INTO notes VALUES (1, 1.0, 1, 'start', 'It begins.')",
     ],
 }
+FILLED["0002"] = [
+    *FILLED["0001"],
+    "INSERT INTO decisions VALUES (1, 5.0, 1, {key2}, {none}, 'too-large', 'approved', 'ops@host', 'Its owner knows.')",
+    "INSERT INTO kept VALUES (1, {key2}, 5.0, 30, 'refused/ada@example.com/0202.fts', 'ab')",
+]
 LITERALS = {
     "sqlite": {"true": "1", "key1": "X'0101'", "key2": "X'0202'", "none": "X''", "target": "X'0041'"},
     "postgresql": {"true": "true", "key1": "'\\x0101'", "key2": "'\\x0202'", "none": "'\\x'", "target": "'\\x0041'"},
@@ -101,6 +106,9 @@ def test_a_ledger_of_each_revision_keeps_its_rows(empty_url: str, revision: str)
         assert ledger.hints() == {"tenant": 5.0}
         assert ledger.notes()[0].text == "It begins."
         assert len(ledger.installation()) == 32
+        approved = {1: frozenset({b"\x02\x02"})} if revision >= "0002" else {}
+        assert ledger.approvals.approved() == approved
+        assert len(ledger.approvals.kept()) == len(approved)
 
 
 def test_a_server_without_a_schema_must_be_migrated_first(empty_postgres_url: str) -> None:

@@ -308,6 +308,7 @@ def standing(**changes: Any) -> Standing:
         "gigabytes": 1.5,
         "pending": 0,
         "refused": 0,
+        "approved": 0,
         "cause": "",
     }
     return Standing(**(values | changes))
@@ -323,6 +324,11 @@ def standing(**changes: Any) -> Standing:
         ([standing(pending=1200)], "1,200 items known to be still to carry"),
         ([standing(state=MailboxState.PLANNED, items=0)], "still to carry"),
         ([standing(refused=3)], "3 items can't go"),
+        ([standing(refused=3, approved=1)], "2 items can't go"),
+        (
+            [standing(refused=3, approved=3)],
+            "Nothing needs a person; all of 1 mailbox is carried but 3 items that stay by approval",
+        ),
     ],
 )
 def test_the_first_line_says_what_needs_a_person(rows: list[Standing], words: str) -> None:
