@@ -11,8 +11,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
-MARGIN = 0.01
-"""Share of a window added to it: requests take unequally long to arrive, and the server counts when they do."""
+MARGIN = 0.002
+"""Share of a window added to it, because two clocks are never quite the same."""
 
 SHORTEST = 0.005
 """Seconds that somebody in a line waits at least, so that one who woke too early does not spin."""
@@ -33,7 +33,8 @@ class Budget:
     """One documented limit: at most ``capacity`` in any ``window`` seconds. Thread-safe; waits for nothing.
 
     Who is told to wait may hold a place in the line, so that a large amount is not overtaken for ever by small ones. An
-    amount counts from ``take`` on, and its window begins with ``depart``. One that is larger than the capacity leaves when
+    amount counts from ``take`` on, and its window begins with ``depart``, which has to be said once the server has counted it:
+    requests take unequally long to arrive, the answer is what proves it. One that is larger than the capacity leaves when
     nothing else counts and runs into debt: what it has too much weighs on the windows after it. ``unit`` names the field of
     ``Cost`` that it limits; empty for a budget that only holds a server's hints. ``scope`` is the name under which its hints
     are remembered; empty: that of the pacer. All times are of the caller's clock.
@@ -82,7 +83,7 @@ class Budget:
             return max(wait, SHORTEST)
 
     def depart(self, amount: float, now: float) -> None:
-        """The request leaves: its window begins."""
+        """The request is over, answered or not: its window begins."""
         with self._lock:
             self._held -= amount
             self._sum += amount

@@ -5,6 +5,7 @@
                                           └► anything else: to the caller
 
 A slot is held for one request and never while waiting. Nothing leaves while its budget is blocked by a server's hint.
+What a request takes of a budget counts until a window after its answer: it arrived no later than that, however long its way.
 """
 
 from __future__ import annotations
@@ -220,12 +221,12 @@ class Pacer:
             ticket.abandon()
             raise
         try:
-            ticket.depart(self._clock())
             return fn()
         except Throttled as error:
             self._heed(error)
             raise
         finally:
+            ticket.depart(self._clock())
             self._release()
 
     async def _attempt_async(self, fn: Callable[[], Awaitable[T]], cost: Cost) -> T:
@@ -243,12 +244,12 @@ class Pacer:
             ticket.abandon()
             raise
         try:
-            ticket.depart(self._clock())
             return await fn()
         except Throttled as error:
             self._heed(error)
             raise
         finally:
+            ticket.depart(self._clock())
             self._release()
 
     def _ticket(self, cost: Cost) -> _Ticket:

@@ -152,6 +152,19 @@ def test_an_oversize_amount_leaves_alone_and_pays_its_debt(amounts: list[int]) -
     assert clock.now - began >= (sum(amounts[:-1]) - capacity) / capacity * window - window
 
 
+def test_the_server_counts_no_more_than_the_capacity_however_long_each_request_was_on_its_way() -> None:
+    clock, arrived = Clock(), list[tuple[float, int]]()
+    pacer = Pacer([Budget("requests", 10, 10.0)], clock=clock, sleep=clock.sleep)
+
+    def send(way: float) -> None:
+        clock.now += way
+        arrived.append((clock.now, 1))
+
+    for way in [0.5] * 10 + [0.01] * 30:
+        pacer.call(lambda way=way: send(way))  # type: ignore[misc]
+    assert heaviest(arrived, 10.0) == 10
+
+
 def test_an_oversize_amount_leaves_only_when_nothing_else_counts() -> None:
     budget = Budget("b", 100, 10, margin=0)
     assert budget.take(1, 0) == 0
