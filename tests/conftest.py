@@ -1,4 +1,4 @@
-"""Ledgers for tests: on SQLite and on a real Postgres.
+"""The option ``--full``, and ledgers for tests: on SQLite and on a real Postgres.
 
 Postgres is the server that MIGRATOR_TEST_POSTGRES names (any database of it; the user may create databases), else one that is
 started for the session. Without either a test skips, or fails if MIGRATOR_REQUIRE_ALL is 1.
@@ -11,8 +11,9 @@ import os
 import shutil
 import tempfile
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from sqlalchemy import create_engine, make_url, text
@@ -21,6 +22,33 @@ from state.migrate import upgrade
 from state.store import Ledger
 
 _numbers = itertools.count()
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """``--full`` runs the long suites at their whole length: minutes, and more."""
+    parser.addoption("--full", action="store_true", help="every kill point, every random kill; the same as MIGRATOR_FULL=1")
+
+
+@pytest.fixture
+def tell(record_property: Callable[[str, object], None]) -> Callable[[str], None]:
+    """Says a line at the end of the whole run, whichever process the test ran in."""
+    return lambda line: record_property("told", line)
+
+
+def pytest_terminal_summary(terminalreporter: Any) -> None:
+    """Print what the tests had to tell."""
+    reports = [report for found in terminalreporter.stats.values() for report in found if getattr(report, "when", "") == "call"]
+    told = sorted({str(value) for report in reports for name, value in report.user_properties if name == "told"})
+    if told:
+        terminalreporter.section("told by the tests")
+        for line in told:
+            terminalreporter.write_line(line)
+
+
+@pytest.fixture(scope="session")
+def full(pytestconfig: pytest.Config) -> bool:
+    """Whether the long suites run at their whole length."""
+    return bool(pytestconfig.getoption("--full")) or os.environ.get("MIGRATOR_FULL") == "1"
 
 
 @pytest.fixture(scope="session")

@@ -1,9 +1,12 @@
-"""Die at every step, run again, compare with the same expected end; then once more, and nothing is written."""
+"""Die at every step, run again, compare with the same expected end; then once more, and nothing is written.
+
+Every step under ``--full``, which takes minutes; else every seventh, and on Postgres every twenty-fifth.
+"""
 
 from __future__ import annotations
 
-import os
 import re
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +15,6 @@ from resume_world import Hand, Killed, World, furnished, id_of
 
 import migrator
 from state.model import PassKind, PassState
-
-FULL = os.environ.get("MIGRATOR_FULL") == "1"
-"""Every step, which takes minutes; else every seventh, and on Postgres every twenty-fifth."""
 
 CRASH_WINDOWS = 4
 """Marks of ``# CRASH WINDOW:`` in the code; each lies between two steps of the matrix."""
@@ -60,9 +60,11 @@ def matrix(fresh: Any, stride: int, **options: Any) -> int:
     return len(range(1, hand.steps + 1, stride))
 
 
-@pytest.mark.timeout(280)
+@pytest.mark.timeout(1800)
 @pytest.mark.parametrize("lane", ["import", "compose"])
-def test_killed_at_any_step_on_sqlite(lane: str, tmp_path: Path, migrated_file: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_killed_at_any_step_on_sqlite(
+    lane: str, full: bool, tmp_path: Path, migrated_file: Path, tell: Callable[[str], None]
+) -> None:
     numbers = iter(range(10_000))
 
     def fresh() -> str:
@@ -70,16 +72,15 @@ def test_killed_at_any_step_on_sqlite(lane: str, tmp_path: Path, migrated_file: 
         path.write_bytes(migrated_file.read_bytes())
         return f"sqlite:///{path}"
 
-    covered = matrix(fresh, 1 if FULL else 7, lane=lane)
-    with capsys.disabled():
-        print(f"\n{covered} kill points in the {lane} lane on SQLite")
-    assert covered > (300 if FULL else 40)
+    covered = matrix(fresh, 1 if full else 7, lane=lane)
+    tell(f"{covered} kill points in the {lane} lane on SQLite")
+    assert covered > (300 if full else 40)
 
 
-@pytest.mark.timeout(280)
+@pytest.mark.timeout(1800)
 @pytest.mark.parametrize("lane", ["import", "compose"])
 def test_killed_at_any_step_on_postgres(
-    lane: str, databases: Any, migrated_database: str, capsys: pytest.CaptureFixture[str]
+    lane: str, full: bool, databases: Any, migrated_database: str, tell: Callable[[str], None]
 ) -> None:
     made: list[str] = []
 
@@ -88,12 +89,11 @@ def test_killed_at_any_step_on_postgres(
         return made[-1]
 
     try:
-        covered = matrix(fresh, 5 if FULL else 25, lane=lane)
+        covered = matrix(fresh, 5 if full else 25, lane=lane)
     finally:
         for url in made:
             databases.drop(url)
-    with capsys.disabled():
-        print(f"\n{covered} kill points in the {lane} lane on Postgres")
+    tell(f"{covered} kill points in the {lane} lane on Postgres")
     assert covered > 10
 
 
