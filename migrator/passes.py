@@ -32,8 +32,8 @@ from migrator.conservation import LOOKED_AT, PREFIX, last_told, unaccounted
 from migrator.heal import heal, look_first, recount
 from migrator.listing import ABSENT, Listing
 from migrator.tenure import Tenure
-from migrator.transfer import Crew, Transfer
-from state.model import ItemState, Lease, PassKind, PassState, Work
+from migrator.transfer import Crew, Transfer, leave_changes
+from state.model import AFTER_CUTOVER, IllegalMove, ItemState, Lease, PassKind, PassState, Work
 from state.store import Ledger
 
 _HEAL_ROUNDS = 3
@@ -80,6 +80,8 @@ def run_pass(job: Job) -> PassReport:
     Raises MailboxBlocked, Halt, Fenced, and whatever is a bug; the pass is recorded as FAILED then.
     """
     crew = _crew_of(job)
+    if job.kind is not PassKind.SWEEP and job.ledger.mailbox(job.lease.mailbox_id).state in AFTER_CUTOVER:
+        raise IllegalMove(f"a {job.kind} pass may delete and edit, so there is none after cutover")
     pass_id = job.ledger.begin_pass(job.lease, job.kind)
     state, cause = PassState.DONE, ""
     try:
@@ -155,6 +157,8 @@ class _Pass:
         self._follow_moves()
         if crew.settings.look_first:
             look_first(crew)
+        if self._kind is PassKind.SWEEP:
+            leave_changes(crew)
         self._transfer.drain()
         if self._kind is not PassKind.SWEEP:
             self._drop(generation)

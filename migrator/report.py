@@ -16,6 +16,7 @@ from typing import Any
 from migrator.conservation import last_told, off_by
 from state.model import PENDING, ItemState, MailboxRow, MailboxState, PassRow
 from state.store import Ledger
+from state.views import Refused
 
 _NEVER = "none yet"
 
@@ -67,20 +68,11 @@ def gather(ledger: Ledger, wave: str | None = None) -> dict[str, Any]:
     lines = [_line(ledger, row, kept[row.id], sizes[row.id], passes[row.id], len(approved.get(row.id, ()))) for row in mailboxes]
     ids = {row.id: row.source for row in mailboxes}
     refusals = [
-        {
-            "mailbox": ids[one.mailbox_id],
-            "folder": one.folder_name,
-            "state": one.state.name,
-            "size": one.size,
-            "reason": one.reason,
-            "detail": one.detail,
-            "code": one.code,
-            "key": one.key.hex(),
-            "approved": one.key in approved.get(one.mailbox_id, ()),
-        }
+        {**_told(ids[one.mailbox_id], one), "approved": one.key in approved.get(one.mailbox_id, ())}
         for one in ledger.refusals()
         if one.mailbox_id in ids
     ]
+    left_alone = [_told(ids[one.mailbox_id], one) for one in ledger.left_alone() if one.mailbox_id in ids]
     reasons = Counter(one["reason"] for one in refusals)
     degraded: Counter[str] = Counter()
     for row in mailboxes:
@@ -112,6 +104,21 @@ def gather(ledger: Ledger, wave: str | None = None) -> dict[str, Any]:
         "degraded": dict(degraded.most_common()),
         "refusals": refusals[:_LISTED_REFUSALS],
         "refusals_not_shown": max(0, len(refusals) - _LISTED_REFUSALS),
+        "left_alone": left_alone[:_LISTED_REFUSALS],
+        "left_alone_not_shown": max(0, len(left_alone) - _LISTED_REFUSALS),
+    }
+
+
+def _told(mailbox: str, one: Refused) -> dict[str, Any]:
+    return {
+        "mailbox": mailbox,
+        "folder": one.folder_name,
+        "state": one.state.name,
+        "size": one.size,
+        "reason": one.reason,
+        "detail": one.detail,
+        "code": one.code,
+        "key": one.key.hex(),
     }
 
 

@@ -42,6 +42,12 @@ from migrator.tenure import Tenure
 from state.model import NO_MARKS, FolderRow, ItemState, Lease, Mark, Open, Row, Step, Work
 from state.store import Ledger
 
+TARGET_CHANGED = "target-changed"
+"""Reason of an item that was changed by the target's user, and is left as that user has it."""
+
+AFTER_FLIP = "after-cutover"
+"""Reason of an item whose change at the source came after cutover, and is not carried over."""
+
 REPLACED = "replaced"
 """Code of an intent whose new copy is there and whose old copy is still to be removed."""
 
@@ -336,14 +342,15 @@ class Transfer:
                 versions.append(there.version)
             elif lot.work is Work.REMOVE:
                 # Deleted or changed by the target's user: it is theirs now.
-                steps.append(Step(row, replace(forget(row), marks=row.marks | Mark.TARGET_WINS), None))
+                theirs = replace(forget(row), marks=row.marks | Mark.TARGET_WINS)
+                steps.append(Step(row, theirs, None if there is None else _theirs(opened)))
                 crew.count("removed" if there is None else "target_wins")
             elif _same_as_left(row, opened, there):
                 reason = replace(opened, reason="could-send-receipt", detail="Replacing it in the target could send a receipt.")
                 steps.append(Step(row, replace(row, state=ItemState.WITHHELD), reason))
                 crew.count("withheld")
             else:
-                steps.append(Step(row, replace(row, state=ItemState.DONE, marks=row.marks | Mark.TARGET_WINS), None))
+                steps.append(_yield(row, opened))
                 crew.count("target_wins")
         if steps:
             crew.ledger.settle(crew.lease, steps)
@@ -392,8 +399,8 @@ class Transfer:
                     steps.append(step)
                     if step.open is not None and step.open.code == REPLACED:
                         superseded.append((step.new, step.open))
-                case Refusal() if opened.work is Work.UPDATE and outcome.reason == "target-changed":
-                    steps.append(Step(row, replace(row, state=ItemState.DONE, marks=row.marks | Mark.TARGET_WINS), None))
+                case Refusal() if opened.work is Work.UPDATE and outcome.reason == TARGET_CHANGED:
+                    steps.append(_yield(row, opened))
                     crew.count("target_wins")
                 case Refusal():
                     steps.append(self._refused(sent.lot, row, opened, outcome))
@@ -479,6 +486,30 @@ def _before(opened: Open) -> ItemState:
 def _refuse(row: Row, opened: Open, refusal: Refusal) -> Step:
     kept = replace(opened, reason=refusal.reason, detail=refusal.detail, code=refusal.code)
     return Step(row, replace(row, state=ItemState.REFUSED), kept)
+
+
+def leave_changes(crew: Crew) -> None:
+    """After cutover only what is new is carried: every other change of the source is left undone, and listed."""
+    changes = [Work.UPDATE, Work.FLAG, Work.MOVE]
+    while rows := crew.ledger.open_rows(crew.lease.mailbox_id, {ItemState.LISTED}, works=changes, limit=_CHUNK):
+        steps = []
+        for row, opened in rows:
+            detail = f"It changed at the source ({opened.work}) after cutover."
+            steps.append(
+                Step(row, replace(row, state=ItemState.DONE), replace(opened, reason=AFTER_FLIP, detail=detail, code=""))
+            )
+        crew.ledger.settle(crew.lease, steps)
+        crew.count("left", len(steps))
+
+
+def _yield(row: Row, opened: Open) -> Step:
+    """The target's user was there first; the row stays on the list of open things only so that it can be shown."""
+    return Step(row, replace(row, state=ItemState.DONE, marks=row.marks | Mark.TARGET_WINS), _theirs(opened))
+
+
+def _theirs(opened: Open) -> Open:
+    detail = f"Its user changed it in the target since, so a change at the source ({opened.work}) was not carried over."
+    return replace(opened, reason=TARGET_CHANGED, detail=detail, code="", batch=0, intended_at=0.0, old_target=None)
 
 
 def after_write(was: Row, there: Row, opened: Open) -> Step:

@@ -145,6 +145,9 @@ MAILBOX_MOVES: dict[MailboxState, frozenset[MailboxState]] = {
 
 ASIDE = _ASIDE
 
+AFTER_CUTOVER = frozenset({MailboxState.ROUTED, MailboxState.SWEEPING, MailboxState.BACKFILLING, MailboxState.CLOSED})
+"""The target is in use by its owner: passes only add to it."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Row:

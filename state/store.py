@@ -344,6 +344,10 @@ class Ledger:
         """What a person decided about what did not go, and where its content is kept."""
         return Approvals(self._read, self._write, self._fenced, self._words)
 
+    def left_alone(self, mailbox_id: int | None = None, limit: int | None = None) -> list[Refused]:
+        """What the target's user changed, and is left so though its source changed too; DONE, or GONE if it left the source."""
+        return self._read(lambda db: views.left_alone(db, mailbox_id, limit))
+
     # -- hints and notes
 
     def hint(self, scope: str, until: float) -> None:

@@ -18,7 +18,7 @@ _AT_ONCE: Final = 512
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Refused:
-    """An item that did not go, and why: REFUSED or WITHHELD. ``key`` is the row's."""
+    """An item that did not go, or was not changed, and why. ``key`` is the row's."""
 
     mailbox_id: int
     folder_name: str
@@ -169,6 +169,17 @@ def loose_ends(connection: Connection, mailbox_id: int) -> tuple[int, int]:
 
 def refusals(connection: Connection, mailbox_id: int | None, limit: int | None) -> list[Refused]:
     """What did not go and why, by mailbox and folder."""
+    return _told(connection, mailbox_id, limit, (ItemState.REFUSED, ItemState.WITHHELD))
+
+
+def left_alone(connection: Connection, mailbox_id: int | None, limit: int | None) -> list[Refused]:
+    """What the target's user changed and is left so, though the source changed too, by mailbox and folder."""
+    return _told(connection, mailbox_id, limit, (ItemState.DONE, ItemState.GONE), with_reason=True)
+
+
+def _told(
+    connection: Connection, mailbox_id: int | None, limit: int | None, states: Sequence[ItemState], *, with_reason: bool = False
+) -> list[Refused]:
     opened = open_items.c
     query = (
         select(
@@ -183,9 +194,11 @@ def refusals(connection: Connection, mailbox_id: int | None, limit: int | None) 
         )
         .join(items, items.c.id == opened.item)
         .join(folders, folders.c.id == opened.folder_id)
-        .where(opened.state.in_([ItemState.REFUSED.value, ItemState.WITHHELD.value]))
+        .where(opened.state.in_([state.value for state in states]))
         .order_by(opened.mailbox_id, opened.folder_id, opened.item)
     )
+    if with_reason:
+        query = query.where(opened.reason != "")
     query = _narrowed(query, opened.mailbox_id, mailbox_id, limit)
     return [Refused(**{**found._mapping, "state": ItemState(found.state)}) for found in connection.execute(query)]
 

@@ -9,7 +9,8 @@ from resume_world import World, done, furnished, id_of
 
 from connectors.base import Claim, Doubt, Lane, Refusal, Unsent, WriteKind
 from connectors.errors import MailboxBlocked, Unavailable
-from state.model import PassKind, PassState
+from state.model import IllegalMove, MailboxState, PassKind, PassState
+from state.store import Ledger
 
 SEED = PassKind.SEED
 
@@ -96,6 +97,40 @@ def test_what_the_targets_user_did_is_left_alone(sqlite_url: str) -> None:
     assert report.state is PassState.DONE
     assert report.figures["target_wins"] == 4
     assert world.at_target() == mine
+    with Ledger.open(world.url) as ledger:
+        assert [one.reason for one in ledger.left_alone()] == ["target-changed"] * 4
+    world.target.edit(read.id, body="mine again")
+    world.source.delete(id_of(world, "mail 3"))
+    world.run()
+    with Ledger.open(world.url) as ledger:
+        assert [one.state.name for one in ledger.left_alone()].count("GONE") == 1
+    assert read.id in world.target.items
+
+
+def test_after_cutover_a_pass_only_adds_whatever_is_configured(sqlite_url: str) -> None:
+    world = furnished(sqlite_url)
+    world.run(SEED)
+    for number, act in enumerate((world.source.delete, world.source.mark_read)):
+        act(id_of(world, f"mail {number}"))
+    world.source.edit(id_of(world, "mail 2"), body="edited at the source")
+    world.source.move(id_of(world, "mail 3"), world.projects)  # type: ignore[attr-defined]
+    world.source.put(world.inbox, "late mail")
+    before = dict(world.target.items)
+    contents = {item: (one.folder_id, one.content) for item, one in before.items()}
+    report = world.run(PassKind.SWEEP, max_deletes=10**6, max_delete_share=1.0, approve_deletes=True)
+    assert report.state is PassState.DONE
+    assert report.figures["created"] == 1
+    assert {item: (one.folder_id, one.content) for item, one in world.target.items.items() if item in before} == contents
+    with Ledger.open(world.url) as ledger:
+        assert {one.reason for one in ledger.left_alone()} == {"after-cutover"}
+        for state in (MailboxState.SYNCING, MailboxState.READY, MailboxState.LOCKED, MailboxState.FINAL, MailboxState.ROUTED):
+            if state is MailboxState.SYNCING:
+                ledger.move_mailbox(world.mailbox_id, MailboxState.SEEDING, "")
+            ledger.move_mailbox(world.mailbox_id, state, "")
+    for kind in (SEED, PassKind.DELTA, PassKind.FINAL):
+        with pytest.raises(IllegalMove):
+            world.run(kind, approve_deletes=True)
+    assert world.run(PassKind.SWEEP).state is PassState.DONE
 
 
 def test_nobody_gets_a_receipt(sqlite_url: str) -> None:
