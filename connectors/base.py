@@ -124,6 +124,11 @@ def hash_subject(subject: str) -> bytes:
     return hashlib.blake2b(levelled.encode("utf-8", "surrogatepass"), digest_size=8).digest()
 
 
+def short_hash(text: str) -> bytes:
+    """Eight bytes that stand for a change key; empty for an empty one, which matches nothing."""
+    return hashlib.blake2b(text.encode(), digest_size=8).digest() if text else b""
+
+
 def _seconds(moment: datetime | None) -> str:
     return "" if moment is None else str(int(moment.astimezone(UTC).timestamp()))
 

@@ -16,7 +16,20 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from connectors.base import Doubt, Identity, Lane, Receipt, Refusal, TargetRef, Unsent, Write, WriteKind, identify, stamp_of
+from connectors.base import (
+    Doubt,
+    Identity,
+    Lane,
+    Receipt,
+    Refusal,
+    TargetRef,
+    Unsent,
+    Write,
+    WriteKind,
+    identify,
+    short_hash,
+    stamp_of,
+)
 from connectors.pacer import Stopped
 from migrator import plan
 from migrator.transfer import REPLACED, Crew, Pair, Transfer, adopted, after_write, forget, may_be_removed_quietly
@@ -140,7 +153,7 @@ def _nearest(crew: Crew, row: Row, opened: Open, free: Sequence[TargetRef]) -> T
 
 
 def _adopt(crew: Crew, row: Row, opened: Open, hit: TargetRef) -> Step:
-    there = replace(row, target=hit.id, target_version=plan.short_hash(hit.version))
+    there = replace(row, target=hit.id, target_version=short_hash(hit.version))
     if opened.work is Work.REMOVE:
         # It arrived, and left the source in the meantime.
         return Step(row, replace(there, state=ItemState.DOOMED), opened)
@@ -231,7 +244,7 @@ def _heal_known(crew: Crew, transfer: Transfer, pairs: Sequence[Pair]) -> None:
                 doomed = replace(row, state=ItemState.DOOMED)
                 steps.append(Step(row, forget(row), None) if there is None else Step(row, doomed, opened))
             elif opened.work is Work.MOVE and there is not None and there.folder_id == crew.target_folder(row.folder_id):
-                steps.append(after_write(row, replace(row, target_version=plan.short_hash(there.version)), opened))
+                steps.append(after_write(row, replace(row, target_version=short_hash(there.version)), opened))
                 crew.count("moved")
             elif opened.work is Work.MOVE and there is None:
                 lost.append((row, opened))  # some targets give a moved item a new id

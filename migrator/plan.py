@@ -9,14 +9,13 @@ batches  rows ─► lots of the size that both sides like
 
 from __future__ import annotations
 
-import hashlib
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import msgspec
 
-from connectors.base import Change, Drop, Facts, Lane, Limits, Put, ReadFlag, identify, item_key
+from connectors.base import Change, Drop, Facts, Lane, Limits, Put, ReadFlag, identify, item_key, short_hash
 from state.model import ItemState, Mark, Open, Row, Step, Work
 
 _ENCODER = msgspec.msgpack.Encoder()
@@ -34,11 +33,6 @@ def pack_facts(facts: Facts) -> bytes:
 def unpack_facts(packed: bytes) -> Facts:
     """The facts that ``pack_facts`` packed; plain mail if none were kept."""
     return _DECODER.decode(packed) if packed else Facts()
-
-
-def short_hash(text: str) -> bytes:
-    """Eight bytes that stand for a change key; empty for an empty one, which matches nothing."""
-    return hashlib.blake2b(text.encode(), digest_size=8).digest() if text else b""
 
 
 def identity_of(facts: Facts) -> bytes:

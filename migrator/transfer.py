@@ -32,6 +32,7 @@ from connectors.base import (
     Unsent,
     Write,
     WriteKind,
+    short_hash,
     stamp_of,
 )
 from connectors.errors import MailboxBlocked, Unavailable, UnknownAnswer, WireError
@@ -421,7 +422,7 @@ class Transfer:
             row = replace(row, marks=row.marks | Mark.DEGRADED)
             for name in receipt.degraded:
                 crew.count(f"degraded.{name}")
-        there = replace(row, target=receipt.target_id or row.target, target_version=plan.short_hash(receipt.version))
+        there = replace(row, target=receipt.target_id or row.target, target_version=short_hash(receipt.version))
         if opened.work is Work.UPDATE and opened.old_target is not None:
             # CRASH WINDOW: the new copy is there, the old one too
             return Step(row, there, replace(opened, code=REPLACED))
@@ -531,7 +532,7 @@ def forget(row: Row) -> Row:
 def adopted(row: Row, target: str, version: str, *, here: bool) -> Row:
     """The row of an item that was in the target before us. Lying elsewhere is taken for its owner's wish; nobody can tell."""
     marks = row.marks | Mark.ADOPTED | (NO_MARKS if here else Mark.TARGET_WINS)
-    return replace(row, state=ItemState.DONE, target=target, target_version=plan.short_hash(version), marks=marks)
+    return replace(row, state=ItemState.DONE, target=target, target_version=short_hash(version), marks=marks)
 
 
 def _same_as_left(row: Row, opened: Open, there: TargetRef | None) -> bool:
@@ -541,9 +542,7 @@ def _same_as_left(row: Row, opened: Open, there: TargetRef | None) -> bool:
     """
     if there is None:
         return False
-    return (
-        bool(opened.code) or not row.target_version or not there.version or plan.short_hash(there.version) == row.target_version
-    )
+    return bool(opened.code) or not row.target_version or not there.version or short_hash(there.version) == row.target_version
 
 
 def _could_tell_somebody(lot: plan.Lot, row: Row) -> bool:

@@ -11,7 +11,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from connectors.base import Destination, Entry, Folder, Role, Source, identify, item_key
+from connectors.base import Destination, Entry, Folder, Role, Source, identify, item_key, short_hash
 from state.model import ItemState, Mark, Row
 from state.store import Ledger
 
@@ -49,7 +49,8 @@ class Difference:
 class Verdict:
     """What the comparison of one mailbox found.
 
-    ``figures`` counts items: source, target, matched, refused, withheld, filtered, target_wins, and own (the target's own).
+    ``figures`` counts items: source, target, matched, refused, withheld, filtered, and own (the target's own). ``target_wins``
+    are those that a pass left as the target's user has them, ``touched`` those that differ because they were changed there since.
     """
 
     differences: tuple[Difference, ...]
@@ -85,11 +86,11 @@ def verify_mailbox(ledger: Ledger, mailbox_id: int, source: Source, destination:
     pairs = [(folder, placed.get(folder.id)) for folder in source.folders() if folder.role is not Role.ROOT]
     names = _paths([folder for folder, _ in pairs])
     targets: dict[str, dict[str, Entry]] = {}
-    where: dict[str, str] = {}
+    where: dict[str, Entry] = {}
     for _, place in pairs:
         if place is not None and place.target_id is not None and place.target_id not in targets:
             targets[place.target_id] = {entry.id: entry for entry in destination.inventory(place.target_id)}
-            where.update(dict.fromkeys(targets[place.target_id], place.target_id))
+            where |= targets[place.target_id]
     met: set[bytes] = set()
     for folder, place in pairs:
         findings = _Findings(names[folder.id])
@@ -122,7 +123,7 @@ def _check(
     row: Row | None,
     target_id: str | None,
     there: dict[str, Entry],
-    where: dict[str, str],
+    where: dict[str, Entry],
     findings: _Findings,
     figures: Counter[str],
 ) -> None:
@@ -137,11 +138,22 @@ def _check(
     elif target_id is None:
         findings.add("not-placed", key)
     elif (copy := there.get(row.target or "")) is None:
-        findings.add("elsewhere" if row.target in where else "missing", key)
+        moved = where.get(row.target or "")
+        if moved is not None and _touched(moved, row):
+            figures["touched"] += 1  # moving is a change too
+        else:
+            findings.add("missing" if moved is None else "elsewhere", key)
+    elif (unequal := list(_unequal(entry, copy, row))) and _touched(copy, row):
+        figures["touched"] += 1
     else:
         figures["matched"] += 1
-        for what in _unequal(entry, copy, row):
+        for what in unequal:
             findings.add(what, key)
+
+
+def _touched(copy: Entry, row: Row) -> bool:
+    """Whether the copy was changed by somebody since we wrote it; unknown counts as no."""
+    return bool(row.target_version and copy.version) and short_hash(copy.version) != row.target_version
 
 
 def _unequal(source: Entry, target: Entry, row: Row) -> Iterator[str]:

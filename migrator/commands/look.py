@@ -22,6 +22,16 @@ RUN_AGAIN = frozenset({"not-listed", "left-since", "pending", "not-placed"})
 """Differences that another pass mends; every other kind needs a person."""
 
 
+_EXPLAINED = {
+    "refused": "refused",
+    "withheld": "withheld",
+    "filtered": "filtered",
+    "target_wins": "left as the target's user has them",
+    "touched": "changed in the target since",
+}
+"""Figures of a verdict that explain why items were not compared equal."""
+
+
 @click.command("status", short_help="Say where each mailbox stands.")
 @click.option("--wave", help="Only this wave.")
 @click.option("--folders", is_flag=True, help="The sum of every folder: what the source counts, and what became of it.")
@@ -155,7 +165,7 @@ def _verdict_as_json(row: MailboxRow, verdict: Verdict | None, error: tuple[int,
 def _verdict_lines(row: MailboxRow, verdict: Verdict | None, error: tuple[int, str] | None) -> list[str]:
     if verdict is None:
         return [f"{row.source}: not compared. {error[1] if error else ''}".rstrip()]
-    explained = [f"{number:,} {word}" for word in ("refused", "withheld", "filtered") if (number := verdict.figures.get(word, 0))]
+    explained = [f"{number:,} {say}" for word, say in _EXPLAINED.items() if (number := verdict.figures.get(word, 0))]
     aside = f" ({', '.join(explained)})" if explained else ""
     matched = f"{verdict.figures.get('matched', 0):,} of {verdict.figures.get('source', 0):,} items compared equal{aside}"
     if not verdict.differences:

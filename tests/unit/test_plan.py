@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from connectors.base import Drop, Facts, Lane, Limits, Put, ReadFlag, Ref, identify, item_key
+from connectors.base import Drop, Facts, Lane, Limits, Put, ReadFlag, Ref, identify, item_key, short_hash
 from migrator import plan
 from state.model import ITEM_MOVES, ItemState, Mark, Open, Row, Work
 
@@ -34,7 +34,7 @@ def row(state: ItemState = ItemState.DONE, **values: object) -> Row:
         key=KEY,
         folder_id=1,
         state=state,
-        version=plan.short_hash("v1"),
+        version=short_hash("v1"),
         identity=plan.identity_of(FACTS),
         size=1000,
         modified=int(datetime(2020, 1, 2, tzinfo=UTC).timestamp()),
@@ -109,7 +109,7 @@ def test_a_change_to_an_item_whose_answer_is_out_is_remembered_until_it_settles(
     assert step.new.state is ItemState.INTENDED
     assert step.open is not None
     assert step.open.reason == plan.CHANGED_SINCE
-    assert step.new.version == plan.short_hash("v2")
+    assert step.new.version == short_hash("v2")
 
 
 def test_a_drop_of_an_item_whose_answer_is_out_waits_for_the_look_up() -> None:
