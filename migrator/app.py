@@ -5,14 +5,17 @@ Heavy libraries come in with the first mailbox, not with this module.
 
 from __future__ import annotations
 
+import hashlib
 import os
 import secrets
 import socket
 import sqlite3
 import tempfile
 import threading
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager
+from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING
@@ -28,6 +31,7 @@ if TYPE_CHECKING:
     from connectors.ews.endpoint import Exchange
     from connectors.graph.client import GraphClient
     from connectors.graph.endpoint import Tenant
+    from connectors.link import Link
     from connectors.pacer import Memory
     from migrator.wavefile import WaveLine
     from state.store import Ledger
@@ -81,6 +85,56 @@ def tenant_of(config: Config) -> Tenant:
     )
 
 
+def tenants_of(config: Config) -> list[Tenant]:
+    """The target once for each app registration, the main one first, all secrets resolved. Raises BadInput."""
+    main = tenant_of(config)
+    further = []
+    for index, app in enumerate(config.target.apps):
+        key = f"target.apps[{index}]"
+        secret, password = config.secret(f"{key}.secret"), config.secret(f"{key}.certificate_password")
+        logs.hide(secret)
+        logs.hide(password)
+        further.append(
+            replace(
+                main,
+                client_id=app.client_id,
+                secret=secret,
+                certificate=_file(config, f"{key}.certificate", app.certificate),
+                certificate_password=password,
+            )
+        )
+    return [main, *further]
+
+
+def app_of(mailbox: str, apps: int) -> int:
+    """Which of so many apps carries this target mailbox: the same in every process, and evenly spread over the mailboxes."""
+    digest = hashlib.blake2b(mailbox.casefold().encode(), digest_size=8).digest()
+    return int.from_bytes(digest) % apps
+
+
+def connections_of(config: Config, wall: Callable[[], float] = time.time) -> Callable[[], int]:
+    """How many calls at once the source server may get at this hour."""
+    section, hours = config.source, config.source.hours()
+    if hours is None:
+        return lambda: section.connections_per_server
+    return lambda: section.business_connections if hours.hold(wall()) else section.connections_per_server
+
+
+def link_of(config: Config, wall: Callable[[], float] = time.time) -> Link | None:
+    """The cap of the line for this process; None if there is none at any hour."""
+    from connectors.link import Link
+
+    section, hours = config.run, config.run.hours()
+    if not section.link_mbit and hours is None:
+        return None
+
+    def rate() -> float:
+        mbit = section.link_mbit_in_hours if hours is not None and hours.hold(wall()) else section.link_mbit
+        return mbit * 1e6 / 8
+
+    return Link(rate)
+
+
 def _file(config: Config, key: str, path: str) -> str | None:
     if path and not Path(path).is_file():
         raise BadInput(
@@ -126,21 +180,25 @@ class Connected:
         memory: Memory | None = None,
     ) -> None:
         self._exchange = exchange_of(config)
-        self._tenant = tenant_of(config)
+        self._tenants = tenants_of(config)
+        self._cap = connections_of(config)
+        self._link = link_of(config)
         self._stop = stop
         self._guard = guard
         self._memory = memory
         self._lock = threading.Lock()
         self._server: ExchangeServer | None = None
-        self._client: GraphClient | None = None
+        self._clients: dict[int, GraphClient] = {}
 
     def __enter__(self) -> Connected:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        for shared in (self._server, self._client):
-            if shared is not None:
-                shared.close()
+        with ExitStack() as closing_all:
+            for client in self._clients.values():
+                closing_all.callback(client.close)
+            if self._server is not None:
+                closing_all.callback(self._server.close)
 
     @property
     def server(self) -> ExchangeServer:
@@ -149,18 +207,29 @@ class Connected:
 
         with self._lock:
             if self._server is None:
-                self._server = ExchangeServer(self._exchange, stop=self._stop, memory=self._memory)
+                self._server = ExchangeServer(
+                    self._exchange, stop=self._stop, memory=self._memory, cap=self._cap, link=self._link
+                )
             return self._server
 
     @property
     def client(self) -> GraphClient:
-        """The way to the target tenant."""
+        """The way to the target tenant, as its main app."""
+        return self._client(0)
+
+    def client_for(self, mailbox: str) -> GraphClient:
+        """The way to a target mailbox, as the app that carries it. Each app has its own sign-in and its own budgets."""
+        return self._client(app_of(mailbox, len(self._tenants)))
+
+    def _client(self, app: int) -> GraphClient:
         from connectors.graph.client import GraphClient
 
         with self._lock:
-            if self._client is None:
-                self._client = GraphClient(self._tenant, stop=self._stop, memory=self._memory)
-            return self._client
+            found = self._clients.get(app)
+            if found is None:
+                found = GraphClient(self._tenants[app], stop=self._stop, memory=self._memory, link=self._link)
+                self._clients[app] = found
+            return found
 
     def source(self, mailbox: MailboxRow, stop: threading.Event) -> Source:
         """Open one source mailbox."""
@@ -172,7 +241,7 @@ class Connected:
         """Open one target mailbox."""
         from connectors.graph.destination import GraphDestination
 
-        destination: Destination = GraphDestination(self.client, mailbox.target)
+        destination: Destination = GraphDestination(self.client_for(mailbox.target), mailbox.target)
         return self._guard(destination) if self._guard else destination
 
     def ask_source(self, mailboxes: Sequence[str]) -> Iterator[Answer]:
@@ -182,10 +251,16 @@ class Connected:
         return ask(self.server, mailboxes)
 
     def ask_target(self, mailboxes: Sequence[str]) -> Iterator[Answer]:
-        """The target's questions before a migration; never writes."""
+        """The target's questions before a migration, of each app about itself and the mailboxes that it carries; never writes."""
         from connectors.graph.preflight import ask
 
-        return ask(self.client, mailboxes)
+        for number, tenant in enumerate(self._tenants):
+            own = [mailbox for mailbox in mailboxes if app_of(mailbox, len(self._tenants)) == number]
+            for answer in ask(self._client(number), own):
+                about = answer.question.partition(": ")[0]
+                if len(self._tenants) > 1 and about not in own:
+                    answer = replace(answer, question=f"{answer.question} of app {tenant.client_id}")
+                yield answer
 
 
 def open_ledger(config: Config) -> Ledger:

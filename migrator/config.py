@@ -17,6 +17,7 @@ from urllib.parse import urlsplit
 import msgspec
 from msgspec import Meta, Struct
 
+from migrator.hours import BadHours, Hours, parse_hours
 from migrator.secrets import BadSecret, parse_reference, resolve
 
 LaneChoice = Literal["auto", "import", "compose"]
@@ -41,7 +42,14 @@ class SourceSection(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     ca_file: str = ""
     connections_per_server: _Count = 20
     connections_per_mailbox: _Count = 3
+    business_hours: str = ""
+    business_time_zone: str = ""
+    business_connections: Annotated[int, Meta(ge=0)] = 0
     timeout: _Seconds = 120.0
+
+    def hours(self) -> Hours | None:
+        """When ``business_connections`` is the most; None: never. Raises BadHours."""
+        return parse_hours(self.business_hours, self.business_time_zone)
 
 
 class LimitsSection(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -53,6 +61,15 @@ class LimitsSection(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     upload_window: _Seconds = 300.0
     concurrency: _Count = 4
     concurrency_scope: Literal["mailbox", "app"] = "mailbox"
+
+
+class AppSection(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """``[[target.apps]]``: a further app registration. Exactly one of ``secret`` and ``certificate`` is given."""
+
+    client_id: _Text
+    secret: str = ""
+    certificate: str = ""
+    certificate_password: str = ""
 
 
 class TargetSection(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -67,6 +84,7 @@ class TargetSection(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     authority: _Text = "https://login.microsoftonline.com"
     ca_file: str = ""
     timeout: _Seconds = 100.0
+    apps: tuple[AppSection, ...] = ()
     limits: LimitsSection = LimitsSection()
 
 
@@ -84,6 +102,14 @@ class RunSection(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     settle_horizon: Annotated[float, Meta(ge=0)] = 120.0
     lease: _Seconds = 300.0
     look_first: bool = False
+    link_mbit: Annotated[float, Meta(ge=0)] = 0.0
+    link_hours: str = ""
+    link_time_zone: str = ""
+    link_mbit_in_hours: Annotated[float, Meta(ge=0)] = 0.0
+
+    def hours(self) -> Hours | None:
+        """When ``link_mbit_in_hours`` holds instead of ``link_mbit``; None: never. Raises BadHours."""
+        return parse_hours(self.link_hours, self.link_time_zone)
 
 
 class RailsSection(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -162,10 +188,18 @@ class Config:
             approve_deletes=approve_deletes,
         )
 
+    @property
+    def secret_keys(self) -> list[str]:
+        """Every key of this config whose value is a reference to a secret, or empty."""
+        return _secret_keys(self.target)
+
+    def text(self, key: str) -> str:
+        """The text of a key such as ``target.apps[0].secret``, as it stands in the file."""
+        return _text_at(self, key)
+
     def secret(self, key: str) -> str | None:
         """The secret that a key such as ``source.password`` refers to; None if the key is empty. Raises BadInput."""
-        section, _, name = key.partition(".")
-        text: str = getattr(getattr(self, section), name)
+        text = self.text(key)
         if not text:
             return None
         try:
@@ -175,7 +209,20 @@ class Config:
 
 
 SECRET_KEYS = ("source.password", "target.secret", "target.certificate_password")
-"""Keys whose value is a reference to a secret."""
+"""Keys whose value is a reference to a secret; each of ``target.apps`` has more."""
+
+
+def _secret_keys(target: TargetSection) -> list[str]:
+    further = (f"target.apps[{index}].{name}" for index in range(len(target.apps)) for name in ("secret", "certificate_password"))
+    return [*SECRET_KEYS, *further]
+
+
+def _text_at(start: object, key: str) -> str:
+    found: Any = start
+    for part in re.findall(r"\w+", key):
+        found = found[int(part)] if part.isdigit() else getattr(found, part)
+    return str(found)
+
 
 _SQLITE = "sqlite:///"
 _POSTGRES = "postgresql://"
@@ -197,24 +244,37 @@ def load(file: Path) -> Config:
     file = file.absolute()
     document = _decode(file)
     source, target = document.source, document.target
-    for key in SECRET_KEYS:
-        section, _, name = key.partition(".")
-        value: str = getattr(getattr(document, section), name)
+    for key in _secret_keys(target):
+        value = _text_at(document, key)
         if value:
             try:
                 parse_reference(value)
             except BadSecret as error:
                 raise BadInput(f"{file}: {key} {error}.") from None
-    if bool(target.secret) == bool(target.certificate):
-        found = "both a secret and a certificate" if target.secret else "neither a secret nor a certificate"
-        raise BadInput(f"{file}: [target] names {found}; give exactly one of target.secret and target.certificate.")
+    _check_apps(file, target)
+    run = document.run
+    values: dict[str, str | float] = {
+        "source.business_hours": source.business_hours,
+        "source.business_time_zone": source.business_time_zone,
+        "source.business_connections": source.business_connections,
+        "run.link_hours": run.link_hours,
+        "run.link_time_zone": run.link_time_zone,
+        "run.link_mbit_in_hours": run.link_mbit_in_hours,
+    }
+    _check_hours(file, values, "source.business_hours", "source.business_time_zone", "source.business_connections")
+    _check_hours(file, values, "run.link_hours", "run.link_time_zone", "run.link_mbit_in_hours")
+    if source.business_connections > source.connections_per_server:
+        raise BadInput(f"{file}: source.business_connections is more than source.connections_per_server; lower it.")
     for key, url in (("source.url", source.url), ("target.graph_url", target.graph_url), ("target.authority", target.authority)):
         _check_address(file, key, url)
     return Config(
         file=file,
         source=msgspec.structs.replace(source, ca_file=_absolute(file, source.ca_file)),
         target=msgspec.structs.replace(
-            target, ca_file=_absolute(file, target.ca_file), certificate=_absolute(file, target.certificate)
+            target,
+            ca_file=_absolute(file, target.ca_file),
+            certificate=_absolute(file, target.certificate),
+            apps=tuple(msgspec.structs.replace(app, certificate=_absolute(file, app.certificate)) for app in target.apps),
         ),
         ledger=LedgerSection(url=_ledger_url(file, document.ledger.url)),
         run=document.run,
@@ -278,7 +338,9 @@ def _explain_unknown(key: str, name: str) -> str:
 def _struct_at(key: str) -> type[Struct]:
     kind: Any = Document
     for part in key.split(".") if key else ():
-        kind = next(field.type for field in msgspec.structs.fields(kind) if field.name == part)
+        name, _, index = part.partition("[")
+        kind = next(field.type for field in msgspec.structs.fields(kind) if field.name == name)
+        kind = kind.__args__[0] if index else kind
     found: type[Struct] = kind
     return found
 
@@ -287,6 +349,33 @@ def _choices(key: str) -> tuple[str, ...]:
     section, _, name = key.rpartition(".")
     kind = next(field.type for field in msgspec.structs.fields(_struct_at(section)) if field.name == name)
     return tuple(kind.__args__)
+
+
+def _check_apps(file: Path, target: TargetSection) -> None:
+    """Each app has one credential, and no app is there twice, because the service would count it once."""
+    seen: dict[str, str] = {}
+    apps: list[tuple[str, TargetSection | AppSection]] = [("target", target)]
+    apps += ((f"target.apps[{index}]", app) for index, app in enumerate(target.apps))
+    for key, app in apps:
+        if bool(app.secret) == bool(app.certificate):
+            found = "both a secret and a certificate" if app.secret else "neither a secret nor a certificate"
+            place = f"[{key}]" if key == "target" else key
+            raise BadInput(f"{file}: {place} names {found}; give exactly one of {key}.secret and {key}.certificate.")
+        if (before := seen.setdefault(app.client_id.casefold(), f"{key}.client_id")) != f"{key}.client_id":
+            raise BadInput(f"{file}: {key}.client_id is the app of {before} again; name another app, or take it out.")
+
+
+def _check_hours(file: Path, values: dict[str, str | float], hours: str, zone: str, cap: str) -> None:
+    """Check a cap that holds in some hours: its three keys, of which ``values`` has the values."""
+    text, name = str(values[hours]), str(values[zone])
+    for key, given in ((zone, ("", name)), (hours, (text, ""))):
+        try:
+            parse_hours(*given)
+        except BadHours as error:
+            raise BadInput(f"{file}: {key} {error}.") from None
+    if bool(text.strip()) != bool(values[cap]):
+        there, missing = (hours, cap) if text.strip() else (cap, hours)
+        raise BadInput(f"{file}: {there} means nothing without {missing}; give both, or neither.")
 
 
 def _check_address(file: Path, key: str, url: str) -> None:

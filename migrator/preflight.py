@@ -17,7 +17,7 @@ from typing import Any, Protocol
 
 from connectors.base import Answer
 from connectors.errors import WireError
-from migrator.config import SECRET_KEYS, BadInput, Config
+from migrator.config import BadInput, Config
 from migrator.wavefile import WaveLine
 from state.model import LedgerError
 
@@ -61,9 +61,8 @@ class Asked(Protocol):
 def local_gates(config: Config, lines: Sequence[WaveLine]) -> Iterator[Gate]:
     """What can be asked without any server but the ledger's."""
     yield Gate("here", "", Answer("config", True, f"{config.file} is read."))
-    for key in SECRET_KEYS:
-        section, _, name = key.partition(".")
-        reference = getattr(getattr(config, section), name)
+    for key in config.secret_keys:
+        reference = config.text(key)
         if not reference:
             continue
         question = key

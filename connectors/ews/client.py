@@ -28,12 +28,15 @@ from connectors.errors import Halt, Throttled, Unavailable
 from connectors.ews import classify
 from connectors.ews.answer import TRUNCATED, messages, parse, raise_fault
 from connectors.ews.endpoint import Exchange
-from connectors.pacer import Budget, Memory, Pacer
+from connectors.link import Link
+from connectors.pacer import Budget, Cost, Memory, Pacer
 
 R = TypeVar("R")
 
 _CONNECT_SECONDS = 30.0
 _REFUSALS_IN_A_ROW = 3
+_UNKNOWN_SIZE = Cost(upload_bytes=1)
+"""A call stands in line for the link; what it took of it is charged when it is over."""
 _OLD_RENEGOTIATION = getattr(ssl, "OP_LEGACY_SERVER_CONNECT", 0x4)
 _ENVELOPE = (
     '<?xml version="1.0" encoding="utf-8"?><s:Envelope xmlns:s="http://schemas.xmlsoap.org/soap/envelope/"'
@@ -56,7 +59,8 @@ class ExchangeServer:
     """One source server, shared by all its mailboxes: the sign-in, the TLS setup and the number of calls at once. Thread-safe.
 
     ``cap`` says how many calls at once are allowed at this hour. ``memory`` keeps the server's hints beyond this process.
-    ``sleep`` replaces every wait in tests; it returns when the seconds have passed by ``clock``.
+    ``link`` is the cap of the line, which other connectors may share. ``sleep`` replaces every wait in tests; it returns when
+    the seconds have passed by ``clock``.
     """
 
     def __init__(
@@ -70,6 +74,7 @@ class ExchangeServer:
         random: Callable[[], float] = chance.random,
         memory: Memory | None = None,
         cap: Callable[[], int] | None = None,
+        link: Link | None = None,
     ) -> None:
         self.settings = settings
         self.stop = stop
@@ -78,6 +83,7 @@ class ExchangeServer:
         self.wall = wall
         self.random = random
         self.memory = memory
+        self.link = link
         self.scope = f"ews/{(urlsplit(settings.url).hostname or '').casefold()}"
         """Under this name hints for all mailboxes are remembered."""
         self.slots = AdaptiveSlots(settings.connections_per_server, "server connections", clock=clock, cap=cap)
@@ -188,7 +194,7 @@ class MailboxClient:
         self._identity = _IDENTITY.format(address=escape(mailbox)) if settings.access == "impersonation" else ""
         self.slots = AdaptiveSlots(settings.connections_per_mailbox, "mailbox connections", clock=server.clock)
         self.pacer = Pacer(
-            (server.gate,),
+            (server.gate,) if server.link is None else (server.gate, server.link),
             slots=(self.slots, server.slots),
             stop=stop or server.stop,
             clock=server.clock,
@@ -231,7 +237,7 @@ class MailboxClient:
                     self.server.slots.pushed_back(began)
                 raise
 
-        return self.pacer.call(heard)
+        return self.pacer.call(heard, cost=_UNKNOWN_SIZE)
 
     def tree_once(self, kind: str, body: str) -> Any:
         """Post one SOAP body, once, and return the answer's root element, proven to be a complete document."""
@@ -245,6 +251,8 @@ class MailboxClient:
             self._counts["bytes.sent"] += len(text)
         began = self.server.clock()
         status, told, answer = self._exchange(text)
+        if self.server.link is not None:
+            self.server.link.charge(len(text) + len(answer), self.server.clock())
         with self._lock:
             self._counts["bytes.received"] += len(answer)
         self.last_headers = told

@@ -29,6 +29,7 @@ from connectors.errors import Halt, Unavailable, UnknownAnswer, WireError
 from connectors.graph import classify, silence
 from connectors.graph.endpoint import Tenant
 from connectors.graph.tokens import Tokens
+from connectors.link import Link
 from connectors.pacer import LEASE_OVER, Budget, Cost, Memory, Pacer, Slots, Stopped
 
 T = TypeVar("T")
@@ -116,11 +117,20 @@ async def _stream(pieces: Sequence[bytes]) -> AsyncIterator[bytes]:
 class GraphClient:
     """One tenant for one process. Thread-safe; the loop starts with the first request.
 
-    ``stop`` ends every wait. ``memory`` keeps the server's hints beyond this process.
+    ``stop`` ends every wait. ``memory`` keeps the server's hints beyond this process. ``link`` is the cap of the line, which
+    other connectors may share.
     """
 
-    def __init__(self, tenant: Tenant, *, stop: threading.Event | None = None, memory: Memory | None = None) -> None:
+    def __init__(
+        self,
+        tenant: Tenant,
+        *,
+        stop: threading.Event | None = None,
+        memory: Memory | None = None,
+        link: Link | None = None,
+    ) -> None:
         self.tenant = tenant
+        self._link = link
         self._memory = memory
         self.stop = stop or threading.Event()
         self.tokens = Tokens(tenant)
@@ -229,7 +239,7 @@ class GraphClient:
     # ---- pacing and figures
 
     def pacer(self, mailbox: str) -> Pacer:
-        """The pacer of a mailbox: its two documented budgets and its slots."""
+        """The pacer of a mailbox: its two documented budgets, the link that all share, and its slots."""
         with self._lock:
             found = self._pacers.get(mailbox)
             if found is None:
@@ -238,11 +248,12 @@ class GraphClient:
                     (
                         Budget("requests", tenant.requests, tenant.requests_window, unit="requests"),
                         Budget("upload_bytes", tenant.upload_bytes, tenant.upload_window, unit="upload_bytes"),
+                        *(() if self._link is None else (self._link,)),
                     ),
                     slots=[self._shared or Slots(tenant.concurrency)],
                     stop=self.stop,
                     memory=self._memory,
-                    scope=f"graph/{tenant.tenant_id}/{mailbox.casefold()}",
+                    scope=f"graph/{tenant.tenant_id}/{tenant.client_id}/{mailbox.casefold()}",
                 )
                 self._pacers[mailbox] = found
             return found

@@ -58,6 +58,8 @@ class LabPlan:
     limits: str = "off"
     speed: float = 1.0
     latency: float = 0.0
+    apps: int = 1
+    """How many app registrations the tenant knows; the config lists them all."""
     tenant_latency: float | None = None
     log: Path | None = None
     bind_sign_in: bool = True
@@ -79,6 +81,8 @@ class Lab:
         self.target = Estate()
         self.folder = Path(plan.folder or tempfile.mkdtemp(prefix="lab-"))
         self.password, self.secret, self.token = (secrets.token_urlsafe(24) for _ in range(3))
+        self.further = {f"{CLIENT_ID[:-4]}{number:04d}": secrets.token_urlsafe(24) for number in range(1, plan.apps)}
+        """Secrets of the further app registrations, by client id."""
         self.ended = threading.Event()
         """Set when somebody asked the lab to end."""
         self._journals: list[Journal] = []
@@ -97,7 +101,7 @@ class Lab:
         plan = self.plan
         tenant = TenantOptions(
             tenant_id=TENANT_ID,
-            clients={CLIENT_ID: self.secret},
+            clients={CLIENT_ID: self.secret, **self.further},
             graph_base=self.graph_url,
             import_base=f"https://localhost:{self._port(2)}",
             limits=plan.limits,
@@ -218,6 +222,7 @@ class Lab:
             tenant_id=TENANT_ID,
             client_id=CLIENT_ID,
             secret=self.secret,
+            further=self.further,
             limited=self.plan.limits != "off",
             speed=self.plan.speed,
             process=os.getpid(),

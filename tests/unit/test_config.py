@@ -49,6 +49,15 @@ def changed(old: str, new: str) -> str:
     return LEAST.replace(old, new)
 
 
+def hours(text: str, *, zone: str = "", most: int = 5) -> str:
+    more = f"business_hours = '{text}'\nbusiness_time_zone = '{zone}'\nbusiness_connections = {most}\n"
+    return changed("[source]\n", "[source]\n" + more)
+
+
+def apps(*tables: str) -> str:
+    return LEAST + "".join(f"[[target.apps]]\n{table}\n" for table in tables)
+
+
 def test_the_least_config_gets_every_default(tmp_path: Path) -> None:
     config = load(written(tmp_path, LEAST))
     assert config.source.auth == "ntlm"
@@ -118,6 +127,33 @@ def test_a_ledger_server_has_no_file(tmp_path: Path) -> None:
         (LEAST.rstrip() + '\ncertificate = "app.pem"\n', "target.certificate", "exactly one"),
         (changed("https://mail", "http://mail"), "source.url", "https://"),
         (LEAST + "[ledger]\nurl = 'mysql://x'\n", "ledger.url", "postgresql://"),
+        (hours("Mon-Fri 8:00-18:00"), "source.business_hours", "Mon-Fri 08:00-18:00"),
+        (hours("Mon-Fri"), "source.business_hours", "write it so"),
+        (hours("Mon-Fry 08:00-18:00"), "source.business_hours", "Mon, Tue"),
+        (hours("Mon-Fri 08:00-24:01"), "source.business_hours", "00:00 to 24:00"),
+        (hours("Mon-Fri 08:60-18:00"), "source.business_hours", "00:00 to 24:00"),
+        (hours("Mon-Fri 08:00-08:00"), "source.business_hours", "end later"),
+        (hours("Mon-Fri 08:00-18:00,"), "source.business_hours", "write it so"),
+        (hours("Mon-Fri 08:00-18:00", zone="Mars/Olympus"), "source.business_time_zone", "Europe/Berlin"),
+        (hours("Mon-Fri 08:00-18:00", zone="../etc/passwd"), "source.business_time_zone", "Europe/Berlin"),
+        (hours("Mon-Fri 08:00-18:00", zone="Europe"), "source.business_time_zone", "Europe/Berlin"),
+        (hours("Mon-Fri 08:00-18:00", most=0), "source.business_connections", "give both"),
+        (hours(""), "source.business_hours", "give both"),
+        (hours("Mon-Fri 08:00-18:00", most=21), "source.business_connections", "lower it"),
+        (hours("Mon-Fri 08:00-18:00", most=-1), "source.business_connections", "at least 0"),
+        (LEAST + "[run]\nlink_mbit = -1\n", "run.link_mbit", "at least 0"),
+        (LEAST + "[run]\nlink_hours = 'always'\nlink_mbit_in_hours = 1\n", "run.link_hours", "write it so"),
+        (LEAST + "[run]\nlink_hours = 'Sat 08:00-18:00'\n", "run.link_mbit_in_hours", "give both"),
+        (LEAST + "[run]\nlink_mbit_in_hours = 5\n", "run.link_hours", "give both"),
+        (apps("client_id = 'second'"), "target.apps[0]", "exactly one"),
+        (apps("client_id = 'second'\nsecret = 'env:A'\ncertificate = 'b.pem'"), "target.apps[0]", "exactly one"),
+        (apps("secret = 'env:A'"), "target.apps[0].client_id", "add it"),
+        (apps("client_id = 'APP'\nsecret = 'env:A'"), "target.apps[0].client_id", "target.client_id again"),
+        (apps(*["client_id = 'second'\nsecret = 'env:A'"] * 2), "target.apps[1].client_id", "target.apps[0].client_id again"),
+        (apps("client_id = 'second'\nsecrets = 'env:A'"), "target.apps[0].secrets", "`secret`"),
+        (apps("client_id = 2\nsecret = 'env:A'"), "target.apps[0].client_id", "text in quotes"),
+        (apps("client_id = 'second'\nsecret = 'env:'"), "target.apps[0].secret", "names nothing"),
+        (LEAST + "apps = 'second'\n", "target.apps", "a list"),
         (LEAST + "[ledger]\nurl = 'sqlite:///:memory:'\n", "ledger.url", "sqlite:///migrator.db"),
     ],
 )
@@ -132,6 +168,8 @@ def test_a_mistake_is_one_sentence_with_key_and_mend(tmp_path: Path, text: str, 
     [
         changed('"env:SOURCE_PASSWORD"', '"hunter2-in-clear"'),
         changed('"env:TARGET_SECRET"', '"hunter2-in-clear"'),
+        apps("client_id = 'second'\nsecret = 'hunter2-in-clear'"),
+        apps("client_id = 'second'\ncertificate = 'a.pfx'\ncertificate_password = 'hunter2-in-clear'"),
         LEAST + "[ledger]\nurl = 'postgresql://me:hunter2-in-clear@db/ledger'\n",
         LEAST + "[ledger]\nurl = 'postgresql://me@db/ledger?password=hunter2-in-clear'\n",
         changed("https://mail", "https://me:hunter2-in-clear@mail"),
@@ -191,3 +229,21 @@ def test_no_secret_shows_in_what_a_config_prints(tmp_path: Path, monkeypatch: py
 
 def test_every_secret_key_exists() -> None:
     assert set(configs.SECRET_KEYS) <= set(keys())
+
+
+def test_further_apps_have_secrets_and_certificates_of_their_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SECOND", "hunter2")
+    second, third = "client_id = 'second'\nsecret = 'env:SECOND'", "client_id = 'third'\ncertificate = 'keys/third.pem'"
+    config = load(written(tmp_path, apps(second, third)))
+    assert [app.client_id for app in config.target.apps] == ["second", "third"]
+    assert Path(config.target.apps[1].certificate) == tmp_path / "keys" / "third.pem"
+    assert config.secret("target.apps[0].secret") == "hunter2"
+    assert config.secret("target.apps[1].secret") is None
+    assert {"source.password", "target.apps[0].secret", "target.apps[1].certificate_password"} <= set(config.secret_keys)
+    assert "hunter2" not in repr(config)
+
+
+def test_the_hours_of_a_cap_are_read(tmp_path: Path) -> None:
+    config = load(written(tmp_path, hours("Mon-Fri 08:00-18:00, Sat 09:00-12:00", zone="Europe/Berlin")))
+    assert config.source.hours() is not None
+    assert config.run.hours() is None

@@ -1,0 +1,64 @@
+"""The cap of the line that both sides share, in bytes a second over the whole process."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from connectors.budgets import SHORTEST, UNKNOWN, Budget
+
+NAME = "link"
+
+WINDOW = 2.0
+"""Seconds of the line that may be filled at once: in any T seconds no more than T + 2 seconds' worth leaves, and a body that is
+larger than that by itself leaves when all before it is paid for."""
+
+
+class Link(Budget):
+    """A budget whose capacity is a rate. Thread-safe; waits for nothing. Shared by every pacer of the process.
+
+    ``rate`` is asked in bytes a second each time, because it can differ by the hour; 0 lets everything pass. What leaves is paid
+    for at the rate of that moment. What comes in is only known once it is there: it is charged then, and who comes next waits.
+    """
+
+    def __init__(self, rate: Callable[[], float]) -> None:
+        super().__init__(NAME, float("inf"), WINDOW, unit="upload_bytes", margin=0.0)
+        self._rate = rate
+        self._paid_at = float("-inf")
+
+    def charge(self, amount: float, now: float) -> None:
+        """So many bytes have come in."""
+        with self._lock:
+            self._pay(amount, now)
+
+    def depart(self, amount: float, now: float) -> None:
+        """The request leaves, its bytes go over the line from now on."""
+        with self._lock:
+            self._held -= amount
+            self._pay(amount, now)
+
+    def used(self, now: float) -> float:
+        """Bytes that are not paid for yet, requests about to leave included."""
+        with self._lock:
+            return max(0.0, self._paid_at - now) * self._rate() + self._held
+
+    def _pay(self, amount: float, now: float) -> None:
+        rate = self._rate()
+        if rate > 0:
+            self._paid_at = max(self._paid_at, now) + amount / rate
+
+    def _wait(self, amount: float, now: float, place: object | None) -> float:
+        rate = self._rate()
+        if not amount or rate <= 0:
+            return 0.0
+        ahead = 0.0
+        for other, wanted in self._line.items():
+            if other is place:
+                break
+            ahead += wanted
+        owed = max(0.0, self._paid_at - now) + self._held / rate
+        over = owed + (ahead + amount) / rate - WINDOW
+        if over <= 0 or not (owed or ahead):
+            return 0.0
+        wait = min(owed, over)
+        # What is held has not left, nor have those ahead: nobody knows when it is paid for.
+        return max(SHORTEST, min(wait, UNKNOWN) if self._held or ahead else wait)
