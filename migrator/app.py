@@ -23,6 +23,7 @@ from urllib.parse import urlsplit
 
 from migrator import logs
 from migrator.config import BadInput, Config
+from migrator.footprint import few_arenas
 from state.model import MailboxRow
 
 if TYPE_CHECKING:
@@ -179,6 +180,7 @@ class Connected:
         guard: Callable[[Destination], Destination] | None = None,
         memory: Memory | None = None,
     ) -> None:
+        few_arenas()
         self._exchange = exchange_of(config)
         self._tenants = tenants_of(config)
         self._cap = connections_of(config)

@@ -161,8 +161,8 @@ def write(out: Path, figures: dict[str, Any]) -> None:
 class Sampler:
     """Prints one line of JSON every so many seconds, from a thread of its own."""
 
-    def __init__(self, every: float, ledger: Path) -> None:
-        self.begun, self.every, self.ledger = time.monotonic(), every, ledger
+    def __init__(self, every: float, ledger: Path, control: Control) -> None:
+        self.begun, self.every, self.ledger, self.control = time.monotonic(), every, ledger, control
         self.done, self.rounds = 0, 0
         self.loop: Any = None
         self._end = threading.Event()
@@ -181,7 +181,9 @@ class Sampler:
         with self._lock:
             try:
                 print(json.dumps(words), flush=True)
-            except OSError:  # nobody listens any more
+            except OSError:  # nobody listens any more, so nobody would end the lab either
+                with contextlib.suppress(ControlRefused):
+                    self.control.stop()
                 os._exit(3)
 
     def _run(self) -> None:
@@ -234,7 +236,7 @@ def drive(asked: argparse.Namespace) -> int:
     codes: Counter[str] = Counter()
     ledger_file = config.ledger_file
     assert ledger_file is not None
-    with app.open_ledger(config) as ledger, Sampler(asked.every, ledger_file) as sampler:
+    with app.open_ledger(config) as ledger, Sampler(asked.every, ledger_file, control) as sampler:
         app.bind(config, ledger)
         lines = read_waves(Path(config.waves.file))
         rows = [app.plan_mailboxes(config, ledger, lines)[line.source.lower()] for line in lines]

@@ -1,0 +1,46 @@
+"""Threads share few places of free memory, so that a process which runs for long does not creep up."""
+
+from __future__ import annotations
+
+import os
+import platform
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+COUNT = """
+import ctypes, sys, threading
+if sys.argv[2] == "few":
+    from migrator.footprint import few_arenas
+    few_arenas()
+start, end = threading.Barrier(9), threading.Barrier(9)
+def work():
+    start.wait()
+    held = [bytearray(50_000) for _ in range(20)]
+    end.wait()
+threads = [threading.Thread(target=work) for _ in range(8)]
+for thread in threads: thread.start()
+start.wait(); end.wait()
+for thread in threads: thread.join()
+libc = ctypes.CDLL(None)
+libc.fopen.restype = ctypes.c_void_p
+file = ctypes.c_void_p(libc.fopen(sys.argv[1].encode(), b"w"))
+libc.malloc_info(0, file)
+libc.fclose(file)
+"""
+
+
+def arenas(told: Path, how: str, **environment: str) -> int:
+    # What glibc shows about itself is XML with a heap for each arena.
+    kept = {name: value for name, value in os.environ.items() if name != "MALLOC_ARENA_MAX"} | environment
+    subprocess.run([sys.executable, "-c", COUNT, str(told), how], env=kept, check=True)
+    return told.read_text().count("<heap ")
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="arenas are a thing of the GNU C library")
+def test_many_threads_share_few_arenas(tmp_path: Path) -> None:
+    assert arenas(tmp_path / "few", "few") == 2
+    assert arenas(tmp_path / "as usual", "as usual") > 2
+    assert arenas(tmp_path / "as the user wants", "few", MALLOC_ARENA_MAX="5") == 5
