@@ -17,7 +17,8 @@ from typing import TypeVar
 
 from connectors.base import Lane, identify, key_in, nearby
 from migrator import plan
-from migrator.transfer import Crew, adopted
+from migrator.crew import Crew
+from migrator.steps import adopted
 from state.model import ItemState, Row, Step, Work
 
 T = TypeVar("T")

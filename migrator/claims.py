@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from connectors.errors import MailboxBlocked
-from migrator.transfer import Crew
+from migrator.crew import Crew
 
 
 def check_claim(crew: Crew, *, behind: bool = False) -> None:

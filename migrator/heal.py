@@ -32,7 +32,9 @@ from connectors.base import (
 )
 from connectors.pacer import Stopped
 from migrator import plan
-from migrator.transfer import REPLACED, Crew, Pair, Transfer, adopted, after_write, forget, may_be_removed_quietly
+from migrator.crew import Crew
+from migrator.steps import REPLACED, Pair, adopted, after_write, forget, may_be_removed_quietly
+from migrator.transfer import Transfer
 from state.model import NO_MARKS, ItemState, Mark, Open, Row, Step, Work
 
 _LOOK = 20

@@ -12,7 +12,8 @@ from dataclasses import replace
 from connectors.base import Folder, Page, Put
 from connectors.errors import StaleCursor
 from migrator import plan
-from migrator.transfer import Crew, Transfer
+from migrator.crew import Crew
+from migrator.transfer import Transfer
 from state.model import FolderRow, ItemState, Row, Step
 
 FINGERPRINT = "1"

@@ -29,10 +29,11 @@ from migrator.adopt import Adopted, adopt
 from migrator.claims import check_claim
 from migrator.config import PassSettings
 from migrator.conservation import LOOKED_AT, PREFIX, last_told, unaccounted
+from migrator.crew import Crew
 from migrator.heal import heal, look_first, recount
 from migrator.listing import ABSENT, Listing
 from migrator.tenure import Tenure
-from migrator.transfer import Crew, Transfer, leave_changes
+from migrator.transfer import Transfer, leave_changes
 from state.model import AFTER_CUTOVER, IllegalMove, ItemState, Lease, PassKind, PassState, Work
 from state.store import Ledger
 

@@ -8,16 +8,12 @@ Two lots may be open in the target at once, so that its slots refill before the 
 
 from __future__ import annotations
 
-import threading
-import time
-from collections import defaultdict, deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, field, replace
+from collections import deque
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Future
+from dataclasses import dataclass, replace
 
 from connectors.base import (
-    Claim,
-    Destination,
     Doubt,
     Fetched,
     Gone,
@@ -25,103 +21,37 @@ from connectors.base import (
     Lane,
     Outcome,
     Receipt,
-    Ref,
     Refusal,
-    Source,
-    TargetRef,
     Unsent,
     Write,
     WriteKind,
     short_hash,
     stamp_of,
 )
-from connectors.errors import MailboxBlocked, Unavailable, UnknownAnswer, WireError
-from connectors.pacer import Stopped
+from connectors.errors import MailboxBlocked, Unavailable, WireError
 from migrator import plan
-from migrator.config import PassSettings
-from migrator.tenure import Tenure
-from state.model import NO_MARKS, FolderRow, ItemState, Lease, Mark, Open, Row, Step, Work
-from state.store import Ledger
-
-TARGET_CHANGED = "target-changed"
-"""Reason of an item that was changed by the target's user, and is left as that user has it."""
-
-AFTER_FLIP = "after-cutover"
-"""Reason of an item whose change at the source came after cutover, and is not carried over."""
-
-REPLACED = "replaced"
-"""Code of an intent whose new copy is there and whose old copy is still to be removed."""
+from migrator.crew import Crew
+from migrator.fetching import Fetcher
+from migrator.steps import (
+    AFTER_FLIP,
+    REPLACED,
+    TARGET_CHANGED,
+    Pair,
+    after_write,
+    before,
+    could_tell_somebody,
+    forget,
+    may_be_removed_quietly,
+    refuse,
+    same_as_left,
+    yield_to_target,
+)
+from state.model import ItemState, Mark, Open, Row, Step, Work
 
 _CHUNK = 4096
 """Open rows read from the ledger at once: bounds memory, whatever the size of a mailbox."""
 
 _OPEN_LOTS = 2
-
-Pair = tuple[Row, Open]
-
-
-@dataclass(slots=True)
-class Crew:
-    """What one pass over one mailbox works with.
-
-    ``figures`` counts what was done; ``folders`` maps the ledger's folder numbers.
-    """
-
-    ledger: Ledger
-    tenure: Tenure
-    source: Source
-    destination: Destination
-    settings: PassSettings
-    stop: threading.Event
-    watch: Callable[[str, int, int], None]
-    clock: Callable[[], float] = time.time
-    folders: dict[int, FolderRow] = field(default_factory=dict)
-    figures: defaultdict[str, float] = field(default_factory=lambda: defaultdict(float))
-    staked: bool = False
-
-    @property
-    def lease(self) -> Lease:
-        """The right to change this mailbox's rows."""
-        return self.tenure.lease
-
-    def halt_if_asked(self) -> None:
-        """Raise Stopped at a point where stopping loses nothing."""
-        if self.stop.is_set():
-            raise Stopped("stopped by the operator")
-
-    def guard_lease(self) -> None:
-        """Renew the lease before a request leaves, so that no write of ours can be under way when an heir begins.
-
-        Raises Fenced when another process has taken the mailbox over.
-        """
-        self.tenure.keep()
-
-    def stake(self) -> None:
-        """Put our claim on the target before the first write of a pass: a second ledger must not double the mailbox."""
-        if not self.staked:
-            sequence = self.ledger.mailbox(self.lease.mailbox_id).sequence
-            self.destination.stake(Claim(self.ledger.installation(), self.lease.epoch, sequence))
-            self.ledger.claimed(self.lease)
-            self.staked = True
-
-    def count(self, word: str, items: int = 1, size: int = 0) -> None:
-        """Count something done, and tell whoever watches."""
-        self.figures[word] += items
-        if size:
-            self.figures["bytes"] += size
-        self.watch(word, items, size)
-
-    def target_folder(self, folder_id: int) -> str:
-        """The target id of a placed folder."""
-        target = self.folders[folder_id].target_id
-        if target is None:
-            raise LookupError(f"folder {folder_id} has no target")
-        return target
-
-    def lane(self, row: Row, opened: Open) -> Lane | None:
-        """The lane that this row travels by; None if none carries its class."""
-        item_class = plan.unpack_facts(opened.facts).item_class
-        return plan.choose(item_class, row.lane, self.settings.lane, self.source.offers, self.destination.accepts)
 
 
 @dataclass(slots=True)
@@ -141,14 +71,11 @@ class Transfer:
         self._crew = crew
         self._out: deque[_Sent] = deque()
         self._batch = 0
-        self._good: Ref | None = None
-        """An item that the source did deliver; tells a poisoned item from a server that is away."""
-        # One thread for the whole pass: a source may keep a signed-in connection a thread.
-        self._fetcher = ThreadPoolExecutor(1, thread_name_prefix="fetch")
+        self._fetcher = Fetcher(crew.source)
 
     def close(self) -> None:
         """End the fetch thread."""
-        self._fetcher.shutdown(wait=True, cancel_futures=True)
+        self._fetcher.close()
 
     def drain(self, folder_id: int | None = None) -> None:
         """Carry out every LISTED row, of one folder or of all. Returns when none is left; doubts stay INTENDED.
@@ -159,7 +86,7 @@ class Transfer:
         try:
             while rows := crew.ledger.open_rows(crew.lease.mailbox_id, {ItemState.LISTED}, folder_id=folder_id, limit=_CHUNK):
                 lots = plan.batches(self._with_lanes(rows), crew.source.limits)
-                for lot, fetched in self._ahead(lots):
+                for lot, fetched in self._fetcher.ahead(lots):
                     crew.halt_if_asked()
                     self._send(lot, fetched)
                 self._settle_all()
@@ -196,67 +123,10 @@ class Transfer:
                 yield row, opened, lane or Lane.IMPORT
             else:
                 item_class = plan.unpack_facts(opened.facts).item_class
-                refused.append(_refuse(row, opened, Refusal("no-lane", f"No lane that is open carries the class {item_class}.")))
+                refused.append(refuse(row, opened, Refusal("no-lane", f"No lane that is open carries the class {item_class}.")))
         if refused:
             self._crew.ledger.settle(self._crew.lease, refused)
             self._crew.count("refused", len(refused))
-
-    def _ahead(self, lots: Iterable[plan.Lot]) -> Iterator[tuple[plan.Lot, Sequence[Fetched]]]:
-        """Each lot with its items, the next one being fetched while the caller works on this one."""
-        waiting: deque[tuple[plan.Lot, Future[list[Fetched]]]] = deque()
-        for lot in lots:
-            waiting.append((lot, self._fetcher.submit(self._fetch, lot)))
-            if len(waiting) > 1:
-                first, items = waiting.popleft()
-                yield first, items.result()
-        while waiting:
-            first, items = waiting.popleft()
-            yield first, items.result()
-
-    def _fetch(self, lot: plan.Lot) -> list[Fetched]:
-        """All items of a lot, read whole. Runs on the fetch thread, which never touches the ledger."""
-        if lot.work not in (Work.CREATE, Work.UPDATE):
-            return []
-        refs = [Ref(opened.item_id, opened.source_version, row.size) for row, opened in lot.rows]
-        return self._fetch_refs(refs, lot.lane)
-
-    def _fetch_refs(self, refs: Sequence[Ref], lane: Lane) -> list[Fetched]:
-        """One answer a ref. A failing lot is halved until the poisoned item stands alone, so that it can't fail its neighbours.
-
-        An item that alone can't be delivered while another one can is refused by name; when nothing can be delivered it is the
-        server that is away, and that is no item's fault.
-        """
-        try:
-            return self._delivered(refs, lane)
-        except (Unavailable, UnknownAnswer) as trouble:
-            if isinstance(trouble, Stopped):
-                raise
-            if len(refs) == 1:
-                if self._good is None or self._good.id == refs[0].id:
-                    raise
-                self._delivered([self._good], lane)  # raises when it is the server
-                return [Refusal("source-cannot-deliver", str(trouble), trouble.code)]
-            half = len(refs) // 2
-            parts: list[list[Fetched] | WireError] = []
-            for part in (refs[:half], refs[half:]):
-                try:
-                    parts.append(self._fetch_refs(part, lane))
-                except (Unavailable, UnknownAnswer) as deeper:
-                    parts.append(deeper)
-            if all(isinstance(part, WireError) for part in parts):
-                raise trouble
-            answers: list[Fetched] = []
-            for asked, told in zip((refs[:half], refs[half:]), parts, strict=True):
-                if isinstance(told, WireError):
-                    answers.extend(Refusal("source-cannot-deliver", str(told), told.code) for _ in asked)
-                else:
-                    answers.extend(told)
-            return answers
-
-    def _delivered(self, refs: Sequence[Ref], lane: Lane) -> list[Fetched]:
-        answers = list(self._crew.source.fetch(refs, lane))
-        self._good = next((answer.ref for answer in answers if isinstance(answer, Item)), self._good)
-        return answers
 
     # -- judging, intending, writing
 
@@ -336,22 +206,22 @@ class Transfer:
         versions: list[str] = []
         steps: list[Step] = []
         for (row, opened), item, there in zip(pairs, items, found, strict=True):
-            if _same_as_left(row, opened, there) and not _could_tell_somebody(lot, row):
+            if same_as_left(row, opened, there) and not could_tell_somebody(lot, row):
                 assert there is not None
                 kept.append((row, replace(opened, code=opened.code or "judged")))
                 kept_items.append(item)
                 versions.append(there.version)
             elif lot.work is Work.REMOVE:
                 # Deleted or changed by the target's user: it is theirs now.
-                theirs = replace(forget(row), marks=row.marks | Mark.TARGET_WINS)
-                steps.append(Step(row, theirs, None if there is None else _theirs(opened)))
+                left = replace(forget(row), marks=row.marks | Mark.TARGET_WINS)
+                steps.append(Step(row, left, None if there is None else theirs(opened)))
                 crew.count("removed" if there is None else "target_wins")
-            elif _same_as_left(row, opened, there):
+            elif same_as_left(row, opened, there):
                 reason = replace(opened, reason="could-send-receipt", detail="Replacing it in the target could send a receipt.")
                 steps.append(Step(row, replace(row, state=ItemState.WITHHELD), reason))
                 crew.count("withheld")
             else:
-                steps.append(_yield(row, opened))
+                steps.append(yield_to_target(row, opened))
                 crew.count("target_wins")
         if steps:
             crew.ledger.settle(crew.lease, steps)
@@ -401,7 +271,7 @@ class Transfer:
                     if step.open is not None and step.open.code == REPLACED:
                         superseded.append((step.new, step.open))
                 case Refusal() if opened.work is Work.UPDATE and outcome.reason == TARGET_CHANGED:
-                    steps.append(_yield(row, opened))
+                    steps.append(yield_to_target(row, opened))
                     crew.count("target_wins")
                 case Refusal():
                     steps.append(self._refused(sent.lot, row, opened, outcome))
@@ -409,7 +279,7 @@ class Transfer:
                     crew.count("doubts")
                 case Unsent():
                     cause = cause or outcome.cause
-                    steps.append(Step(row, replace(row, state=_before(opened)), opened))
+                    steps.append(Step(row, replace(row, state=before(opened)), opened))
         crew.ledger.settle(crew.lease, steps)
         if superseded:
             self.clear(superseded)
@@ -465,7 +335,7 @@ class Transfer:
             crew.count("other_lane")
             return Step(row, replace(row, state=ItemState.LISTED, lane=other), opened)
         crew.count("refused")
-        return _refuse(row, opened, refusal)
+        return refuse(row, opened, refusal)
 
 
 _NEEDS_FOLDER = frozenset({WriteKind.CREATE, WriteKind.UPDATE, WriteKind.MOVE})
@@ -479,16 +349,6 @@ _DONE_WORD = {
 }
 
 
-def _before(opened: Open) -> ItemState:
-    """The state to which a row returns when its write did nothing."""
-    return ItemState.DOOMED if opened.work is Work.REMOVE else ItemState.LISTED
-
-
-def _refuse(row: Row, opened: Open, refusal: Refusal) -> Step:
-    kept = replace(opened, reason=refusal.reason, detail=refusal.detail, code=refusal.code)
-    return Step(row, replace(row, state=ItemState.REFUSED), kept)
-
-
 def leave_changes(crew: Crew) -> None:
     """After cutover only what is new is carried: every other change of the source is left undone, and listed."""
     changes = [Work.UPDATE, Work.FLAG, Work.MOVE]
@@ -496,60 +356,7 @@ def leave_changes(crew: Crew) -> None:
         steps = []
         for row, opened in rows:
             detail = f"It changed at the source ({opened.work}) after cutover."
-            steps.append(
-                Step(row, replace(row, state=ItemState.DONE), replace(opened, reason=AFTER_FLIP, detail=detail, code=""))
-            )
+            kept = replace(opened, reason=AFTER_FLIP, detail=detail, code="")
+            steps.append(Step(row, replace(row, state=ItemState.DONE, marks=row.marks | Mark.TARGET_WINS), kept))
         crew.ledger.settle(crew.lease, steps)
         crew.count("left", len(steps))
-
-
-def _yield(row: Row, opened: Open) -> Step:
-    """The target's user was there first; the row stays on the list of open things only so that it can be shown."""
-    return Step(row, replace(row, state=ItemState.DONE, marks=row.marks | Mark.TARGET_WINS), _theirs(opened))
-
-
-def _theirs(opened: Open) -> Open:
-    detail = f"Its user changed it in the target since, so a change at the source ({opened.work}) was not carried over."
-    return replace(opened, reason=TARGET_CHANGED, detail=detail, code="", batch=0, intended_at=0.0, old_target=None)
-
-
-def after_write(was: Row, there: Row, opened: Open) -> Step:
-    """What follows once a write is known to have happened: done, or whatever the source asked for in the meantime."""
-    if opened.work is Work.REMOVE:
-        return Step(was, forget(there), None)
-    if opened.reason == plan.CHANGED_SINCE:
-        owed = replace(opened, work=Work.UPDATE, reason="", code="", batch=0, intended_at=0.0, old_target=None)
-        return Step(was, replace(there, state=ItemState.LISTED, digest=b""), owed)
-    # What was sent again stays on the list of open things until its surplus was looked for.
-    return Step(was, replace(there, state=ItemState.DONE), opened if there.marks & Mark.REWRITTEN else None)
-
-
-def forget(row: Row) -> Row:
-    """The row of an item that the target no longer holds for us."""
-    return replace(row, state=ItemState.GONE, target=None, target_version=b"", digest=b"")
-
-
-def adopted(row: Row, target: str, version: str, *, here: bool) -> Row:
-    """The row of an item that was in the target before us. Lying elsewhere is taken for its owner's wish; nobody can tell."""
-    marks = row.marks | Mark.ADOPTED | (NO_MARKS if here else Mark.TARGET_WINS)
-    return replace(row, state=ItemState.DONE, target=target, target_version=short_hash(version), marks=marks)
-
-
-def _same_as_left(row: Row, opened: Open, there: TargetRef | None) -> bool:
-    """Whether the target still is as we left it; an answer without a version can't tell, and counts as unchanged.
-
-    A row judged before its first attempt is not judged again: what changed since may be our own write.
-    """
-    if there is None:
-        return False
-    return bool(opened.code) or not row.target_version or not there.version or short_hash(there.version) == row.target_version
-
-
-def _could_tell_somebody(lot: plan.Lot, row: Row) -> bool:
-    """Replacing an unread mail that asks for a receipt deletes its old copy, which can send a not-read receipt."""
-    return lot.work is Work.UPDATE and lot.lane is Lane.COMPOSE and not may_be_removed_quietly(row)
-
-
-def may_be_removed_quietly(row: Row) -> bool:
-    """Deleting a meeting can send cancellations; deleting an unread mail that asks for a receipt can send one."""
-    return not row.marks & Mark.ATTENDEES and (not row.marks & Mark.RECEIPT or bool(row.marks & Mark.READ))
