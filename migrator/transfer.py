@@ -44,6 +44,7 @@ from migrator.steps import (
     may_be_removed_quietly,
     refuse,
     same_as_left,
+    theirs,
     yield_to_target,
 )
 from state.model import ItemState, Mark, Open, Row, Step, Work
