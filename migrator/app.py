@@ -246,6 +246,12 @@ class Connected:
         destination: Destination = GraphDestination(self.client_for(mailbox.target), mailbox.target)
         return self._guard(destination) if self._guard else destination
 
+    def subjects(self, mailbox: MailboxRow, ids: Sequence[str]) -> dict[str, str]:
+        """The subjects of source items by their id, read now from the server; what is gone there is missing."""
+        from connectors.ews.subjects import read_subjects
+
+        return read_subjects(self.server, mailbox.source, ids, self._stop)
+
     def ask_source(self, mailboxes: Sequence[str]) -> Iterator[Answer]:
         """The source's questions before a migration; never writes."""
         from connectors.ews.preflight import ask

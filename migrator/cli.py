@@ -27,6 +27,7 @@ COMMANDS = {
     "status": "migrator.commands.look",
     "verify": "migrator.commands.look",
     "report": "migrator.commands.look",
+    "errors": "migrator.commands.errors",
     "db": "migrator.commands.ledger",
 }
 """Commands in the order in which a project meets them, and where they live."""

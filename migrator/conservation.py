@@ -68,7 +68,7 @@ def folder_sums(ledger: Ledger, mailboxes: Iterable[MailboxRow]) -> Iterator[Fol
         off = last_told(ledger.passes(mailbox.id, LOOKED_AT))
         folders = ledger.folders(mailbox.id)
         named = {folder.source_id: folder for folder in folders}
-        for path, folder in sorted(((_path(folder, named), folder) for folder in folders), key=lambda pair: pair[0].casefold()):
+        for path, folder in sorted(((path_of(folder, named), folder) for folder in folders), key=lambda pair: pair[0].casefold()):
             states = held[folder.id]
             if folder.absent and not states:
                 continue
@@ -86,9 +86,10 @@ def folder_sums(ledger: Ledger, mailboxes: Iterable[MailboxRow]) -> Iterator[Fol
             )
 
 
-def _path(folder: FolderRow, named: Mapping[str, FolderRow]) -> str:
+def path_of(folder: FolderRow, named: Mapping[str, FolderRow]) -> str:
+    """Where the folder lies, by the names above it; ``named`` are all folders of its mailbox by their source id."""
     parent = named.get(folder.parent_source_id or "")
-    return folder.name if parent is None or parent is folder else f"{_path(parent, named)}/{folder.name}"
+    return folder.name if parent is None or parent is folder else f"{path_of(parent, named)}/{folder.name}"
 
 
 def told_by(figures: Mapping[str, float]) -> dict[int, int]:

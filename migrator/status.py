@@ -96,7 +96,7 @@ def headline(rows: Sequence[Standing]) -> str:
     approved = sum(row.approved for row in rows)
     refused = sum(row.refused for row in rows) - approved
     if refused:
-        return f"Nothing needs a person to go on; {refused:,} items can't go, `migrator report` lists them by reason."
+        return f"Nothing needs a person to go on; {refused:,} items can't go, `migrator errors list` says why and what to do."
     if approved:
         return f"Nothing needs a person; all of {_mailboxes(len(rows))} is carried but {approved:,} items that stay by approval."
     return f"Nothing needs a person; all of {_mailboxes(len(rows))} is carried as of the last pass."

@@ -151,6 +151,12 @@ def get_listed(ids: Sequence[str]) -> str:
     return f"<m:GetItem>{_LISTING}{_item_ids(ids)}</m:GetItem>"
 
 
+def get_subjects(ids: Sequence[str]) -> str:
+    """GetItem with nothing but subjects, for a person who asked to see them."""
+    shape = f"<m:ItemShape>{_ONLY_ID}{_asked(('item:Subject',), {})}</m:ItemShape>"
+    return f"<m:GetItem>{shape}{_item_ids(ids)}</m:GetItem>"
+
+
 def get_composed(ids: Sequence[str]) -> str:
     """GetItem with everything that the compose lane carries, MIME included."""
     return f"<m:GetItem>{_COMPOSING}{_item_ids(ids)}</m:GetItem>"

@@ -64,7 +64,9 @@ ALL = dict(walk(cli.cli))  # type: ignore[arg-type]
 def test_all_commands_are_there() -> None:
     names = {" ".join(path) for path in ALL}
     plain = {"demo", "lab", "init", "check", "run", "status", "verify", "report"}
-    assert names == plain | {"db", *(f"db {word}" for word in ("upgrade", "backup", "check", "restore", "rebuild"))}
+    db = {"db", *(f"db {word}" for word in ("upgrade", "backup", "check", "restore", "rebuild"))}
+    errors = {"errors", *(f"errors {word}" for word in ("list", "show", "retry", "approve"))}
+    assert names == plain | db | errors
 
 
 @pytest.mark.parametrize("path", ALL, ids=" ".join)

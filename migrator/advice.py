@@ -1,0 +1,290 @@
+"""What every reason means, what the engine does about it, and what the operator can do: the one place that says so.
+
+``migrator errors`` shows these words and ``docs/errors.md`` is written from them (``migrator.catalogue``).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+
+@dataclass(frozen=True, slots=True)
+class Advice:
+    """About one reason: what it means, what the engine does, what the operator can do; a sentence or two each.
+
+    ``again`` says whether trying again is safe; where it is not, ``migrator errors retry`` leaves the item alone.
+    """
+
+    meaning: str
+    engine: str
+    operator: str
+    again: bool = True
+
+
+_SETTLED = "Leaves it out, by name, and goes on. It is not tried again until it changes at the source or you say so."
+_OTHER_LANE = 'With `lane = "auto"` tries the compose lane first if that takes the class; then leaves it out, by name.'
+_SILENT = "Leaves the target as it is, because nobody may be e-mailed by a migration, and lists it."
+
+REASONS: Final[dict[str, Advice]] = {
+    # the source can't give it
+    "corrupt": Advice(
+        "One of the two servers can't read the item; the code says which: a refusal by the source comes with nothing kept.",
+        _OTHER_LANE,
+        "Open it in Outlook, save and import it by hand; or repair the mailbox (New-MailboxRepairRequest) and retry.",
+    ),
+    "no-mime": Advice(
+        "The source has no MIME form of items of this class, so the compose lane has nothing to work with.",
+        _SETTLED,
+        'Let the import lane carry it (`lane = "auto"` or `import`), then retry.',
+    ),
+    "virus": Advice(
+        "The virus scanner of the source holds it back.",
+        _SETTLED,
+        "Look at the item in the source mailbox; approve leaving it behind, or release it there and retry.",
+    ),
+    "archived-elsewhere": Advice(
+        "The item, or the whole archive, is hosted on another server.",
+        _SETTLED,
+        "Migrate the archive from where it is hosted.",
+    ),
+    "access-denied": Advice(
+        "The account may not read this item, or the app may not open this mailbox.",
+        "An item: leaves it out, by name. A mailbox: it is HELD and the others go on.",
+        "Grant full read access (best by ApplicationImpersonation) or widen the app's access policy; then retry or run again.",
+    ),
+    "source-cannot-deliver": Advice(
+        "The source fails whenever it is asked for this item, and delivers its neighbours.",
+        "Halves the lot until the item stands alone, asks for it four times, then leaves it out, by name.",
+        "Repair the mailbox (New-MailboxRepairRequest), or let its owner move the item to another folder; then retry.",
+    ),
+    # the target can't take it
+    "too-large": Advice(
+        "It is larger, or nested deeper, than one of the two servers handles.",
+        _OTHER_LANE,
+        "Source: raise the size limits of EWS in web.config. Target: save large attachments elsewhere; then retry or approve.",
+    ),
+    "too-many-attachments": Advice(
+        "It has more attachments than the target takes.",
+        _SETTLED,
+        "Let its owner split the item at the source, or hand over what is kept of it; then approve.",
+    ),
+    "too-many-parts": Advice(
+        "It holds more nested objects than the target opens.",
+        _OTHER_LANE,
+        "Hand over what is kept of it and approve.",
+    ),
+    "attachment-size": Advice(
+        "An attachment has a size that neither way of uploading takes.",
+        _SETTLED,
+        "Report it, with the size from `migrator errors show`; hand over what is kept of it.",
+    ),
+    "class-refused": Advice(
+        "The target takes no item of this class this way.",
+        _OTHER_LANE,
+        "Try the other lane for it (`migrator run --lane import`) after a retry; else approve.",
+    ),
+    "recipients": Advice(
+        "The target takes none of the item's recipients.",
+        _OTHER_LANE,
+        "Let its owner mend the addresses of the draft at the source, or hand over what is kept of it.",
+    ),
+    "malformed": Advice(
+        "The target refuses one of the item's properties.",
+        _OTHER_LANE,
+        "Let its owner open and save the item at the source, then retry; else hand over what is kept of it.",
+    ),
+    "recurrence": Advice(
+        "An exception of the series lies across its neighbour, which the target does not allow.",
+        _SETTLED,
+        "Let its owner mend the series at the source; it is then tried again by itself.",
+    ),
+    "no-lane": Advice(
+        "No lane that is open carries this item class.",
+        _SETTLED,
+        'Open the import lane (`lane = "auto"`, and the app permission MailboxItem.ImportExport.All), then retry.',
+    ),
+    "not-movable": Advice(
+        "The target can't move items of this class.",
+        "The copy stays in the folder where it was.",
+        "Let its owner move it in the target, then approve.",
+    ),
+    "no-admin-access": Advice(
+        "Items of this class can only be removed with a permission that the app does not have.",
+        "The copy stays in the target.",
+        "Grant MailboxItem.ReadWrite.All (or what `migrator check` lists) and retry; or let its owner delete the copy.",
+    ),
+    "folder-name": Advice(
+        "The target refuses the folder's name.",
+        "Holds the mailbox: without its folder nothing in it has a place.",
+        "Rename the folder at the source and run again.",
+    ),
+    "folder-limit": Advice(
+        "The target's limit of folders, or of their depth, is reached.",
+        "Holds the mailbox.",
+        "Let its owner merge or flatten folders at the source, and run again.",
+    ),
+    "folder-exists": Advice(
+        "A folder of that name is there already.",
+        "Takes that folder, or another name with a number behind it.",
+        "Nothing.",
+    ),
+    "special-folder": Advice(
+        "A special folder of the target can be neither moved nor removed.",
+        "Leaves it where it is.",
+        "Nothing.",
+    ),
+    # the target's user was there first
+    "target-changed": Advice(
+        "The copy in the target was changed since we last saw it.",
+        "The target's user wins: the copy is left alone, and counted.",
+        "Nothing; or copy the newer version by hand if its owner wants it.",
+    ),
+    "target-gone": Advice(
+        "The copy is not in the target any more: its user deleted or moved it.",
+        "Leaves it so.",
+        "Ask its owner; a retry carries the item anew only if it is new, so a deleted copy stays deleted. Then approve.",
+    ),
+    # withheld: it could go, but somebody might be e-mailed
+    "could-send-cancellation": Advice(
+        "A meeting left the source; removing its copy could send cancellations to those invited.",
+        _SILENT,
+        "Its owner can remove it in Outlook, where the question is asked. Approve it then. It is never retried.",
+        again=False,
+    ),
+    "could-send-receipt": Advice(
+        "Removing or replacing the copy of an unread mail that asks for a receipt could send one to its sender.",
+        _SILENT,
+        "Its owner can read or delete it in the target. Approve it then. It is never retried.",
+        again=False,
+    ),
+    "old-copy-stays": Advice(
+        "A newer version arrived, and the copy of the older one could not be removed.",
+        "Both stay in the target.",
+        "Delete the older one of the two in the target, then approve. It is not retried: that would make a third.",
+        again=False,
+    ),
+    # told of a whole call, mailbox or run
+    "throttled": Advice(
+        "The server did nothing and asks to come back later.",
+        "Waits as long as asked, to the fraction, and sends it again; the seconds are in the report.",
+        "Nothing; if it goes on for hours, look at the throttling policy of the source, or at who else writes to the tenant.",
+    ),
+    "unavailable": Advice(
+        "The server, or something behind it, fails for now, and does not say whether it acted.",
+        "A read is asked again. A write is in doubt: it is looked up in the target before anything is sent again.",
+        "Nothing, unless a pass ends PAUSED because of it: see that the server is well, then run again.",
+    ),
+    "stale-cursor": Advice(
+        "The server has forgotten how far we had read.",
+        "Lists the folder again from its beginning; what is done stays done.",
+        "Nothing.",
+    ),
+    "gone": Advice(
+        "What was asked for is not in the source any more.",
+        "Leaves it; the next listing tells where it went.",
+        "Nothing.",
+    ),
+    "token": Advice(
+        "The access token is no longer accepted.",
+        "Signs in again once; the request did nothing. If that does not help, the run ends with 5.",
+        "Check the app registration's consent, secret and certificate (`migrator check`).",
+    ),
+    "bad-request": Advice(
+        "The server did not understand our request: a mistake of this program.",
+        "Is never tried again in silence; the mailbox is FAILED and the others go on.",
+        "Report it; the log file has the details.",
+    ),
+    "impersonation-denied": Advice(
+        "The account may not impersonate this mailbox.",
+        "Holds the mailbox; the others go on.",
+        "Include the mailbox in the scope of the account's ApplicationImpersonation role, then run again.",
+    ),
+    "no-mailbox": Advice(
+        "There is no such mailbox on that side.",
+        "Holds the mailbox; the others go on.",
+        "Source: check the address in the waves file. Target: assign a licence with Exchange Online; then run again.",
+    ),
+    "no-user": Advice(
+        "The tenant has no such user.",
+        "Holds the mailbox; the others go on.",
+        "Check the target address in the waves file, or make the user; then run again.",
+    ),
+    "not-primary": Advice(
+        "The address is not the primary one of a mailbox.",
+        "Holds the mailbox; the others go on.",
+        "Put the primary SMTP address into the waves file, then run again.",
+    ),
+    "account-disabled": Advice(
+        "The account of the mailbox is disabled.",
+        "Holds the mailbox; the others go on.",
+        "Enable the account, or link the mailbox to one that is enabled; then run again.",
+    ),
+    "folder-corrupt": Advice(
+        "A folder of this mailbox is damaged.",
+        "Holds the mailbox; the others go on.",
+        "Repair the mailbox (New-MailboxRepairRequest), then run again.",
+    ),
+    "quota": Advice(
+        "The mailbox is full.",
+        "Holds the mailbox; the item is not refused and goes with the next pass.",
+        "Raise the quota, assign a larger plan, or let its owner make room; then run again.",
+    ),
+    "wrong-server": Advice(
+        "The mailbox lives where this server can't pass the request on to.",
+        "Holds the mailbox; the others go on.",
+        "Give the EWS address of a server of the mailbox's own site and version, in a config of its own if need be.",
+    ),
+    "password-expired": Advice(
+        "The password of the account that reads has expired.",
+        "Stops the run: nobody can proceed.",
+        "Set a new password where the config says it is kept, then run again.",
+    ),
+    "account-refused": Advice(
+        "The server does not take requests of this account.",
+        "Stops the run: nobody can proceed.",
+        "Check the account's rights in Exchange, its group memberships and the trust of its domain.",
+    ),
+    "server-too-old": Advice(
+        "The server is older than what this program speaks.",
+        "Stops the run: nobody can proceed.",
+        "Use a server with Exchange 2010 SP2 or newer.",
+    ),
+    "organisation-blocked": Advice(
+        "The organisation does not let programs in.",
+        "Stops the run: nobody can proceed.",
+        "Allow EWS for this program in the organisation's settings.",
+    ),
+    "consent-missing": Advice(
+        "The app lacks a permission for this request.",
+        "Stops the run: nobody can proceed.",
+        "Grant the application permissions that `migrator check` lists, with admin consent.",
+    ),
+    "no-app": Advice(
+        "The tenant does not know the app.",
+        "Stops the run: nobody can proceed.",
+        "Register the app in this tenant and grant admin consent; check tenant_id and client_id.",
+    ),
+    "foreign-claim": Advice(
+        "Another ledger writes into this target mailbox.",
+        "Holds the mailbox: two ledgers would double it.",
+        "Use the ledger that began it; if that is lost, `migrator db rebuild --take-over` for this mailbox.",
+    ),
+    "ledger-behind": Advice(
+        "This ledger is older than what it wrote to the target: it was restored from a copy.",
+        "Holds the mailbox: what it forgot would be written twice.",
+        "Restore the newest ledger, or `migrator db rebuild` for this mailbox.",
+    ),
+}
+"""By reason, in the order of the catalogue."""
+
+UNKNOWN: Final = Advice(
+    "This version has no entry for it.",
+    _SETTLED,
+    "Look at the detail and the code; report that the reason is missing in the catalogue.",
+)
+
+
+def advice(reason: str) -> Advice:
+    """What there is to say about a reason; for one that no entry knows, that it is so."""
+    return REASONS.get(reason, UNKNOWN)

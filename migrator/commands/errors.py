@@ -1,0 +1,337 @@
+"""``errors``: what did not go, as work for a person."""
+
+from __future__ import annotations
+
+import csv
+import io
+import threading
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from migrator.commands.words import Words, global_options, pass_words, say_json, say_lines
+
+if TYPE_CHECKING:
+    from migrator.config import Config
+    from migrator.errors_work import Stayed
+    from state.store import Ledger
+
+_COLUMNS = (
+    "wave", "mailbox", "folder", "item_class", "when", "size", "state", "approved", "reason", "code", "detail", "work", "key",
+    "kept",
+)  # fmt: skip
+_FORMULA = ("=", "+", "-", "@", "\t")
+_HIDDEN = ("mailbox_id", "item_id")
+
+
+@click.group("errors", short_help="Work on what did not go.")
+def errors() -> None:
+    """Work on what did not go: see it by cause, try it again, or approve that it stays behind.
+
+    \b
+    Examples:
+      migrator errors list
+      migrator errors retry 3f2a9c01
+    """
+
+
+@errors.command("list", short_help="List what did not go, by cause, with what to do.")
+@click.argument("names", nargs=-1, metavar="[WAVE|MAILBOX]...")
+@click.option("--reason", default="", help="Only this reason or code.")
+@click.option("--csv", "as_csv", is_flag=True, help="Print a table for a spreadsheet.")
+@click.option("--subjects", is_flag=True, help="Show subjects too: read now from the source server, stored nowhere.")
+@global_options()
+@pass_words
+def list_(words: Words, names: tuple[str, ...], reason: str, as_csv: bool, subjects: bool) -> int:
+    """List what is refused or withheld: by cause, with what can be done about it, then item by item. Asks no server.
+
+    \b
+    Examples:
+      migrator errors list
+      migrator errors list wave1 --reason too-large
+      migrator errors list anna@example.com --subjects
+    """
+    from migrator.errors_work import gather
+    from migrator.wavefile import select
+
+    config = words.load()
+    with _ledger(config) as ledger:
+        mailboxes = select(ledger.mailboxes(), names, "The ledger")
+        items = gather(ledger, mailboxes, reason)
+        shown = _read_subjects(words, config, ledger, items) if subjects else {}
+    if words.json:
+        say_json({"items": [_as_json(one, shown) for one in items], "reasons": _reasons_as_json(items), "exit_code": 0})
+    elif as_csv:
+        click.echo(_as_csv(items, shown if subjects else None), nl=False)
+    else:
+        say_lines(*_listing(items, shown))
+    return 0
+
+
+@errors.command("show", short_help="Show everything about one item.")
+@click.argument("key")
+@click.option("--subjects", is_flag=True, help="Show its subject too: read now from the source server, stored nowhere.")
+@global_options()
+@pass_words
+def show(words: Words, key: str, subjects: bool) -> int:
+    """Show everything about one item: where it is, why it did not go, what to do, and what was decided about it.
+
+    KEY may be cut short as long as it names one item only.
+
+    \b
+    Examples:
+      migrator errors show 3f2a9c01
+      migrator errors show 3f2a9c01 --subjects
+    """
+    from migrator.advice import advice
+    from migrator.errors_work import choose, gather, moment
+
+    config = words.load()
+    with _ledger(config) as ledger:
+        [item] = choose(gather(ledger, ledger.mailboxes()), [key])
+        decided = ledger.approvals.decisions(item.mailbox_id, bytes.fromhex(item.key))
+        shown = _read_subjects(words, config, ledger, [item]) if subjects else {}
+    told = advice(item.reason)
+    history = [
+        {"decision": one.decision.value, "who": one.who, "why": one.why, "at": moment(one.at), "reason": one.reason}
+        for one in decided
+    ]
+    if words.json:
+        say_json({**_as_json(item, shown), **_advice_as_json(item.reason), "decisions": history, "exit_code": 0})
+        return 0
+    size = f"{item.size:,} bytes"
+    state = f"{item.state}, approved" if item.approved else item.state
+    lines = [
+        ("key", item.key),
+        ("mailbox", f"{item.mailbox} ({item.wave})"),
+        ("folder", item.folder),
+        ("class", item.item_class),
+        ("date", item.when or "none"),
+        ("size", size if item.size else "unknown"),
+        ("subject", shown.get(item.item_id, "no longer at the source") if subjects else "hidden; --subjects shows it"),
+        ("state", f"{state}: {item.work}" + (f" by the {item.lane} lane" if item.lane else "")),
+        ("reason", " ".join(part for part in (item.reason, item.code and f"({item.code})", item.detail) if part)),
+        ("kept", item.kept or _why_nothing_is_kept(item)),
+        ("meaning", told.meaning),
+        ("done", told.engine),
+        ("to do", told.operator),
+    ]
+    lines += [(one["decision"], f"{one['at']} by {one['who']}: {one['why'] or 'no reason given'}") for one in history]
+    say_lines(*(f"{name:<10}{value}" for name, value in lines))
+    return 0
+
+
+@errors.command("retry", short_help="Let the next pass try items again.")
+@click.argument("keys", nargs=-1, metavar="[KEY]...")
+@click.option("--reason", default="", help="All of this reason or code.")
+@click.option("--all", "everything", is_flag=True, help="All that did not go.")
+@click.option("--why", default="", help="A sentence for the record.")
+@click.option("--who", default="", help="Who decides it, instead of this account and host.")
+@global_options()
+@pass_words
+def retry(words: Words, keys: tuple[str, ...], reason: str, everything: bool, why: str, who: str) -> int:
+    """Put items back on the work list, so that the next pass tries them again. Writes to the ledger only.
+
+    What is withheld because somebody could be e-mailed is left alone, and so is what a second try would double.
+
+    \b
+    Examples:
+      migrator errors retry 3f2a9c01
+      migrator errors retry --reason source-cannot-deliver --why "mailbox repaired"
+      migrator errors retry --all
+    """
+    from migrator import app
+    from migrator.errors_work import retry as put_back
+    from migrator.errors_work import who_am_i
+
+    config = words.load()
+    with _ledger(config) as ledger:
+        chosen = _chosen(ledger, keys, reason, everything)
+        again = [one for one in chosen if one.again]
+        left = len(chosen) - len(again)
+        if keys and left:
+            from migrator.config import BadInput
+
+            one = next(one for one in chosen if not one.again)
+            raise BadInput(f"{one.key} is not tried again, because of {one.reason}: see `migrator errors show {one.key[:8]}`.")
+        done = put_back(ledger, again, who or who_am_i(), why, app.owner())
+    if words.json:
+        say_json({"retried": done, "left_alone": left, "exit_code": 0})
+    else:
+        say_lines(f"{_items(done)} will be tried again by the next `migrator run`.")
+        if left:
+            say_lines(f"{_items(left)} left alone: a second try could e-mail somebody, or double them.")
+    return 0
+
+
+@errors.command("approve", short_help="Let items stay behind, and say why.")
+@click.argument("keys", nargs=-1, metavar="[KEY]...")
+@click.option("--reason", default="", help="All of this reason or code.")
+@click.option("--why", required=True, help="Why that is all right; it is kept with your name.")
+@click.option("--who", default="", help="Who decides it, instead of this account and host.")
+@global_options()
+@pass_words
+def approve(words: Words, keys: tuple[str, ...], reason: str, why: str, who: str) -> int:
+    """Approve that items stay behind. They are counted as approved, and a run no longer ends with 2 because of them.
+
+    An approval is of this version of the item and of this reason; it ends when either changes, and with a retry.
+
+    \b
+    Examples:
+      migrator errors approve 3f2a9c01 --why "its owner has a copy"
+      migrator errors approve --reason could-send-cancellation --why "removed by their owners"
+    """
+    from migrator.config import BadInput
+    from migrator.errors_work import approve as let_stay
+    from migrator.errors_work import who_am_i
+
+    config = words.load()
+    if not why.strip():
+        raise BadInput("An approval needs a sentence behind --why; somebody will ask.")
+    with _ledger(config) as ledger:
+        done = let_stay(ledger, _chosen(ledger, keys, reason, False), who or who_am_i(), why)
+    if words.json:
+        say_json({"approved": done, "exit_code": 0})
+    else:
+        say_lines(f"{_items(done)} may stay behind; `migrator errors list` shows them as approved.")
+    return 0
+
+
+def _ledger(config: Config) -> Ledger:
+    from migrator import app
+    from migrator.config import BadInput
+
+    if not app.ledger_exists(config):
+        raise BadInput(f"{config.file}: there is no ledger at {config.ledger_file} yet; `migrator run` makes it.")
+    return app.open_ledger(config)
+
+
+def _chosen(ledger: Ledger, keys: Sequence[str], reason: str, everything: bool) -> list[Stayed]:
+    """What the command line names: keys, or a reason, or all of it."""
+    from migrator.config import BadInput
+    from migrator.errors_work import choose, gather
+
+    if sum((bool(keys), bool(reason), everything)) != 1:
+        raise click.UsageError("Name items by their keys, or give one option that names them all.")
+    items = gather(ledger, ledger.mailboxes(), reason)
+    if keys:
+        return choose(items, keys)
+    if reason and not items:
+        there = sorted({one.reason for one in gather(ledger, ledger.mailboxes())})
+        raise BadInput(f"Nothing stayed behind because of {reason}; reasons there are: {', '.join(there) or 'none'}.")
+    return items
+
+
+def _read_subjects(words: Words, config: Config, ledger: Ledger, items: Sequence[Stayed]) -> dict[str, str]:
+    """Subjects by item id, read now from the source. Nothing of them goes to the log, the ledger or a file."""
+    from migrator import app, logs
+    from migrator.commands.carry import stop_on_signals
+
+    mine: dict[int, list[str]] = defaultdict(list)
+    for one in items:
+        mine[one.mailbox_id].append(one.item_id)
+    found: dict[str, str] = {}
+    stop = threading.Event()
+    words.start_log()
+    try:
+        with app.Connected(config, stop, memory=app.Hints(ledger)) as connectors, stop_on_signals(stop):
+            for row in ledger.mailboxes():
+                if row.id in mine:
+                    found |= connectors.subjects(row, mine[row.id])
+    finally:
+        logs.take_down()
+    return found
+
+
+def _as_json(item: Stayed, subjects: dict[str, str]) -> dict[str, Any]:
+    told = {name: value for name, value in asdict(item).items() if name not in _HIDDEN}
+    return told | ({"subject": subjects[item.item_id]} if item.item_id in subjects else {})
+
+
+def _advice_as_json(reason: str) -> dict[str, Any]:
+    from migrator.advice import advice
+
+    told = advice(reason)
+    return {"meaning": told.meaning, "engine": told.engine, "operator": told.operator, "can_be_retried": told.again}
+
+
+def _reasons_as_json(items: Sequence[Stayed]) -> dict[str, Any]:
+    from migrator.errors_work import by_reason
+
+    return {
+        reason: {"items": len(mine), "approved": sum(one.approved for one in mine), **_advice_as_json(reason)}
+        for reason, mine in by_reason(items)
+    }
+
+
+def _as_csv(items: Sequence[Stayed], subjects: dict[str, str] | None) -> str:
+    out = io.StringIO()
+    writer = csv.writer(out, lineterminator="\n")
+    writer.writerow([*_COLUMNS, *(["subject"] if subjects is not None else [])])
+    for one in items:
+        cells = [getattr(one, name) for name in _COLUMNS]
+        if subjects is not None:
+            cells.append(subjects.get(one.item_id, ""))
+        # A name that begins like a formula must stay a name in a spreadsheet.
+        writer.writerow([f"'{cell}" if isinstance(cell, str) and cell[:1] in _FORMULA else cell for cell in cells])
+    return out.getvalue()
+
+
+def _listing(items: Sequence[Stayed], subjects: dict[str, str]) -> list[str]:
+    from migrator.advice import advice
+    from migrator.errors_work import by_reason, short_keys
+    from migrator.status import WIDTH, lay_out
+
+    if not items:
+        return ["Nothing stayed behind."]
+    approved = sum(one.approved for one in items)
+    lines = [f"{_items(len(items))} did not go{f', {approved:,} of them approved' if approved else ''}."]
+    short = short_keys(items)
+    heading = ("KEY", "DATE", "KB", "CLASS", "CODE", "MAILBOX", "FOLDER")
+    for reason, mine in by_reason(items):
+        told = advice(reason)
+        done = sum(one.approved for one in mine)
+        lines += [
+            "",
+            f"{reason}: {_items(len(mine))}{f', {done:,} approved' if done else ''}. {told.meaning}",
+            f"  What is done: {told.engine}",
+            f"  What to do:   {told.operator}",
+        ]
+        cells = [
+            (
+                short[one.key] + ("+" if one.approved else ""),
+                one.when[:10] or "-",
+                f"{one.size / 1000:,.0f}",
+                one.item_class,
+                one.code or "-",
+                one.mailbox,
+                one.folder,
+            )
+            for one in mine
+        ]
+        laid = lay_out(heading, cells, WIDTH - 2, left=frozenset({0, 1, 3, 4, 5, 6}), limits={5: 30, 4: 26, 3: 20})
+        lines.append(f"  {laid[0]}")
+        for one, line in zip(mine, laid[1:], strict=True):
+            lines.append(f"  {line}")
+            if one.item_id in subjects:
+                lines.append(f"  {'':<{SUBJECT}}{' '.join(subjects[one.item_id].split())}")
+    if approved:
+        lines += ["", "+ approved: `migrator errors show KEY` says by whom and why."]
+    return lines
+
+
+SUBJECT = 10
+"""Columns by which a subject below its item is moved in."""
+
+
+def _why_nothing_is_kept(item: Stayed) -> str:
+    if item.work not in ("create", "update"):
+        return "nothing; the copy in the target is all there"
+    return "nothing; content is only kept of what the source delivered and the target refused"
+
+
+def _items(number: int) -> str:
+    return "1 item" if number == 1 else f"{number:,} items"
