@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 import os
 import secrets
+import shutil
 import socket
 import sqlite3
 import tempfile
@@ -281,6 +282,24 @@ def open_ledger(config: Config) -> Ledger:
             f"{config.file}: ledger.url lies in {file.parent}, which is not there; make that folder or correct the path."
         )
     return Ledger.open(config.ledger.url)
+
+
+def no_room(config: Config) -> str:
+    """A sentence if the disk under a ledger in a file is nearly full, else nothing."""
+    file = config.ledger_file
+    if file is None:
+        return ""
+    try:
+        free = shutil.disk_usage(file.parent).free
+    except OSError:
+        return ""
+    wanted = config.ledger.min_free_mb * 1_000_000
+    if free >= wanted:
+        return ""
+    return (
+        f"The disk under the ledger has {free / 1e6:,.0f} MB left, less than ledger.min_free_mb ({config.ledger.min_free_mb:,});"
+        " make room, then run again."
+    )
 
 
 def ledger_exists(config: Config) -> bool:

@@ -92,6 +92,7 @@ class LedgerSection(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     """``[ledger]``: where the memory of every item lies."""
 
     url: _Text = "sqlite:///migrator.db"
+    min_free_mb: Annotated[int, Meta(ge=0)] = 200
 
 
 class RunSection(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -276,7 +277,7 @@ def load(file: Path) -> Config:
             certificate=_absolute(file, target.certificate),
             apps=tuple(msgspec.structs.replace(app, certificate=_absolute(file, app.certificate)) for app in target.apps),
         ),
-        ledger=LedgerSection(url=_ledger_url(file, document.ledger.url)),
+        ledger=msgspec.structs.replace(document.ledger, url=_ledger_url(file, document.ledger.url)),
         run=document.run,
         rails=document.rails,
         waves=WavesSection(file=_absolute(file, document.waves.file)),

@@ -92,6 +92,8 @@ class Run:
     stop: threading.Event
     watcher: Watcher
     clock: Callable[[], float] = time.time
+    no_room: Callable[[], str] = lambda: ""
+    """Says in a sentence that the disk is nearly full; asked twice a second."""
     rebuild: Literal["", "behind", "take-over"] = ""
     """Not a pass, but learning from the target what an earlier ledger knew; ``take-over``: whosever claim it carries."""
 
@@ -103,12 +105,21 @@ def run_wave(run: Run, mailboxes: Sequence[MailboxRow]) -> list[Ending]:
         _Leases(run.settings.lease) as leases,
         ThreadPoolExecutor(max_workers=run.at_once, thread_name_prefix="mailbox") as threads,
     ):
+        _look_for_room(run, halted)
         tasks = [threads.submit(_Mailbox(run, leases, halted, mailbox).run) for mailbox in mailboxes]
         left = set(tasks)
         while left:
             # A wait without an end can't be interrupted from the keyboard on every system.
             _, left = wait(left, timeout=0.5, return_when=FIRST_COMPLETED)
+            _look_for_room(run, halted)
     return [task.result() for task in tasks]
+
+
+def _look_for_room(run: Run, halted: _Halted) -> None:
+    """Stop everything while there still is room to write down where it stopped."""
+    if not halted.sentence and (sentence := run.no_room()):
+        halted.sentence, halted.code = sentence, HALTED
+        run.stop.set()
 
 
 def tally(ledger: Ledger, mailbox_id: int) -> dict[str, int]:
@@ -135,6 +146,8 @@ class _Halted:
 
     def __init__(self) -> None:
         self.sentence = ""
+        self.code = PAUSED
+        """What a mailbox that was stopped for it ends with."""
 
 
 class _Leases:
@@ -200,7 +213,7 @@ class _Mailbox:
     def _under_lease(self) -> Ending:
         run = self._run
         if run.stop.is_set():
-            return self._end(PAUSED, f"Not begun: {self._halted.sentence or 'stopped before its turn; run again.'}")
+            return self._end(self._halted.code, f"Not begun: {self._halted.sentence or 'stopped before its turn; run again.'}")
         began = run.clock()
         try:
             lease = run.ledger.lease(self._row.id, run.owner, run.settings.lease)
@@ -233,7 +246,7 @@ class _Mailbox:
             report = self._carry(tenure)
             self._figures = report.figures
             if report.state is not PassState.DONE:
-                return self._aside(MailboxState.PAUSED, PAUSED, self._stopped_by(report.cause))
+                return self._aside(MailboxState.PAUSED, self._halted.code, self._stopped_by(report.cause))
             if run.rebuild:
                 return self._end(CLEAN, report.cause)
             off = off_by(told_by(report.figures))
@@ -241,7 +254,7 @@ class _Mailbox:
             self._row = run.ledger.move_mailbox(row.id, MailboxState.SYNCING if seeding else row.state, cause)
             return self._end(REFUSED if off else CLEAN, cause)
         except Unavailable as error:
-            return self._aside(MailboxState.PAUSED, PAUSED, self._stopped_by(str(error)))
+            return self._aside(MailboxState.PAUSED, self._halted.code, self._stopped_by(str(error)))
         except MailboxBlocked as error:
             return self._aside(MailboxState.HELD, HELD, sentences(str(error), error.mend))
         except Halt as error:

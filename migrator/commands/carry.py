@@ -106,6 +106,7 @@ def run(words: Words, names: tuple[str, ...], lane: LaneChoice | None, approve_d
                 owner=app.owner(),
                 stop=stop,
                 watcher=watcher,
+                no_room=lambda: app.no_room(config),
             ),
             [rows[line.source.lower()] for line in chosen],
         )

@@ -162,6 +162,7 @@ def rebuild(words: Words, names: tuple[str, ...], take_over: bool) -> int:
                 owner=app.owner(),
                 stop=stop,
                 watcher=watcher,
+                no_room=lambda: app.no_room(config),
                 rebuild="take-over" if take_over else "behind",
             ),
             [rows[line.source.lower()] for line in chosen],

@@ -9,6 +9,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from migrator import app
 from migrator import config as configs
 from migrator.config import BadInput, Document, PassSettings, keys, load
 
@@ -247,3 +248,9 @@ def test_the_hours_of_a_cap_are_read(tmp_path: Path) -> None:
     config = load(written(tmp_path, hours("Mon-Fri 08:00-18:00, Sat 09:00-12:00", zone="Europe/Berlin")))
     assert config.source.hours() is not None
     assert config.run.hours() is None
+
+
+def test_a_ledger_whose_disk_is_nearly_full_is_said_with_figures(tmp_path: Path) -> None:
+    sentence = app.no_room(load(written(tmp_path, LEAST + "[ledger]\nmin_free_mb = 900000000\n")))
+    assert "ledger.min_free_mb (900,000,000)" in sentence
+    assert app.no_room(load(written(tmp_path, LEAST + "[ledger]\nmin_free_mb = 0\n"))) == ""

@@ -208,6 +208,21 @@ def test_after_a_stop_no_further_mailbox_begins(ledger: Ledger, scripts: dict[st
     assert endings[1].mailbox.state is MailboxState.PLANNED
 
 
+def test_a_disk_that_fills_stops_everything_while_there_is_room_to_say_so(ledger: Ledger, scripts: dict[str, Script]) -> None:
+    full: list[str] = []
+
+    def filling(job: Job) -> PassReport:
+        full.append("The disk is nearly full; make room, then run again.")
+        assert job.stop.wait(20)
+        return PassReport(PassState.PAUSED, "stopped by the operator", {})
+
+    scripts["anna"] = filling
+    endings = go(ledger, "anna", "ben", at_once=1, no_room=lambda: full[0] if full else "")
+    assert [ending.code for ending in endings] == [5, 5]
+    assert all("make room" in ending.cause for ending in endings)
+    assert state(ledger, "anna")[0] is MailboxState.PAUSED
+
+
 def test_a_mailbox_that_another_process_has_is_left_to_it(ledger: Ledger, scripts: dict[str, Script]) -> None:
     [row] = plan(ledger, "anna")
     lease = ledger.lease(row.id, "other", 60.0)
