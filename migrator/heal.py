@@ -179,8 +179,8 @@ def _again(row: Row, opened: Open) -> Step:
 def recount(crew: Crew, *, may_remove: bool) -> None:
     """Look for a second copy of everything that was sent again, and remove it; ends the watch over what an earlier pass sent.
 
-    Only copies that no row owns count: those with the row's own stamp, or, where no stamp can be carried, those of its identity
-    in its folder; none of these was there when the row was looked up. What may not be removed, or not without the risk of an
+    Only copies that no row owns count, in the folder to which the row was sent, with its stamp or, where no stamp can be carried,
+    its identity; none of these was there when the row was looked up. What may not be removed, or not without the risk of an
     e-mail, is left, counted as ``surplus`` and noted.
     """
     watched = [
@@ -200,9 +200,8 @@ def _recount_some(crew: Crew, watched: Sequence[Pair], may_remove: bool) -> None
     for row, opened in watched:
         folder = crew.folders.get(row.folder_id)
         for hit in found.get(_identity((row, opened)), []):
-            stamped = hit.stamp is not None and hit.stamp.casefold() == stamp_of(row.key)
-            here = hit.stamp is None and folder is not None and hit.folder_id == folder.target_id
-            if hit.id in owned or not (stamped or here):
+            ours = hit.stamp is None or hit.stamp.casefold() == stamp_of(row.key)
+            if hit.id in owned or not ours or folder is None or hit.folder_id != folder.target_id:
                 continue
             owned.add(hit.id)
             if may_remove and may_be_removed_quietly(row):
@@ -210,8 +209,7 @@ def _recount_some(crew: Crew, watched: Sequence[Pair], may_remove: bool) -> None
                 removals.append(Write(kind=WriteKind.REMOVE, lane=Lane(row.lane), item_class=item_class, target_id=hit.id))
             else:
                 left += 1
-            if here:
-                break  # one that came late for one that was sent again
+            break  # one that came late for one that was sent again
     if removals:
         crew.guard_lease()
         for outcome in crew.destination.write(removals).result():

@@ -150,13 +150,14 @@ class _Pass:
         heal(crew, self._transfer)
         recount(crew, may_remove=self._kind is not PassKind.SWEEP)
         self._place_folders()
-        occupied = not crew.ledger.mailbox(self._mailbox_id).claimed and self._target_holds_anything()
+        first = not crew.ledger.mailbox(self._mailbox_id).claimed
+        occupied = first and (crew.settings.look_first or self._target_holds_anything())
         generation = self._listing.read_round(carry=self._kind is PassKind.SEED and not occupied)
         if occupied:
             # Another tool, or a ledger that was lost, was here before us.
             adopt(crew)
         self._follow_moves()
-        if crew.settings.look_first:
+        if crew.settings.look_first and not occupied:
             look_first(crew)
         if self._kind is PassKind.SWEEP:
             leave_changes(crew)
