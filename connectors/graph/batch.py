@@ -1,7 +1,8 @@
 """Several small requests in one: Graph's ``$batch``, at most twenty parts, one batch in flight a mailbox.
 
 The outer 200 only says that the batch was read; every part has its own status. Throttled parts did nothing and are asked again
-together after the longest wait [learn.microsoft.com/graph/json-batching, throttling].
+together after the longest wait [learn.microsoft.com/graph/json-batching, throttling]. So are parts that failed or have no answer,
+if repeating them does no harm.
 """
 
 from __future__ import annotations
@@ -79,14 +80,14 @@ async def batch(
             open_parts = rest
             continue
         again: list[tuple[int, Part]] = []
-        wait: Throttled | None = None
+        wait: Throttled | Unavailable | None = None
         for index, part in now:
             response = answered.get(str(index))
             result = Unavailable("the batch's answer lacks this part") if response is None else _read(response)
             results[index] = result
-            if isinstance(result, Throttled):
+            if isinstance(result, Throttled) or (safe and isinstance(result, Unavailable)):
                 again.append((index, part))
-                if wait is None or (result.after or 0) > (wait.after or 0):
+                if wait is None or _longer(result, wait):
                     wait = result
         if wait is not None and rounds < ROUNDS:
             rounds += 1
@@ -100,7 +101,12 @@ async def batch(
     return results
 
 
-async def _wait(client: GraphClient, mailbox: str, throttled: Throttled) -> None:
+def _longer(one: Throttled | Unavailable, other: Throttled | Unavailable) -> bool:
+    """Whether the one answer asks for a longer wait than the other; a failure asks for none."""
+    return isinstance(one, Throttled) and (not isinstance(other, Throttled) or (one.after or 0) > (other.after or 0))
+
+
+async def _wait(client: GraphClient, mailbox: str, reason: Throttled | Unavailable) -> None:
     """Let the pacer wait, because only it does, and it accounts for it."""
     asked = False
 
@@ -108,6 +114,6 @@ async def _wait(client: GraphClient, mailbox: str, throttled: Throttled) -> None
         nonlocal asked
         if not asked:
             asked = True
-            raise throttled
+            raise reason
 
     await client.pacer(mailbox).acall(once, cost=Cost(requests=0), write=False)

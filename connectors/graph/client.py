@@ -351,8 +351,9 @@ class GraphClient:
 
         async def attempt() -> Reply:
             reply = await self._exchange(mailbox, method, url, kind, headers, pieces)
-            if reply.status == 401:
-                raise AddressSpent("the pre-authenticated address is used up", code="http 401")
+            # What a spent address answers is not documented. Where something else is missing, Graph names it by a code.
+            if reply.status in (401, 410) or (reply.status == 404 and not code_of(reply.body)[0]):
+                raise AddressSpent("the pre-authenticated address is used up", code=f"http {reply.status}")
             raise_for(reply.status, reply.headers, reply.body)
             return reply
 

@@ -68,6 +68,16 @@ def _number(least: float, kind: type[int] | type[float] = int) -> object:
     return read
 
 
+def _share(text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is no number") from None
+    if not 0 <= value <= 1:
+        raise argparse.ArgumentTypeError(f"{text} is no share, which lies between 0 and 1")
+    return value
+
+
 def _options() -> _Reader:
     reader = _Reader(prog="lab", description="Keep a simulated Exchange server and a simulated Microsoft 365 tenant up.")
     reader.add_argument("--dir", type=Path, required=True, help="where config, waves and certificates go")
@@ -84,6 +94,7 @@ def _options() -> _Reader:
         metavar="MS",
         help="another one for the tenant",
     )
+    reader.add_argument("--faults", type=_share, default=0.0, metavar="SHARE", help="how many of all requests fail, as 0.05")
     reader.add_argument("--log", type=Path, metavar="FILE.jsonl", help="every exchange, as JSON lines, one file a side")
     return reader
 
@@ -91,6 +102,7 @@ def _options() -> _Reader:
 def _serve(words: list[str]) -> int:
     asked = _options().parse_args(words)
     # Loaded late, so that help and mistakes are answered at once.
+    from .faults import FaultPlan
     from .mailfiles import NoMail
     from .server import Lab, LabPlan
 
@@ -105,6 +117,7 @@ def _serve(words: list[str]) -> int:
         latency=asked.latency / 1000,
         tenant_latency=None if asked.tenant_latency is None else asked.tenant_latency / 1000,
         log=asked.log,
+        faults=FaultPlan(share=asked.faults, seed=asked.seed) if asked.faults else None,
     )
     lab = Lab(plan)
     with _ending_on_signals(lab.ended):

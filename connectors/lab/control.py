@@ -10,8 +10,8 @@ import hmac
 import http.client
 import json
 import ssl
-from collections.abc import Awaitable, Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode, urlsplit
@@ -20,6 +20,7 @@ from aiohttp import web
 
 from . import churn
 from .dump import dump_lines, write_dump
+from .faults import Faults, read_plan
 from .journal import OWN, Seen
 from .people import Shelf
 from .truth import Estate, Mailbox
@@ -39,6 +40,7 @@ class Controls:
     token: str
     shelf: Shelf
     stop: Callable[[], None]
+    faults: Faults = field(default_factory=Faults)
 
     def mailbox(self, asked: dict[str, Any]) -> Mailbox:
         """The mailbox that a wish names; the source side unless it says ``target``. Raises Unknown."""
@@ -126,13 +128,17 @@ def _actions(controls: Controls) -> dict[str, Callable[[dict[str, Any]], Any]]:
             side, seed = str(asked.get("side", "source")), int(asked.get("seed", 1))
             return churn.churn(mailbox, wanted, controls.shelf, side=side, seed=seed)
 
+    def arm(asked: dict[str, Any]) -> Any:
+        controls.faults.arm(read_plan(asked))
+        return {}
+
     def stop(asked: dict[str, Any]) -> Any:
         controls.stop()
         return {}
 
     return {
         "new": new, "edit": on_item(edit), "move": on_item(move), "delete": on_item(delete), "read": on_item(read),
-        "churn": do_churn, "stop": stop,
+        "churn": do_churn, "arm": arm, "stop": stop,
     }  # fmt: skip
 
 
@@ -166,8 +172,13 @@ def _looks(controls: Controls) -> dict[str, Callable[[dict[str, Any]], Any]]:
         mailbox = controls.mailbox(asked)
         return {mailbox.path(box): len(mailbox.by_folder[box.id]) for box in mailbox.walk()}
 
+    def faults(asked: dict[str, Any]) -> Any:
+        told = controls.faults
+        return {"struck": dict(told.struck), "asked": dict(told.asked), "due": told.due()}
+
     return {
         "stats": stats, "mailboxes": mailboxes, "folders": folders, "dump": lambda asked: dump_lines(controls.mailbox(asked)),
+        "faults": faults,
     }  # fmt: skip
 
 
@@ -243,6 +254,19 @@ class Control:
         """Write what the mailbox holds into a folder; returns how many items there are."""
         with self._ask("GET", f"dump?{urlencode({'side': side, 'mailbox': mailbox})}") as answer:
             return write_dump(answer, Path(out))
+
+    def arm(self, *, script: Sequence[Mapping[str, Any]] = (), **plan: Any) -> None:
+        """Let things go wrong from now on; ``faults.FaultPlan`` says what a plan holds."""
+        self._post("arm", script=list(script), **plan)
+
+    def disarm(self) -> None:
+        """Let nothing go wrong any more."""
+        self._post("arm")
+
+    def faults(self) -> dict[str, Any]:
+        """What struck so far (``struck``, by kind), requests by face (``asked``), and what of the script is still ``due``."""
+        found: dict[str, Any] = self._get("faults")
+        return found
 
     def stop(self) -> None:
         """Let the lab end."""

@@ -34,7 +34,7 @@ from .exchange_ops import OPERATIONS
 from .signin import Doors
 from .truth import Estate, Mailbox
 
-__all__ = ["ExchangeOptions", "busy_for", "exchange_app"]
+__all__ = ["ExchangeOptions", "busy_for", "exchange_app", "fault_body"]
 
 _S = f"{{{SOAP}}}"
 _PATH = "/EWS/Exchange.asmx"
@@ -103,7 +103,7 @@ class _Face:
                 )
             status, body = 200, self._envelope() + self._operate(judged, sent) + _END
         except Fault as fault:
-            status, body = 500, _fault(fault)
+            status, body = 500, fault_body(fault)
         headers = self._headers(request)
         return web.Response(status=status, body=body, headers={**headers, "Content-Type": "text/xml; charset=utf-8"})
 
@@ -195,7 +195,8 @@ class _Face:
         return found
 
 
-def _fault(fault: Fault) -> bytes:
+def fault_body(fault: Fault) -> bytes:
+    """The SOAP envelope that says that a whole request failed."""
     values = "".join(f'<t:Value Name="{name}">{text(str(value))}</t:Value>' for name, value in fault.values.items())
     more = f'<t:MessageXml xmlns:t="{TYPES}">{values}</t:MessageXml>' if values else ""
     return (

@@ -44,6 +44,16 @@ _READS_ONLY = {
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
+class Cut(web.Response):
+    """Stands for the answer to a request whose connection was cut before there was one."""
+
+
+def asked_of(body: bytes) -> str:
+    """The operation that a SOAP request asks for; empty if it is none."""
+    found = _OPERATION.search(body[:20_000])
+    return found[1].decode() if found else ""
+
+
 @dataclass(slots=True)
 class Seen:
     """How often what was asked, both faces together; parts of a batch apart, because they are no requests of their own."""
@@ -193,10 +203,10 @@ def watch_exchange(seen: Seen, journal: Journal | None, latency: float) -> Any:
             response = error
             raise
         finally:
-            found = _OPERATION.search(sent[:20_000])
-            seen.exchange(found[1].decode() if found else "", 0 if response is None else response.status)
+            told = None if isinstance(response, Cut) else response
+            seen.exchange(asked_of(sent), 0 if told is None else told.status)
             if journal is not None:
-                journal.note(request, sent, response, began)
+                journal.note(request, sent, told, began)
         return response
 
     return watch
@@ -215,9 +225,10 @@ def watch_tenant(seen: Seen, journal: Journal | None) -> Any:
             response = error
             raise
         finally:
-            seen.tenant(request.method, request.path, sent, 0 if response is None else response.status)
+            told = None if isinstance(response, Cut) else response
+            seen.tenant(request.method, request.path, sent, 0 if told is None else told.status)
             if journal is not None:
-                journal.note(request, sent, response, began)
+                journal.note(request, sent, told, began)
         return response
 
     return watch

@@ -108,6 +108,13 @@ class Login:
         if not isinstance(told.get("exp"), int | float) or told["exp"] < time.time() or told.get("iss") != client:
             raise LoginError("invalid_client", 700024, "Client assertion is not within its valid time range.")
 
+    def end(self, token: str | None = None) -> None:
+        """End a token before its time; every one that was given if none is named."""
+        if token is None:
+            self._known.clear()
+        else:
+            self._known.pop(token, None)
+
     def app_of(self, token: str) -> tuple[str, bool] | None:
         """The app of a token and whether it was asked for with claims; None if the token is unknown or its time is over."""
         app, until, claims = self._known.get(token, ("", 0.0, False))

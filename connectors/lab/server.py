@@ -27,6 +27,8 @@ from aiohttp import web
 
 from .control import LAB_FILE, Controls, add_control
 from .exchange import ExchangeOptions, exchange_app
+from .fault_wires import trouble_exchange, trouble_tenant
+from .faults import FaultPlan, Faults
 from .journal import Journal, Seen, watch_exchange, watch_tenant
 from .mailfiles import fill_from
 from .papers import Addresses, write_papers
@@ -69,6 +71,8 @@ class LabPlan:
     """Further switches of ExchangeOptions, by name."""
     tenant: dict[str, Any] = field(default_factory=dict)
     """Further switches of TenantOptions, by name."""
+    faults: FaultPlan | None = None
+    """What goes wrong on both wires."""
 
 
 class Lab:
@@ -79,6 +83,8 @@ class Lab:
         self.plan = plan
         self.source, self.seen = Estate() if plan.source is None else plan.source, Seen()
         self.target = Estate()
+        self.faults = Faults(plan.faults or FaultPlan())
+        """What goes wrong on both wires; may be armed and disarmed at any time."""
         self.folder = Path(plan.folder or tempfile.mkdtemp(prefix="lab-"))
         self.password, self.secret, self.token = (secrets.token_urlsafe(24) for _ in range(3))
         self.further = {f"{CLIENT_ID[:-4]}{number:04d}": secrets.token_urlsafe(24) for number in range(1, plan.apps)}
@@ -243,9 +249,11 @@ class Lab:
         exchange_options, tenant_options = self.options
         exchange = exchange_app(self.source, exchange_options)
         exchange.middlewares.append(watch_exchange(self.seen, journals[0], self.plan.latency))
-        add_control(exchange, Controls(self.source, self.target, self.seen, self.token, self.shelf, self.ended.set))
+        exchange.middlewares.append(trouble_exchange(self.faults))
+        add_control(exchange, Controls(self.source, self.target, self.seen, self.token, self.shelf, self.ended.set, self.faults))
         tenant = tenant_app(self.target, tenant_options)
         tenant.middlewares.append(watch_tenant(self.seen, journals[1]))
+        tenant.middlewares.append(trouble_tenant(self.faults))
         runners = [
             web.AppRunner(app, access_log=None, keepalive_timeout=_KEEP_ALIVE, shutdown_timeout=0.2) for app in (exchange, tenant)
         ]

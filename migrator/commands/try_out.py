@@ -76,6 +76,7 @@ def lab(options: tuple[str, ...]) -> int:
       --limits documented|off    whether the tenant throttles
       --speed K                  its clock runs so many times faster
       --latency MS               time a server takes
+      --faults SHARE             how many of all requests fail, as 0.05
       --log FILE                 every exchange, as JSON lines
 
     \b

@@ -88,9 +88,12 @@ def test_a_large_stream_arrives_whole(server: Server, client: GraphClient) -> No
     assert body["Data"].encode() == stream
 
 
-def test_a_spent_address_is_renewed_and_the_item_sent_again_because_401_did_nothing(server: Server, client: GraphClient) -> None:
+@pytest.mark.parametrize("status", [401, 404, 410])
+def test_a_spent_address_is_renewed_and_the_item_sent_again_because_nothing_was_done(
+    server: Server, client: GraphClient, status: int
+) -> None:
     box = Mailbox(server)
-    box.on_import = lambda n: (401, {}, None) if n == 1 else (200, {}, {"itemId": "x", "changeKey": "k"})
+    box.on_import = lambda n: (status, {}, None) if n == 1 else (200, {}, {"itemId": "x", "changeKey": "k"})
     (receipt,) = _outcomes(GraphDestination(client, "a").write([_create()]))
     assert receipt == Receipt("x", "k")
     assert box.sessions == 2
@@ -259,6 +262,24 @@ def test_flags_go_in_batches_of_twenty_and_each_part_counts_alone(server: Server
     assert isinstance(refusal, Refusal)
     assert refusal.reason == "target-gone"
     assert all(isinstance(each, Receipt) for n, each in enumerate(outcomes) if n != 3)
+
+
+def test_a_part_of_a_batch_without_an_answer_is_asked_again_if_that_does_no_harm(server: Server, client: GraphClient) -> None:
+    sizes: list[int] = []
+
+    def route(method: str, path: str, headers: dict[str, str], body: bytes) -> Answer:
+        parts = orjson.loads(body)["requests"]
+        sizes.append(len(parts))
+        late = {"error": {"code": "GatewayTimeout", "message": "m"}}
+        answers = [{"id": part["id"], "status": 200, "body": {"id": "t", "changeKey": "k"}} for part in parts]
+        if len(sizes) == 1:
+            answers = [answers[0], {"id": parts[1]["id"], "status": 504, "body": late}]
+        return 200, {}, {"responses": answers}
+
+    server.route = route
+    outcomes = _outcomes(GraphDestination(client, "a").write([_flag(str(n)) for n in range(3)]))
+    assert outcomes == [Receipt(str(n), "k") for n in range(3)]
+    assert sizes == [3, 2]
 
 
 def test_removing_what_is_gone_is_fine(server: Server, client: GraphClient) -> None:
