@@ -147,6 +147,7 @@ def _check(
         figures["touched"] += 1
     else:
         figures["matched"] += 1
+        figures["flag_withheld"] += bool(row.marks & Mark.FLAG_WITHHELD)
         for what in unequal:
             findings.add(what, key)
 

@@ -26,6 +26,7 @@ from .tenant_index import Index
 from .tenant_mail import create
 from .tenant_parts import put_part
 from .tenant_routes import ROUTES, Handler
+from .tenant_sending import SENDING
 from .truth import Estate
 
 
@@ -107,7 +108,7 @@ class Tenant:
     def handler(self, call: Call) -> Handler:
         """The handler of a request; sets the mailbox. Raises GraphError."""
         known = False
-        for route in ROUTES:
+        for route in (*ROUTES, *SENDING):
             found = route.path.match(call.path)
             if found is None:
                 continue

@@ -15,7 +15,8 @@ ATTENDEES = "attendees"
 _COLOURS = ("none", *(f"preset{number}" for number in range(25)))
 
 
-def _find(call: Call) -> Item:
+def find(call: Call) -> Item:
+    """The event that the path names. Raises GraphError."""
     item = call.box.item(call.names["event"])
     if item is None or not _is_event(item):
         raise gone()
@@ -26,6 +27,14 @@ def _is_event(item: Item) -> bool:
     return item.item_class.lower().startswith("ipm.appointment")
 
 
+def people_of(item: Item) -> list[str]:
+    """The addresses of whoever is told when an event changes or goes: of one that was imported, those in its stream."""
+    held = item.extended.get(ATTENDEES)
+    if isinstance(held, list):
+        return list(held)
+    return [one.address for one in (*item.to, *item.cc, *item.bcc)] if _is_event(item) else []
+
+
 def _attendees(given: dict[str, Any]) -> list[str]:
     try:
         return [str(one["emailAddress"]["address"]) for one in given.get("attendees") or ()]
@@ -34,12 +43,11 @@ def _attendees(given: dict[str, Any]) -> list[str]:
 
 
 def _show(call: Call, item: Item) -> dict[str, Any]:
-    attendees = item.extended.get(ATTENDEES)
     shown = {
         "id": call.box.wire(item, call.immutable),
         "changeKey": call.box.change_key(item.change),
         "subject": item.subject,
-        "attendees": [{"emailAddress": {"address": one}} for one in (attendees if isinstance(attendees, list) else ())],
+        "attendees": [{"emailAddress": {"address": one}} for one in people_of(item)],
     }
     return chosen(call, shown)
 
@@ -52,7 +60,7 @@ def list_events(call: Call) -> Answer:
 
 def get_event(call: Call) -> Answer:
     """GET of one event."""
-    return Answer(200, {"@odata.context": f"{call.base}/v1.0/$metadata#event", **_show(call, _find(call))})
+    return Answer(200, {"@odata.context": f"{call.base}/v1.0/$metadata#event", **_show(call, find(call))})
 
 
 def make_event(call: Call) -> Answer:
@@ -70,11 +78,11 @@ def make_event(call: Call) -> Answer:
 
 def change_event(call: Call) -> Answer:
     """PATCH of an event; its attendees are told, and who is new among them is invited."""
-    item, given, mailbox = _find(call), call.json(), call.box.mailbox
-    now_there, before = _attendees(given), item.extended.get(ATTENDEES)
+    item, given, mailbox = find(call), call.json(), call.box.mailbox
+    now_there, before = _attendees(given), people_of(item)
     if before:
         mailbox.sent.append({"kind": "update", "to": before})
-    if new := [one for one in now_there if not isinstance(before, list) or one not in before]:
+    if new := [one for one in now_there if one not in before]:
         mailbox.sent.append({"kind": "invitation", "to": new})
     if "attendees" in given:
         item.extended[ATTENDEES] = now_there
@@ -86,9 +94,9 @@ def change_event(call: Call) -> Answer:
 
 def remove_event(call: Call) -> Answer:
     """DELETE of an event; its attendees get a cancellation."""
-    item, mailbox = _find(call), call.box.mailbox
-    if item.extended.get(ATTENDEES):
-        mailbox.sent.append({"kind": "cancellation", "to": item.extended[ATTENDEES]})
+    item, mailbox = find(call), call.box.mailbox
+    if people := people_of(item):
+        mailbox.sent.append({"kind": "cancellation", "to": people})
     mailbox.remove(item.id)
     call.box.catch_up()
     return Answer(204)

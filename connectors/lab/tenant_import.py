@@ -11,10 +11,10 @@ from typing import Any
 
 from .stream import pack, unpack
 from .tenant_call import Answer, Call, GraphError, check, find, fits, gone, page
-from .tenant_events import ATTENDEES
+from .tenant_events import people_of
 from .tenant_filter import ordered, read_filter
 from .tenant_index import Index, shown_time
-from .tenant_mail import find_folder, take_in, with_properties
+from .tenant_mail import find_folder, owes_receipt, take_in, with_properties
 from .truth import Item, now
 
 EXPORT_MOST = 20
@@ -68,10 +68,12 @@ def get_item(call: Call) -> Answer:
 
 
 def remove_item(call: Call) -> Answer:
-    """DELETE of one item; of a meeting, its attendees are told."""
+    """DELETE of one item; of a meeting, its attendees are told, and of an unread mail that asks for a receipt, its sender."""
     item = _of_folder(call)
-    if item.extended.get(ATTENDEES):
-        call.box.mailbox.sent.append({"kind": "cancellation", "to": item.extended[ATTENDEES]})
+    if people := people_of(item):
+        call.box.mailbox.sent.append({"kind": "cancellation", "to": people})
+    if owes_receipt(item):
+        call.box.mailbox.sent.append({"kind": "not-read receipt", "to": item.author.address if item.author else ""})
     call.box.mailbox.remove(item.id)
     call.box.catch_up()
     return Answer(204)

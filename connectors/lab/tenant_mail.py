@@ -269,7 +269,8 @@ def count(call: Call) -> Answer:
     return Answer(200, raw=str(len(_asked_for(call))).encode(), headers={"Content-Type": "text/plain"})
 
 
-def _owes_receipt(item: Item) -> bool:
+def owes_receipt(item: Item) -> bool:
+    """Whether its sender would be told that it was read, or deleted unread."""
     return item.wants_read_receipt and not item.is_read and not item.is_draft
 
 
@@ -285,7 +286,7 @@ def change(call: Call) -> Answer:
     trial = replace(item, extended=dict(item.extended))
     _apply(trial, given)
     _properties(trial, given, creating=False)
-    if given.get("isRead") and _owes_receipt(item):
+    if given.get("isRead") and owes_receipt(item):
         call.box.mailbox.sent.append({"kind": "read receipt", "to": item.author.address if item.author else ""})
     only_read = set(given) == {"isRead"}
     _apply(item, given)
@@ -299,7 +300,7 @@ def change(call: Call) -> Answer:
 def remove(call: Call) -> Answer:
     """DELETE of a message; one that is unread and asked for a receipt sends one that says so."""
     item = find(call)
-    if _owes_receipt(item):
+    if owes_receipt(item):
         call.box.mailbox.sent.append({"kind": "not-read receipt", "to": item.author.address if item.author else ""})
     call.box.mailbox.remove(item.id)
     call.box.catch_up()

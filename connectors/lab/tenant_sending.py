@@ -1,0 +1,73 @@
+"""What no migration has any business with, because it would e-mail somebody: answered, and above all written down.
+
+None of it is let in by a permission alone: it has to be seen here that an app tried.
+"""
+
+from __future__ import annotations
+
+from . import tenant_events as events
+from .tenant_call import Answer, Call
+from .tenant_routes import EVERYBODY, Route, route
+
+_FORWARDS = ("forwardTo", "forwardAsAttachmentTo", "redirectTo")
+
+
+def _sent(call: Call, kind: str, *to: str) -> None:
+    call.box.mailbox.sent.append({"kind": kind, "to": list(to)})
+
+
+def answer_meeting(call: Call) -> Answer:
+    """POST …/accept and its like: whoever takes part is told."""
+    _sent(call, "meeting " + call.path.rpartition("/")[2].lower())
+    return Answer(202)
+
+
+def attach(call: Call) -> Answer:
+    """POST of an attachment to an event: its attendees get an update."""
+    item = events.find(call)
+    if people := events.people_of(item):
+        _sent(call, "update", *people)
+    return Answer(201, {"id": "attached"})
+
+
+def remove_calendar(call: Call) -> Answer:
+    """DELETE of a calendar: the attendees of all its meetings get cancellations."""
+    for item in list(call.box.mailbox.items.values()):
+        if people := events.people_of(item):
+            _sent(call, "cancellation", *people)
+    return Answer(204)
+
+
+def share(call: Call) -> Answer:
+    """POST of a calendar's permission: who it is for gets an invitation."""
+    _sent(call, "sharing invitation")
+    return Answer(201, {"id": "shared"})
+
+
+def make_rule(call: Call) -> Answer:
+    """POST of an inbox rule: one that is on and forwards will send what arrives."""
+    given = call.json()
+    actions = given.get("actions") or {}
+    if given.get("isEnabled", True) and any(actions.get(name) for name in _FORWARDS):
+        _sent(call, "forwarding rule")
+    return Answer(201, {"id": "ruled"})
+
+
+def set_up(call: Call) -> Answer:
+    """PATCH of the mailbox's settings: automatic replies that are on answer whoever writes."""
+    replies = call.json().get("automaticRepliesSetting") or {}
+    if replies.get("status", "disabled") != "disabled":
+        _sent(call, "automatic replies")
+    return Answer(200, {})
+
+
+_EVENT = "users/{user}/(?:calendar/)?events/{event}"
+SENDING: tuple[Route, ...] = (
+    route("POST", f"{_EVENT}/(?:accept|decline|tentativelyAccept|cancel|forward)", answer_meeting, EVERYBODY),
+    route("POST", f"{_EVENT}/attachments", attach, EVERYBODY),
+    route("POST", "users/{user}/calendars/{calendar}/events", events.make_event, EVERYBODY),
+    route("DELETE", "users/{user}/calendars/{calendar}", remove_calendar, EVERYBODY),
+    route("POST", "users/{user}/calendar/calendarPermissions", share, EVERYBODY),
+    route("POST", "users/{user}/mailFolders/{folder}/messageRules", make_rule, EVERYBODY),
+    route("PATCH", "users/{user}/mailboxSettings", set_up, EVERYBODY),
+)
