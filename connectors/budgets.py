@@ -82,6 +82,9 @@ class Budget:
                 self._line.setdefault(place, amount)
             return max(wait, SHORTEST)
 
+    def start(self, amount: float, now: float) -> None:
+        """The request leaves. Until ``depart`` nobody knows when the server counts it."""
+
     def depart(self, amount: float, now: float) -> None:
         """The request is over, answered or not: its window begins."""
         with self._lock:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from connectors.budgets import SHORTEST, UNKNOWN, Budget
+from connectors.budgets import SHORTEST, Budget
 
 NAME = "link"
 
@@ -12,12 +12,16 @@ WINDOW = 2.0
 """Seconds of the line that may be filled at once: in any T seconds no more than T + 2 seconds' worth leaves, and a body that is
 larger than that by itself leaves when all before it is paid for."""
 
+_LOOK = 1.0
+"""Seconds after which somebody who stands behind others looks again."""
+
 
 class Link(Budget):
     """A budget whose capacity is a rate. Thread-safe; waits for nothing. Shared by every pacer of the process.
 
     ``rate`` is asked in bytes a second each time, because it can differ by the hour; 0 lets everything pass. What leaves is paid
-    for at the rate of that moment. What comes in is only known once it is there: it is charged then, and who comes next waits.
+    for at the rate of that moment. What comes in is only known once it is there: it is charged then, from the moment that it was
+    asked for, and who comes next waits.
     """
 
     def __init__(self, rate: Callable[[], float]) -> None:
@@ -25,26 +29,29 @@ class Link(Budget):
         self._rate = rate
         self._paid_at = float("-inf")
 
-    def charge(self, amount: float, now: float) -> None:
-        """So many bytes have come in."""
+    def charge(self, amount: float, began: float) -> None:
+        """So many bytes have come in with the answer to a request that left at ``began``."""
         with self._lock:
-            self._pay(amount, now)
+            self._pay(amount, began)
 
-    def depart(self, amount: float, now: float) -> None:
-        """The request leaves, its bytes go over the line from now on."""
+    def start(self, amount: float, now: float) -> None:
+        """The request leaves: its bytes go over the line from now on."""
         with self._lock:
             self._held -= amount
             self._pay(amount, now)
+
+    def depart(self, amount: float, now: float) -> None:
+        """The request is over, which is nothing to the line: it was paid for as it left."""
 
     def used(self, now: float) -> float:
         """Bytes that are not paid for yet, requests about to leave included."""
         with self._lock:
             return max(0.0, self._paid_at - now) * self._rate() + self._held
 
-    def _pay(self, amount: float, now: float) -> None:
+    def _pay(self, amount: float, since: float) -> None:
         rate = self._rate()
         if rate > 0:
-            self._paid_at = max(self._paid_at, now) + amount / rate
+            self._paid_at = max(self._paid_at, since) + amount / rate
 
     def _wait(self, amount: float, now: float, place: object | None) -> float:
         rate = self._rate()
@@ -55,10 +62,10 @@ class Link(Budget):
             if other is place:
                 break
             ahead += wanted
-        owed = max(0.0, self._paid_at - now) + self._held / rate
-        over = owed + (ahead + amount) / rate - WINDOW
-        if over <= 0 or not (owed or ahead):
+        owed = max(0.0, self._paid_at - now) + (self._held + ahead) / rate
+        over = owed + amount / rate - WINDOW
+        if over <= 0 or not owed:
             return 0.0
         wait = min(owed, over)
-        # What is held has not left, nor have those ahead: nobody knows when it is paid for.
-        return max(SHORTEST, min(wait, UNKNOWN) if self._held or ahead else wait)
+        # Of what is held and of those ahead, somebody may give up before it leaves.
+        return max(SHORTEST, min(wait, _LOOK) if self._held or ahead else wait)

@@ -104,6 +104,10 @@ class _Ticket:
             self._held += 1
         return None
 
+    def start(self, now: float) -> None:
+        for budget, amount in self._bill:
+            budget.start(amount, now)
+
     def depart(self, now: float) -> None:
         for budget, amount in self._bill:
             budget.depart(amount, now)
@@ -221,6 +225,7 @@ class Pacer:
             ticket.abandon()
             raise
         try:
+            ticket.start(self._clock())
             return fn()
         except Throttled as error:
             self._heed(error)
@@ -244,6 +249,7 @@ class Pacer:
             ticket.abandon()
             raise
         try:
+            ticket.start(self._clock())
             return await fn()
         except Throttled as error:
             self._heed(error)

@@ -252,7 +252,7 @@ class MailboxClient:
         began = self.server.clock()
         status, told, answer = self._exchange(text)
         if self.server.link is not None:
-            self.server.link.charge(len(text) + len(answer), self.server.clock())
+            self.server.link.charge(len(text) + len(answer), began)
         with self._lock:
             self._counts["bytes.received"] += len(answer)
         self.last_headers = told

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable
 
 import pytest
@@ -15,7 +14,7 @@ from connectors.ews.client import ExchangeServer
 from connectors.ews.endpoint import Exchange
 from connectors.ews.source import ExchangeSource
 from connectors.link import WINDOW, Link
-from connectors.pacer import Cost, Pacer, Slots
+from connectors.pacer import Cost, Pacer
 from migrator.app import connections_of, link_of
 from migrator.config import Config, load
 
@@ -65,6 +64,21 @@ def test_no_cap_at_this_hour_lets_everything_pass() -> None:
     assert time.now == 1010.0, "the debt ends with the cap"
 
 
+def test_an_answer_is_paid_for_from_the_moment_that_it_was_asked_for() -> None:
+    time = Time()
+    link = Link(lambda: 100.0)
+    one = pacer(link, time)
+
+    def download() -> None:
+        began = time.now
+        time.now += 10
+        link.charge(1000, began)
+
+    for _ in range(5):
+        one.call(download, cost=Cost(1, 1))
+    assert time.now - 1000 == pytest.approx(50, abs=0.5), "a line that is no faster than the cap is used all the time"
+
+
 @given(
     st.lists(st.tuples(st.floats(0, 5), st.integers(1, 500), st.integers(0, 500)), min_size=1, max_size=40),
     st.integers(50, 200),
@@ -92,25 +106,6 @@ def test_over_any_stretch_of_time_no_more_goes_over_the_line_than_it_is_allowed(
         for at, size in gone[index:]:
             total += size
             assert total <= rate * (at - start + WINDOW) + largest + 1e-6
-
-
-def test_coroutines_that_wait_for_the_line_are_served_in_their_order() -> None:
-    time, order = Time(), list[int]()
-    link = Link(lambda: 100.0)
-    one = Pacer([link], slots=[Slots(4)], clock=time.clock, sleep=time.sleep)
-
-    async def send(number: int) -> None:
-        async def request() -> None:
-            order.append(number)
-
-        await one.acall(request, cost=Cost(1, 300))
-
-    async def story() -> None:
-        await asyncio.gather(*(send(number) for number in range(6)))
-
-    asyncio.run(story())
-    assert order == list(range(6))
-    assert time.now - 1000 == pytest.approx(15, abs=0.1)
 
 
 def test_what_a_call_downloads_is_charged_and_the_next_one_waits_for_it() -> None:
