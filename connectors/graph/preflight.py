@@ -9,6 +9,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import orjson
@@ -140,7 +141,7 @@ def _directory(client: GraphClient, mailbox: str) -> Answer:
     question = f"{mailbox}: user"
     _load_sdk()
     try:
-        account = client.run(_account(client, mailbox))
+        account = client.run(client.pacer(mailbox).acall(partial(_account, client, mailbox)))
     except (Halt, MailboxBlocked) as error:
         if error.code in ("Authorization_RequestDenied", "http 403", "ErrorAccessDenied", "accessDenied"):
             return Answer(

@@ -10,6 +10,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
+from copy import copy
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -116,6 +117,7 @@ class Tokens:
         self._value: str | None = None
         self._renew_at = 0.0
         self._ends = 0.0
+        self._failure: tuple[float, WireError] | None = None
         self._lock = threading.Lock()
         self._stop = threading.Event()
         self._due = threading.Event()
@@ -131,13 +133,21 @@ class Tokens:
         """A token that lasts; blocks while it is fetched. Raises Halt or Unavailable.
 
         ``spent`` is a token that the service turned down: if another thread has replaced it meanwhile, its successor is given
-        without a second sign-in. ``claims`` is the challenge that came with the refusal.
+        without a second sign-in. ``claims`` is the challenge that came with the refusal. Who waited while another thread's
+        sign-in failed gets the same error: a crowd that tried one by one would wait for all time-outs and lock the app out.
         """
+        asked = self._clock()
         with self._lock:
             value = self.ready()
             if value is not None and value != spent:
                 return value
-            return self._renew(claims)
+            if self._failure is not None and self._failure[0] > asked:
+                raise copy(self._failure[1])
+            try:
+                return self._renew(claims)
+            except WireError as error:
+                self._failure = (self._clock(), error)
+                raise
 
     def _renew(self, claims: str | None) -> str:
         began = self._clock()

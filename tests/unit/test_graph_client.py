@@ -374,6 +374,41 @@ class TestTokens:
         assert done.wait(5)
         tokens.close()
 
+    def test_a_crowd_that_waits_for_a_sign_in_that_fails_tries_it_once(self) -> None:
+        waiting, tries, lock = threading.Semaphore(0), 0, threading.Lock()
+
+        def fetch(claims: str | None) -> dict[str, Any]:
+            nonlocal tries
+            with lock:
+                tries += 1
+            for _ in range(8):
+                assert waiting.acquire(timeout=10)
+            time.sleep(0.05)  # the last of them has yet to reach the lock
+            return {"error": "temporarily_unavailable"}
+
+        tokens = Tokens(Tenant(tenant_id="t", client_id="c", secret="s"), fetch=fetch)
+        raised: list[Unavailable] = []
+
+        def get() -> None:
+            waiting.release()
+            with pytest.raises(Unavailable) as caught:
+                tokens.get()
+            with lock:
+                raised.append(caught.value)
+
+        threads = [threading.Thread(target=get) for _ in range(8)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join(20)
+        assert (tries, len(raised), {error.did_nothing for error in raised}) == (1, 8, {True})
+        for _ in range(8):
+            waiting.release()
+        with pytest.raises(Unavailable):
+            tokens.get()
+        assert tries == 2, "who comes later tries again"
+        tokens.close()
+
     def test_many_that_hold_the_same_spent_token_cause_one_sign_in(self) -> None:
         given: list[str | None] = []
         tokens = tokens_of(Tenant(tenant_id="t", client_id="c", secret="s"), given)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+import time
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -146,3 +147,22 @@ def test_a_host_that_is_not_trusted_is_told_from_one_that_cannot_be_reached(serv
     away = _told(server, keys, secret="good", authority="https://127.0.0.1:9")
     assert away["sign-in host"].ok is False
     assert away["access token"].ok is None
+
+
+def test_the_directory_is_asked_in_the_books_and_waited_for(server: Server, keys: Path) -> None:
+    tenant = Tenant(
+        tenant_id="t", client_id="c", secret="good", graph_url=server.url, authority=server.url, ca_file=str(keys / "public.pem")
+    )
+    busy = [failing(429, "TooManyRequests", Retry_After="0.2", Content_Type="application/json")]
+    inside = server.route
+
+    def route(method: str, path: str, headers: dict[str, str], body: bytes) -> Answer:
+        return busy.pop() if busy and path.startswith("/users/a%40x?") else inside(method, path, headers, body)
+
+    server.route = route
+    with GraphClient(tenant) as client:
+        told = {each.question: each for each in ask(client, ["a@x"])}
+        assert told["a@x: user"].ok, told["a@x: user"].sentence
+        asked = sum("/token" not in path and "openid" not in path for path in server.paths())
+        assert client.pacer("a@x")._budgets[0].used(time.monotonic()) == asked
+        assert "waited.server" in client.figures("a@x")
