@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from connectors.graph.endpoint import Tenant
     from connectors.link import Link
     from connectors.pacer import Memory
+    from connectors.reading import Reader
     from migrator.wavefile import WaveLine
     from state.store import Ledger
 
@@ -252,6 +253,18 @@ class Connected:
         from connectors.ews.subjects import read_subjects
 
         return read_subjects(self.server, mailbox.source, ids, self._stop)
+
+    def source_reader(self, mailbox: MailboxRow, stop: threading.Event) -> Reader:
+        """Open one source mailbox to read content back."""
+        from connectors.ews.reading import ExchangeReader
+
+        return ExchangeReader(self.server, mailbox.source, stop=stop)
+
+    def destination_reader(self, mailbox: MailboxRow, stop: threading.Event) -> Reader:
+        """Open one target mailbox to read content back."""
+        from connectors.graph.reading import GraphReader
+
+        return GraphReader(self.client_for(mailbox.target), mailbox.target)
 
     def ask_source(self, mailboxes: Sequence[str]) -> Iterator[Answer]:
         """The source's questions before a migration; never writes."""

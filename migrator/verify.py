@@ -84,7 +84,7 @@ def verify_mailbox(ledger: Ledger, mailbox_id: int, source: Source, destination:
         if row.target is not None and row.state is not ItemState.GONE:
             owners[row.target] = row.key
     pairs = [(folder, placed.get(folder.id)) for folder in source.folders() if folder.role is not Role.ROOT]
-    names = _paths([folder for folder, _ in pairs])
+    names = folder_paths([folder for folder, _ in pairs])
     targets: dict[str, dict[str, Entry]] = {}
     where: dict[str, Entry] = {}
     for _, place in pairs:
@@ -109,7 +109,8 @@ def verify_mailbox(ledger: Ledger, mailbox_id: int, source: Source, destination:
     return Verdict(tuple(differences), dict(figures))
 
 
-def _paths(folders: list[Folder]) -> dict[str, str]:
+def folder_paths(folders: list[Folder]) -> dict[str, str]:
+    """Names from the top, joined by ``/``, by folder id; parents come before children."""
     paths: dict[str, str] = {}
     for folder in folders:
         parent = paths.get(folder.parent_id or "")

@@ -189,6 +189,8 @@ _KNOWN: dict[str, Any] = {
         "Binary 0x300B": lambda item: item.search_key or None,
         "String 0x1035": lambda item: item.message_id,
         "String 0x0037": lambda item: item.subject,
+        "String 0x1000": lambda item: item.body_text,
+        "Integer 0x0017": lambda item: item.importance,
         "Boolean 0x0029": lambda item: item.wants_read_receipt,
     }.items()
 }

@@ -64,16 +64,19 @@ def _wire(part: Part) -> str:
 
 
 def show_part(call: Call, part: Part, *, content_too: bool) -> dict[str, Any]:
-    """An attachment as Graph shows it."""
+    """An attachment as Graph shows it; the content of a message within the message has to be asked for apart."""
+    nested = part.kind == "message"
     shown: dict[str, Any] = {
-        "@odata.type": "#microsoft.graph.fileAttachment",
+        "@odata.type": f"#microsoft.graph.{'item' if nested else 'file'}Attachment",
         "id": _wire(part),
         "name": part.name,
-        "contentType": part.content_type,
+        "contentType": None if nested else part.content_type,
         "size": len(part.content) + 150,
         "isInline": part.inline,
-        "contentId": part.content_id,
     }
+    if nested:
+        return shown
+    shown["contentId"] = part.content_id
     if content_too:
         shown["contentBytes"] = base64.b64encode(part.content).decode()
     return shown
@@ -96,6 +99,11 @@ def attachment(call: Call) -> Answer:
     """GET of one attachment."""
     shown = chosen(call, show_part(call, _named(call)[1], content_too=True))
     return Answer(200, {"@odata.context": f"{call.base}/v1.0/$metadata#attachment", **shown})
+
+
+def content(call: Call) -> Answer:
+    """GET of an attachment's bytes; of a message within the message its MIME."""
+    return Answer(200, raw=_named(call)[1].content, headers={"Content-Type": "application/octet-stream"})
 
 
 def detach(call: Call) -> Answer:

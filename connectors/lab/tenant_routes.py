@@ -93,6 +93,7 @@ ROUTES = (
     route("POST", f"{_MESSAGE}/attachments", parts.attach, _MAIL),
     route("POST", f"{_MESSAGE}/attachments/createUploadSession", parts.open_upload, _MAIL),
     route("GET", f"{_MESSAGE}/attachments/{{attachment}}", parts.attachment, _SEE_MAIL),
+    route("GET", rf"{_MESSAGE}/attachments/{{attachment}}/\$value", parts.content, _SEE_MAIL),
     route("DELETE", f"{_MESSAGE}/attachments/{{attachment}}", parts.detach, _MAIL),
     route("POST", f"{_MESSAGE}/(?:send|reply|replyAll|forward)", events.send, EVERYBODY),
     route("POST", "users/{user}/sendMail", events.send, EVERYBODY),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,12 +14,14 @@ import click
 from migrator.commands.words import BUG, HELD, PAUSED, Words, explain, global_options, pass_words, say_json, say_lines
 
 if TYPE_CHECKING:
+    from connectors.base import Source
     from migrator.config import Config
+    from migrator.deep import DeepVerdict
     from migrator.verify import Verdict
     from state.model import MailboxRow
     from state.store import Ledger
 
-RUN_AGAIN = frozenset({"not-listed", "left-since", "pending", "not-placed"})
+RUN_AGAIN = frozenset({"not-listed", "left-since", "pending", "not-placed", "changed-since"})
 """Differences that another pass mends; every other kind needs a person."""
 
 
@@ -66,9 +69,11 @@ def status(words: Words, wave: str | None, folders: bool) -> int:
 
 @click.command("verify", short_help="Compare both sides with the ledger, item by item.")
 @click.argument("names", nargs=-1, metavar="[WAVE|MAILBOX]...")
+@click.option("--deep", is_flag=True, help="Read the content of every item back from both sides, too.")
+@click.option("--sample", type=click.IntRange(1), metavar="N", help="With --deep: only N items a mailbox, always the same ones.")
 @global_options()
 @pass_words
-def verify(words: Words, names: tuple[str, ...]) -> int:
+def verify(words: Words, names: tuple[str, ...], deep: bool, sample: int | None) -> int:
     """Compare what both servers hold now, item by item, and hold the ledger against it. Never writes.
 
     Ends with 0 if there is no difference, 3 if another pass mends them all, and 4 if one needs a person.
@@ -77,7 +82,10 @@ def verify(words: Words, names: tuple[str, ...]) -> int:
     Examples:
       migrator verify
       migrator verify wave1
+      migrator verify --deep --sample 200
     """
+    if sample is not None and not deep:
+        raise click.UsageError("--sample is for --deep; add --deep, or leave --sample out.")
     from migrator import app, logs
     from migrator.commands.carry import stop_on_signals
     from migrator.wavefile import select
@@ -94,19 +102,23 @@ def verify(words: Words, names: tuple[str, ...]) -> int:
         ):
             rows = select(ledger.mailboxes(), names, "The ledger")
             with ThreadPoolExecutor(config.run.mailboxes_at_once, thread_name_prefix="mailbox") as threads:
-                tasks = [threads.submit(_verify, ledger, connectors, row, stop) for row in rows]
+                tasks = [threads.submit(_verify, ledger, connectors, row, stop, deep, sample) for row in rows]
                 found = [(row, *task.result()) for row, task in zip(rows, tasks, strict=True)]
     finally:
         logs.take_down()
-    code = max((_code(verdict, error) for _, verdict, error in found), default=0)
+    code = max((_code(verdict, content, error) for _, verdict, content, error in found), default=0)
     if words.json:
-        mailboxes = [_verdict_as_json(row, verdict, error) for row, verdict, error in found]
-        differences = sum(one["items"] for mailbox in mailboxes for one in mailbox["differences"])
+        mailboxes = [_verdict_as_json(*one) for one in found]
+        differences = sum(one["items"] for mailbox in mailboxes for one in _differences(mailbox))
         say_json({"mailboxes": mailboxes, "differences": differences, "exit_code": code})
     else:
-        for row, verdict, error in found:
-            say_lines(*_verdict_lines(row, verdict, error))
+        for row, verdict, content, error in found:
+            say_lines(*_verdict_lines(row, verdict, error), *_content_lines(content))
     return code
+
+
+def _differences(mailbox: dict[str, Any]) -> list[dict[str, Any]]:
+    return [*mailbox["differences"], *mailbox.get("content", {}).get("differences", ())]
 
 
 def need_ledger(config: Config) -> None:
@@ -119,47 +131,68 @@ def need_ledger(config: Config) -> None:
 
 
 def _verify(
-    ledger: Ledger, connectors: Any, row: MailboxRow, stop: threading.Event
-) -> tuple[Verdict | None, tuple[int, str] | None]:
+    ledger: Ledger, connectors: Any, row: MailboxRow, stop: threading.Event, deep: bool, sample: int | None
+) -> tuple[Verdict | None, DeepVerdict | None, tuple[int, str] | None]:
     from migrator.verify import verify_mailbox
 
     if stop.is_set():
-        return None, (PAUSED, "Not begun: stopped before its turn.")
+        return None, None, (PAUSED, "Not begun: stopped before its turn.")
     try:
-        source = connectors.source(row, stop)
-        try:
-            destination = connectors.destination(row, stop)
-            try:
-                return verify_mailbox(ledger, row.id, source, destination), None
-            finally:
-                destination.close()
-        finally:
-            source.close()
+        with closing(connectors.source(row, stop)) as source:
+            with closing(connectors.destination(row, stop)) as destination:
+                verdict = verify_mailbox(ledger, row.id, source, destination)
+            content = _verify_content(ledger, connectors, row, source, stop, sample) if deep else None
+        return verdict, content, None
     except Exception as error:
         code, sentence = explain(error)
         if code == BUG:
             raise
-        return None, (code, sentence)
+        return None, None, (code, sentence)
 
 
-def _code(verdict: Verdict | None, error: tuple[int, str] | None) -> int:
+def _verify_content(
+    ledger: Ledger, connectors: Any, row: MailboxRow, source: Source, stop: threading.Event, sample: int | None
+) -> DeepVerdict:
+    from migrator.deep import DeepJob, verify_content
+
+    with closing(connectors.source_reader(row, stop)) as ours, closing(connectors.destination_reader(row, stop)) as theirs:
+        return verify_content(
+            DeepJob(
+                ledger=ledger,
+                mailbox_id=row.id,
+                source=source,
+                source_reader=ours,
+                destination_reader=theirs,
+                sample=sample,
+                stop=stop,
+            )
+        )
+
+
+def _code(verdict: Verdict | None, content: DeepVerdict | None, error: tuple[int, str] | None) -> int:
     if verdict is None:
         return error[0] if error else 0
-    if not verdict.differences:
-        return 0
-    return PAUSED if all(one.what in RUN_AGAIN for one in verdict.differences) else HELD
+    differences = [*verdict.differences, *(content.differences if content else ())]
+    if not differences:
+        return PAUSED if content is not None and content.figures.get("stopped") else 0
+    return PAUSED if all(one.what in RUN_AGAIN for one in differences) else HELD
 
 
-def _verdict_as_json(row: MailboxRow, verdict: Verdict | None, error: tuple[int, str] | None) -> dict[str, Any]:
-    return {
+def _verdict_as_json(
+    row: MailboxRow, verdict: Verdict | None, content: DeepVerdict | None, error: tuple[int, str] | None
+) -> dict[str, Any]:
+    told: dict[str, Any] = {
         "wave": row.wave,
         "source": row.source,
         "target": row.target,
         "figures": verdict.figures if verdict else {},
         "differences": [asdict(one) for one in verdict.differences] if verdict else [],
         "error": error[1] if error else None,
-        "exit_code": _code(verdict, error),
+        "exit_code": _code(verdict, content, error),
     }
+    if content is not None:
+        told["content"] = {"figures": content.figures, "differences": [asdict(one) for one in content.differences]}
+    return told
 
 
 def _verdict_lines(row: MailboxRow, verdict: Verdict | None, error: tuple[int, str] | None) -> list[str]:
@@ -173,6 +206,22 @@ def _verdict_lines(row: MailboxRow, verdict: Verdict | None, error: tuple[int, s
     total = sum(one.items for one in verdict.differences)
     lines = [f"{row.source}: {total:,} differences; {matched}."]
     return lines + [f"  {one.folder}: {one.sentence}" for one in verdict.differences]
+
+
+def _content_lines(content: DeepVerdict | None) -> list[str]:
+    if content is None:
+        return []
+    figures = content.figures
+    told = [f"{figures.get('equal', 0):,} of {figures.get('compared', 0):,} items have equal content"]
+    if number := figures.get("target_wins", 0):
+        told.append(f"{number:,} changed by the target's user")
+    for begin, sentence in (("explained.", "known to be lost"), ("unseen.", "not shown by the target")):
+        some = [f"{word.removeprefix(begin)} of {number:,}" for word, number in figures.items() if word.startswith(begin)]
+        if some:
+            told.append(f"{sentence}: {', '.join(some)}")
+    if figures.get("stopped"):
+        told.append("stopped before the end")
+    return [f"  content: {'; '.join(told)}.", *(f"  {one.folder}: {one.sentence}" for one in content.differences)]
 
 
 @click.command("report", short_help="Write the report.")

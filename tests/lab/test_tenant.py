@@ -14,7 +14,7 @@ from test_login import Face
 
 from connectors.lab import stream
 from connectors.lab.server import Lab, LabPlan
-from connectors.lab.truth import Item, Person
+from connectors.lab.truth import Item, Part, Person
 
 PLAIN: dict[str, Any] = {"Authorization": None}
 """What goes to the address of a session, which carries its own credential."""
@@ -192,6 +192,16 @@ def test_attachments_come_with_the_message_or_after_it(face: Face) -> None:
     assert face.refused("POST", path, file(name="")) == (400, "ErrorRequiredPropertyMissing")
     assert face.refused("POST", path, {**file(), "contentBytes": "?"}) == (400, "RequestBodyRead")
     assert face.refused("POST", path, file(content=bytes(3 << 20)))[0] == 413
+
+
+def test_the_content_of_a_message_within_a_message_is_asked_for_apart(face: Face) -> None:
+    made = face.good("POST", "messages", {}, status=201)
+    [item] = [one for one in face.mailbox.items.values() if one.item_class == "IPM.Note"]
+    item.parts.append(Part("Inside", "message/rfc822", b"Subject: Inside\r\n\r\nHello", kind="message"))
+    path = f"messages/{made['id']}/attachments"
+    [found] = face.good("GET", path)["value"]
+    assert (found["@odata.type"], "contentBytes" in found) == ("#microsoft.graph.itemAttachment", False)
+    assert face.ask("GET", f"{path}/{found['id']}/$value").content == b"Subject: Inside\r\n\r\nHello"
 
 
 def test_a_large_attachment_goes_up_in_parts_each_in_its_turn(face: Face) -> None:

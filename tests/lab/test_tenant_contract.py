@@ -93,6 +93,7 @@ def use_messages(face: Face) -> None:
     own = face.good("POST", attachments, file(b"other"), status=201)["id"]
     face.good("GET", attachments)
     face.good("GET", f"{attachments}/{own}")
+    assert face.ask("GET", f"{attachments}/{own}/$value").content == b"other"
     face.good("DELETE", f"{attachments}/{own}", status=204)
     asked = {"AttachmentItem": {"attachmentType": "file", "name": "big", "size": 6, "contentType": "text/plain"}}
     url = face.good("POST", f"{attachments}/createUploadSession", asked, status=201)["uploadUrl"]

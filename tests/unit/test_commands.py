@@ -7,6 +7,7 @@ import sqlite3
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -16,6 +17,8 @@ import pytest
 from connectors.base import Answer, Destination, Refusal, Role, Source
 from connectors.errors import Halt, MailboxBlocked
 from connectors.memory import MemoryDestination, MemoryMailbox, MemorySource, MemoryTarget
+from connectors.memory_reading import MemorySourceReader, MemoryTargetReader
+from connectors.reading import Reader
 from migrator import app, cli, logs
 from state.model import MailboxRow
 
@@ -81,6 +84,12 @@ class InMemory:
             ),
         )
         return self.guard(destination) if self.guard else destination
+
+    def source_reader(self, mailbox: MailboxRow, stop: threading.Event) -> Reader:
+        return MemorySourceReader(self.world.mailboxes[mailbox.source.partition("@")[0]])
+
+    def destination_reader(self, mailbox: MailboxRow, stop: threading.Event) -> Reader:
+        return MemoryTargetReader(self.world.targets[mailbox.target.partition("@")[0]])
 
     def ask_source(self, mailboxes: Sequence[str]) -> Iterator[Answer]:
         yield from self.world.answers["source"] or [Answer(f"{one}: mailbox", True, "It opens.") for one in mailboxes]
@@ -258,6 +267,49 @@ def test_verify_finds_no_difference_then_names_one(world: World, shell: Shell) -
     code, out = shell("verify")
     assert code == 4, "a person is needed"
     assert "1 item" in out
+
+
+def test_deep_verify_reads_the_content_and_names_what_differs(world: World, shell: Shell) -> None:
+    shell("run")
+    code, out = shell("verify", "--deep")
+    assert code == 0
+    assert "5 of 5 items have equal content" in out
+    target = world.targets["anna"]
+    item = next(iter(target.items.values()))
+    item.content = replace(item.content, message=replace(item.content.message, body="Something else"))
+    code, out = shell("verify", "--deep", "--json")
+    assert code == 4
+    told = json.loads(out)
+    [difference] = told["mailboxes"][0]["content"]["differences"]
+    assert (difference["what"], difference["items"], len(difference["keys"])) == ("text", 1, 1)
+    assert told["differences"] == 1
+    code, out = shell("verify", "--deep")
+    assert "1 item arrived with another text." in out
+
+
+def test_what_the_targets_user_changed_is_no_difference_of_content(world: World, shell: Shell) -> None:
+    shell("run")
+    target = world.targets["anna"]
+    target.edit(next(iter(target.items)), body="My own words")
+    code, out = shell("verify", "--deep")
+    assert code == 0
+    assert "1 changed by the target's user" in out
+
+
+def test_what_changed_at_the_source_since_is_mended_by_another_pass(world: World, shell: Shell) -> None:
+    shell("run")
+    mailbox = world.mailboxes["anna"]
+    mailbox.edit(next(iter(mailbox.items)), body="Edited")
+    assert shell("verify", "--deep")[0] == 3
+    shell("run")
+    assert shell("verify", "--deep")[0] == 0
+
+
+def test_a_sample_reads_so_many_items(world: World, shell: Shell) -> None:
+    shell("run")
+    told = json.loads(shell("verify", "--deep", "--sample", "2", "--json")[1])
+    assert [mailbox["content"]["figures"]["compared"] for mailbox in told["mailboxes"]] == [2, 2]
+    assert shell("verify", "--sample", "2")[0] == 64
 
 
 def test_verify_goes_on_past_a_mailbox_that_is_blocked(world: World, shell: Shell) -> None:

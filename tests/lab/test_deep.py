@@ -1,0 +1,338 @@
+"""Deep verification over both servers of the lab: it finds nothing where nothing differs, and names whatever was altered.
+
+The proof is by mutation: a small mailbox is carried, then one property after the other is altered in the target, behind
+everybody's back, and exactly that one has to be named.
+"""
+
+from __future__ import annotations
+
+import copy
+import threading
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, closing
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from connectors.lab.oddities import ADDRESS, APPOINTMENT
+from connectors.lab.people import an_empty
+from connectors.lab.server import Lab, LabPlan
+from connectors.lab.truth import Estate, Item, Part, Person
+from connectors.reading import ATTACHMENT_PROPERTIES, PROPERTIES
+from migrator import app, cli, config
+from migrator.deep import DeepJob, DeepVerdict, verify_content
+from migrator.verify import Difference
+
+WHEN = datetime(2021, 3, 4, 5, 6, 7, tzinfo=UTC)
+TASK, NOTE = "{00062003-0000-0000-c000-000000000046}", "{0006200e-0000-0000-c000-000000000046}"
+INNER = (
+    b"From: inner@nested.example\r\nSubject: Inside\r\nMessage-ID: <inside@nested.example>\r\nMIME-Version: 1.0\r\n"
+    b"Content-Type: text/plain; charset=utf-8\r\n\r\nWithin.\r\n"
+)
+
+
+def a_rich_mail() -> Item:
+    """A message that has every property that is compared."""
+    return Item(
+        subject="Offer & demand",
+        body_html='<html><body><p>Good <b>morning</b></p><a href="https://example.com/a">there</a></body></html>',
+        sender=Person("Søren Ødegård", "soren@fjord.example"),
+        author=Person("O'Brien, Pat", "pat@dublin.example"),
+        to=[Person("Anna", "anna@contoso.test"), Person("", "ben@contoso.test")],
+        cc=[Person("Clara", "clara@contoso.test")],
+        bcc=[Person("Dora", "dora@contoso.test")],
+        reply_to=[Person("Answers", "answers@contoso.test")],
+        message_id="<rich@contoso.test>",
+        in_reply_to="<before@contoso.test>",
+        references="<first@contoso.test> <before@contoso.test>",
+        headers="Received: from a by b;\r\n\tThu, 4 Mar 2021 05:06:07 +0000\r\nX-Mailer: Example 7\r\nX-Other: no matter\r\n",
+        search_key=b"rich mail search",
+        submitted=WHEN,
+        received=WHEN + timedelta(seconds=3),
+        created=WHEN + timedelta(seconds=4),
+        modified=WHEN + timedelta(seconds=5),
+        is_read=True,
+        importance=2,
+        sensitivity=2,
+        categories=["Red", "Müller & Söhne"],
+        flag="flagged",
+        flag_start=WHEN + timedelta(days=1),
+        flag_due=WHEN + timedelta(days=3),
+        wants_read_receipt=True,
+        wants_delivery_receipt=True,
+        extended={"Integer 0x1080": 261, "Integer 0x1081": 102},
+        parts=[
+            Part("offer.pdf", "application/pdf", b"%PDF-1.4 offer"),
+            Part("logo.png", "image/png", b"\x89PNG logo", inline=True, content_id="logo@contoso"),
+            Part("Inside", "message/rfc822", INNER, kind="message"),
+        ],
+    )
+
+
+def a_done_mail() -> Item:
+    return Item(
+        subject="Done", body_text="All done.\r\n\r\nBye", message_id="<done@contoso.test>", search_key=b"done mail search",
+        author=Person("Anna", "anna@contoso.test"), submitted=WHEN, received=WHEN, created=WHEN, modified=WHEN,
+        flag="complete", flag_completed=WHEN + timedelta(days=2),
+    )  # fmt: skip
+
+
+def others() -> dict[str, Item]:
+    """Items that are no messages, by the role of their folder."""
+    common: dict[str, Any] = {"created": WHEN, "modified": WHEN, "submitted": WHEN, "is_read": True}
+    return {
+        "calendar": Item(
+            item_class="IPM.Appointment", subject="Meeting", body_text="Bring the plan", search_key=b"a", **common,
+            extended={
+                f"SystemTime {APPOINTMENT} Id 0x820D": WHEN, f"SystemTime {APPOINTMENT} Id 0x820E": WHEN + timedelta(hours=1),
+                f"String {APPOINTMENT} Id 0x8208": "Room 3", f"Integer {APPOINTMENT} Id 0x8205": 2,
+                f"Boolean {APPOINTMENT} Id 0x8215": True, f"String {APPOINTMENT} Id 0x8232": "every day",
+                f"Boolean {APPOINTMENT} Id 0x8223": True, f"Integer {APPOINTMENT} Id 0x8217": 0,
+            },
+        ),
+        "contacts": Item(
+            item_class="IPM.Contact", subject="Ben Bank", search_key=b"b", **common,
+            extended={
+                "String 0x3A06": "Ben", "String 0x3A11": "Bank", "String 0x3001": "Ben Bank", "String 0x3A08": "+49 221 555 0100",
+                "String 0x3A16": "Bank & Co", "String 0x3A17": "Clerk", f"String {ADDRESS} Id 0x8083": "ben@bank.example",
+                "SystemTime 0x3A42": WHEN - timedelta(days=9000), f"String {ADDRESS} Id 0x801B": "1 Road\r\nTown",
+            },
+        ),
+        "tasks": Item(
+            item_class="IPM.Task", subject="Tidy", body_text="Everything", search_key=b"c", **common,
+            extended={f"Integer {TASK} Id 0x8101": 1, f"Boolean {TASK} Id 0x811C": True, f"Double {TASK} Id 0x8102": 0.5},
+        ),
+        "notes": Item(
+            item_class="IPM.StickyNote", subject="Milk", body_text="Milk\r\nBread", search_key=b"d", **common,
+            extended={f"Integer {NOTE} Id 0x8B00": 3},
+        ),
+    }  # fmt: skip
+
+
+class Carried:
+    """Mailboxes that were carried by one lane, and the checker over them."""
+
+    def __init__(self, lab: Lab, lane: str, resources: ExitStack) -> None:
+        self.lab, self.lane = lab, lane
+        loaded = config.load(lab.config_file)
+        self.code = cli.run(["-c", str(lab.config_file), "run", "--lane", lane])
+        self.ledger = resources.enter_context(app.open_ledger(loaded))
+        stop = threading.Event()
+        connected = resources.enter_context(app.Connected(loaded, stop))
+        self._sides = [
+            (
+                row.id,
+                resources.enter_context(closing(connected.source(row, stop))),
+                resources.enter_context(closing(connected.source_reader(row, stop))),
+                resources.enter_context(closing(connected.destination_reader(row, stop))),
+            )
+            for row in self.ledger.mailboxes()
+        ]
+
+    def item(self, subject: str) -> Item:
+        """The copy with that subject in the first mailbox."""
+        target = next(iter(self.lab.target.mailboxes.values()))
+        return next(item for item in target.items.values() if item.subject == subject)
+
+    def check(self, sample: int | None = None) -> DeepVerdict:
+        """Deep verification of all mailboxes, as one verdict."""
+        differences: list[Difference] = []
+        figures: Counter[str] = Counter()
+        for mailbox_id, source, ours, theirs in self._sides:
+            verdict = verify_content(
+                DeepJob(
+                    ledger=self.ledger,
+                    mailbox_id=mailbox_id,
+                    source=source,
+                    source_reader=ours,
+                    destination_reader=theirs,
+                    sample=sample,
+                )
+            )
+            differences += verdict.differences
+            figures.update(verdict.figures)
+        return DeepVerdict(tuple(differences), dict(figures))
+
+    def named(self) -> list[str]:
+        """The names of all that differs."""
+        return sorted({one.what for one in self.check().differences})
+
+
+@pytest.fixture(scope="module", params=["import", "compose"])
+def carried(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Carried]:
+    """The rich mailbox, at the other side; compose carries its messages only."""
+    estate = Estate()
+    mailbox = estate.add(an_empty(0, 1))
+    items = {"inbox": [a_rich_mail(), a_done_mail()]}
+    items |= {role: [item] for role, item in others().items()}
+    for role, some in items.items():
+        box = mailbox.by_role(role)
+        assert box is not None
+        for item in some:
+            item.id, item.folder_id = f"deep{len(mailbox.items):020}", box.id
+            mailbox.add(item)
+    with Lab(LabPlan(folder=tmp_path_factory.mktemp("deep"), source=estate, mailboxes=1)) as lab, ExitStack() as resources:
+        yield Carried(lab, request.param, resources)
+
+
+Change = Callable[[Item], None]
+
+
+def setting(name: str, value: object) -> Change:
+    return lambda item: setattr(item, name, value)
+
+
+def part(number: int, name: str, value: object) -> Change:
+    return lambda item: setattr(item.parts[number], name, value)
+
+
+def more(key: str, value: object) -> Change:
+    return lambda item: item.extended.__setitem__(key, value)
+
+
+def first(people: str, name: str, value: str) -> Change:
+    return lambda item: setattr(getattr(item, people)[0], name, value)
+
+
+RICH: list[tuple[str, Change]] = [
+    ("class", setting("item_class", "IPM.Note.Custom")),
+    ("subject", setting("subject", "Offer & demands")),
+    ("text", lambda item: setattr(item, "body_html", item.body_html.replace("morning", "evening"))),  # type: ignore[union-attr]
+    ("html", lambda item: setattr(item, "body_html", item.body_html.replace("b>", "i>"))),  # type: ignore[union-attr]
+    ("html", lambda item: setattr(item, "body_html", item.body_html.replace("com/a", "com/b"))),  # type: ignore[union-attr]
+    ("from", lambda item: setattr(item.author, "address", "patricia@dublin.example")),
+    ("sender", lambda item: setattr(item.sender, "address", "sven@fjord.example")),
+    ("to", lambda item: item.to.pop()),  # type: ignore[list-item]
+    ("to", first("to", "address", "hanna@contoso.test")),
+    ("cc", first("cc", "address", "carla@contoso.test")),
+    ("bcc", lambda item: item.bcc.clear()),
+    ("reply-to", first("reply_to", "address", "questions@contoso.test")),
+    ("names", first("to", "name", "Hanna")),
+    ("names", lambda item: setattr(item.author, "name", "Pat")),
+    ("message-id", setting("message_id", "<poor@contoso.test>")),
+    ("in-reply-to", setting("in_reply_to", "<after@contoso.test>")),
+    ("references", setting("references", "<first@contoso.test>")),
+    ("headers", lambda item: setattr(item, "headers", item.headers.replace("Example 7", "Example 8"))),  # type: ignore[union-attr]
+    ("headers", setting("headers", None)),
+    ("submitted", setting("submitted", WHEN + timedelta(seconds=60))),
+    ("submitted", setting("submitted", None)),
+    ("received", setting("received", WHEN - timedelta(hours=1))),
+    ("importance", setting("importance", 1)),
+    ("sensitivity", setting("sensitivity", 0)),
+    ("categories", setting("categories", ["Red"])),
+    ("read", setting("is_read", False)),
+    ("draft", setting("is_draft", True)),
+    ("read-receipt", setting("wants_read_receipt", False)),
+    ("delivery-receipt", setting("wants_delivery_receipt", False)),
+    ("flag", setting("flag", "notFlagged")),
+    ("flag-start", setting("flag_start", WHEN + timedelta(days=2))),
+    ("flag-due", setting("flag_due", WHEN + timedelta(days=4))),
+    ("icon", more("Integer 0x1080", 262)),
+    ("last-verb", more("Integer 0x1081", 104)),
+    ("attachment-missing", lambda item: item.parts.pop(0)),  # type: ignore[list-item]
+    ("attachment-missing", lambda item: item.parts.pop(2)),  # type: ignore[list-item]
+    ("attachment-surplus", lambda item: item.parts.append(Part("more.txt", "text/plain", b"more"))),
+    ("attachment-name", part(0, "name", "demand.pdf")),
+    ("attachment-type", part(0, "content_type", "application/octet-stream")),
+    ("attachment-size", part(0, "content", b"%PDF-1.4 offers")),
+    ("attachment-content", part(0, "content", b"%PDF-1.5 offer")),
+    ("attachment-content", part(2, "content", INNER.replace(b"Within", b"Beyond"))),
+    ("attachment-inline", part(1, "inline", False)),
+    ("attachment-content-id", part(1, "content_id", "picture@contoso")),
+]
+
+OTHERS: list[tuple[str, str, Change]] = [
+    ("Meeting", "class", setting("item_class", "IPM.Appointment.Custom")),
+    ("Meeting", "subject", setting("subject", "Meetings")),
+    ("Meeting", "text", setting("body_text", "Bring the plans")),
+    ("Meeting", "categories", setting("categories", ["Blue"])),
+    ("Meeting", "importance", setting("importance", 2)),
+    ("Meeting", "sensitivity", setting("sensitivity", 2)),
+    ("Meeting", "start", more(f"SystemTime {APPOINTMENT} Id 0x820D", WHEN + timedelta(hours=1))),
+    ("Meeting", "end", more(f"SystemTime {APPOINTMENT} Id 0x820E", WHEN + timedelta(hours=2))),
+    ("Meeting", "all-day", more(f"Boolean {APPOINTMENT} Id 0x8215", False)),
+    ("Meeting", "location", more(f"String {APPOINTMENT} Id 0x8208", "Room 4")),
+    ("Meeting", "shown-as", more(f"Integer {APPOINTMENT} Id 0x8205", 3)),
+    ("Meeting", "recurrence", more(f"String {APPOINTMENT} Id 0x8232", "every week")),
+    ("Meeting", "recurring", more(f"Boolean {APPOINTMENT} Id 0x8223", False)),
+    ("Ben Bank", "given-name", more("String 0x3A06", "Benjamin")),
+    ("Ben Bank", "surname", more("String 0x3A11", "Banks")),
+    ("Ben Bank", "display-name", more("String 0x3001", "Bank, Ben")),
+    ("Ben Bank", "business-phone", more("String 0x3A08", "+49 221 555 0101")),
+    ("Ben Bank", "company", more("String 0x3A16", "Bank")),
+    ("Ben Bank", "job-title", more("String 0x3A17", "Boss")),
+    ("Ben Bank", "email-1", more(f"String {ADDRESS} Id 0x8083", "benjamin@bank.example")),
+    ("Ben Bank", "birthday", more("SystemTime 0x3A42", WHEN)),
+    ("Ben Bank", "work-address", more(f"String {ADDRESS} Id 0x801B", "2 Road\r\nTown")),
+    ("Ben Bank", "mobile-phone", more("String 0x3A1C", "+49 170 5550100")),
+    ("Tidy", "task-status", more(f"Integer {TASK} Id 0x8101", 2)),
+    ("Tidy", "task-complete", more(f"Boolean {TASK} Id 0x811C", False)),
+    ("Tidy", "task-percent", more(f"Double {TASK} Id 0x8102", 0.75)),
+    ("Tidy", "task-due", more(f"SystemTime {TASK} Id 0x8105", WHEN)),
+    ("Milk", "note-color", more(f"Integer {NOTE} Id 0x8B00", 4)),
+    ("Milk", "text", setting("body_text", "Milk\r\nButter")),
+]  # fmt: skip
+
+
+def altered(carried: Carried, subject: str, change: Change) -> list[str]:
+    """What deep verification names after a change behind everybody's back, which is taken back."""
+    item = carried.item(subject)
+    before = copy.deepcopy(item)
+    change(item)
+    try:
+        return carried.named()
+    finally:
+        for name in Item.__slots__:
+            setattr(item, name, getattr(before, name))
+
+
+def test_nothing_differs_where_nothing_was_altered(carried: Carried) -> None:
+    verdict = carried.check()
+    assert verdict.differences == ()
+    items = {"import": 6, "compose": 2}[carried.lane]
+    assert verdict.figures["compared"] == verdict.figures["equal"] == items
+    assert not [word for word in verdict.figures if word.startswith("explained.")]
+
+
+@pytest.mark.parametrize(("name", "change"), RICH, ids=[f"{number}-{name}" for number, (name, _) in enumerate(RICH)])
+def test_what_is_altered_in_a_message_is_named_and_nothing_else(carried: Carried, name: str, change: Change) -> None:
+    assert altered(carried, "Offer & demand", change) == [name]
+
+
+def test_another_day_of_completion_is_named(carried: Carried) -> None:
+    assert altered(carried, "Done", setting("flag_completed", WHEN)) == ["flag-completed"]
+
+
+@pytest.mark.parametrize(("subject", "name", "change"), OTHERS, ids=[f"{subject}-{name}" for subject, name, _ in OTHERS])
+def test_what_is_altered_in_other_items_is_named_and_nothing_else(
+    carried: Carried, subject: str, name: str, change: Change
+) -> None:
+    if carried.lane == "compose":
+        pytest.skip("the compose lane carries messages only")
+    assert altered(carried, subject, change) == [name]
+
+
+@pytest.fixture(scope="module", params=["import", "compose"])
+def nasty(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Carried]:
+    """Sample mailboxes with every oddity that the lab knows."""
+    plan = LabPlan(folder=tmp_path_factory.mktemp("nasty"), mailboxes=3, items=120)
+    with Lab(plan) as lab, ExitStack() as resources:
+        yield Carried(lab, request.param, resources)
+
+
+def test_the_nasty_mailboxes_arrive_without_an_unexplained_difference(nasty: Carried) -> None:
+    verdict = nasty.check()
+    assert verdict.differences == ()
+    assert verdict.figures["compared"] > 250
+
+
+def test_a_sample_is_always_the_same_and_no_larger_than_asked_for(nasty: Carried) -> None:
+    first, second = nasty.check(sample=20), nasty.check(sample=20)
+    assert first == second
+    assert first.figures["compared"] == 60
+
+
+def test_every_property_of_a_message_was_altered_once() -> None:
+    assert {name for name, _ in RICH} | {"flag-completed"} == {*PROPERTIES, *ATTACHMENT_PROPERTIES}
