@@ -10,6 +10,7 @@ import threading
 import time
 from collections import defaultdict, deque
 from collections.abc import Callable, Hashable
+from dataclasses import dataclass, field
 from statistics import median
 
 import structlog
@@ -26,14 +27,13 @@ REMEMBERED = 600.0
 """Seconds for which a best time stands."""
 
 SPAN = 15.0
-"""Seconds of answers that are judged together; longer until there are ``FEWEST``."""
+"""Seconds of answers that are judged together; longer until there are ``FEWEST`` of a kind."""
+
+FEWEST = 20
+"""Answers of one kind without which their median is chance: the best of ten minutes' worth of such would be luck."""
 
 FIRST = 8
 """How many there are at first: the best times are learnt under little load. They double until the server suffers once."""
-
-FEWEST = 8
-FEWEST_ALIKE = 3
-"""Answers of one kind without which their median is chance and becomes no best time."""
 
 NOTICEABLE = 0.05
 """Seconds below which a best time counts as this: a server that takes 3 ms instead of 1 does not suffer."""
@@ -51,6 +51,35 @@ def next_limit(limit: int, most: int, *, pushed_back: bool = False, slowness: fl
     elif quiet >= MINUTE:
         limit += 1
     return max(1, min(limit, most))
+
+
+@dataclass(slots=True)
+class _Alike:
+    """Answers that may be compared: those of the present span, and the medians of the spans before."""
+
+    began: float = 0.0
+    last: float = 0.0
+    times: list[float] = field(default_factory=list)
+    medians: deque[tuple[float, float]] = field(default_factory=deque)
+
+    def add(self, began: float, now: float) -> None:
+        if not self.times or began - self.last >= SPAN:  # what was before a rest is old
+            self.times.clear()
+            self.began = began
+        self.last = now
+        self.times.append(now - began)
+
+    def slowness(self, now: float) -> float | None:
+        """Ends the span, if it is long enough: its median over the best one that is known, None if none is."""
+        if len(self.times) < FEWEST or now - self.began < SPAN:
+            return None
+        while self.medians and self.medians[0][0] <= now - REMEMBERED:
+            self.medians.popleft()
+        best = min((seconds for _, seconds in self.medians), default=None)
+        own = median(self.times)
+        self.medians.append((now, own))
+        self.times.clear()
+        return None if best is None else own / max(best, NOTICEABLE)
 
 
 class AdaptiveSlots(Slots):
@@ -75,12 +104,9 @@ class AdaptiveSlots(Slots):
         self._learning = threading.Lock()
         self._limit = self.n
         self._young = True
-        self._last_answer = self._clock()
         self._changed = clock()
         self._halved = float("-inf")
-        self._span_began = self._changed
-        self._span: defaultdict[Hashable, list[float]] = defaultdict(list)
-        self._bests: defaultdict[Hashable, deque[tuple[float, float]]] = defaultdict(deque)
+        self._alike: defaultdict[Hashable, _Alike] = defaultdict(_Alike)
 
     def acquire(self, bell: Bell | None = None) -> bool:
         self.look()
@@ -106,14 +132,11 @@ class AdaptiveSlots(Slots):
         with self._learning:
             if began <= self._halved:
                 return
-            if began - self._last_answer >= SPAN:
-                self._begin_span(began)  # what was before a rest is old
-            self._last_answer = now
-            self._span[like].append(now - began)
-            if now - self._span_began >= SPAN and sum(map(len, self._span.values())) >= FEWEST:
-                slowness = self._slowness(now)
-                self._begin_span(now)
-                self._decide(now, slowness=slowness, judged=True)
+            alike = self._alike[like]
+            alike.add(began, now)
+            slowness = alike.slowness(now)
+            if slowness is not None:
+                self._decide(now, slowness=slowness)
 
     def pushed_back(self, began: float) -> None:
         """The server said of a request that left at ``began`` that it is asked too much."""
@@ -122,41 +145,25 @@ class AdaptiveSlots(Slots):
             if began > self._halved:
                 self._decide(now, pushed_back=True)
 
-    def _begin_span(self, now: float) -> None:
-        self._span.clear()
-        self._span_began = now
-
-    def _decide(self, now: float, *, pushed_back: bool = False, slowness: float | None = None, judged: bool = False) -> None:
+    def _decide(self, now: float, *, pushed_back: bool = False, slowness: float | None = None) -> None:
         cap = min(self._most, max(1, self._cap())) if self._cap is not None else self._most
         suffers = pushed_back or (slowness is not None and slowness > SLOW)
+        quiet = now - self._changed
         # Of a capped hour nothing is learnt but that even its few were too many.
         before = min(self._limit, cap) if suffers else self._limit
-        after = next_limit(before, self._most, pushed_back=pushed_back, slowness=slowness, quiet=now - self._changed)
-        if judged and self._young and not suffers:
-            after = min(2 * before, self._most)
+        after = next_limit(before, self._most, pushed_back=pushed_back, slowness=slowness, quiet=quiet)
         if suffers:
             self._young = False
             self._halved = now
-            self._begin_span(now)
+            for alike in self._alike.values():
+                alike.times.clear()
             if after < before:
                 _log.info("the source is asked less at once", what=self.name, limit=after, before=before)
+        elif self._young and slowness is not None and quiet >= SPAN:
+            after = min(2 * before, self._most)
         if suffers or after != before:
             self._changed = now
         self._limit = after
         allowed = min(after, cap)
         if allowed != self.n:
             self.resize(allowed)
-
-    def _slowness(self, now: float) -> float | None:
-        """The median of this span's times, each over the best of its kind; what is seen becomes a best time itself."""
-        found: list[float] = []
-        for like, times in self._span.items():
-            bests = self._bests[like]
-            while bests and bests[0][0] <= now - REMEMBERED:
-                bests.popleft()
-            if bests:
-                best = max(NOTICEABLE, min(seconds for _, seconds in bests))
-                found.extend(each / best for each in times)
-            if len(times) >= FEWEST_ALIKE:
-                bests.append((now, median(times)))
-        return median(found) if len(found) >= FEWEST_ALIKE else None
