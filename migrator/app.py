@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from connectors.link import Link
     from connectors.pacer import Memory
     from connectors.reading import Reader
+    from migrator.vault import Vault
     from migrator.wavefile import WaveLine
     from state.store import Ledger
 
@@ -313,6 +314,18 @@ def no_room(config: Config) -> str:
         f"The disk under the ledger has {free / 1e6:,.0f} MB left, less than ledger.min_free_mb ({config.ledger.min_free_mb:,});"
         " make room, then run again."
     )
+
+
+def open_vault(config: Config, ledger: Ledger) -> Vault | None:
+    """Where the content of refused items is kept; None if the config wants none kept. Raises BadInput."""
+    from migrator.vault import SPARE, Vault
+
+    if not config.errors.keep:
+        return None
+    key = config.secret("errors.key")
+    logs.hide(key)
+    # It gives up long before the disk is so full that the ledger has to.
+    return Vault(Path(config.errors.keep), ledger, key=key, spare=max(SPARE, 2_000_000 * config.ledger.min_free_mb))
 
 
 def ledger_exists(config: Config) -> bool:

@@ -126,6 +126,13 @@ class WavesSection(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     file: _Text = "waves.csv"
 
 
+class ErrorsSection(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """``[errors]``: what is kept of items that the target refuses."""
+
+    keep: str = "refused"
+    key: str = ""
+
+
 class Document(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The whole file as it is written."""
 
@@ -135,6 +142,7 @@ class Document(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     run: RunSection = RunSection()
     rails: RailsSection = RailsSection()
     waves: WavesSection = WavesSection()
+    errors: ErrorsSection = ErrorsSection()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -165,6 +173,7 @@ class Config:
     run: RunSection
     rails: RailsSection
     waves: WavesSection
+    errors: ErrorsSection
 
     @property
     def folder(self) -> Path:
@@ -209,7 +218,7 @@ class Config:
             raise BadInput(f"{self.file}: {key} {error}.") from None
 
 
-SECRET_KEYS = ("source.password", "target.secret", "target.certificate_password")
+SECRET_KEYS = ("source.password", "target.secret", "target.certificate_password", "errors.key")
 """Keys whose value is a reference to a secret; each of ``target.apps`` has more."""
 
 
@@ -281,6 +290,7 @@ def load(file: Path) -> Config:
         run=document.run,
         rails=document.rails,
         waves=WavesSection(file=_absolute(file, document.waves.file)),
+        errors=msgspec.structs.replace(document.errors, keep=_absolute(file, document.errors.keep)),
     )
 
 

@@ -7,14 +7,22 @@ import time
 from collections import defaultdict
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import TypeAlias
 
-from connectors.base import Claim, Destination, Lane, Source
+from connectors.base import Claim, Destination, Item, Lane, Refusal, Source
 from connectors.pacer import Stopped
 from migrator import plan
 from migrator.config import PassSettings
 from migrator.tenure import Tenure
 from state.model import FolderRow, Lease, Open, Row
 from state.store import Ledger
+
+Keep: TypeAlias = Callable[[Row, Item, Refusal], None]
+"""Takes the content of what the target refused, for a person to act on; never raises."""
+
+
+def keep_nothing(row: Row, item: Item, refusal: Refusal) -> None:
+    """Let it go."""
 
 
 @dataclass(slots=True)
@@ -35,6 +43,7 @@ class Crew:
     folders: dict[int, FolderRow] = field(default_factory=dict)
     figures: defaultdict[str, float] = field(default_factory=lambda: defaultdict(float))
     staked: bool = False
+    keep: Keep = keep_nothing
 
     @property
     def lease(self) -> Lease:

@@ -29,7 +29,7 @@ from migrator.adopt import Adopted, adopt
 from migrator.claims import check_claim
 from migrator.config import PassSettings
 from migrator.conservation import LOOKED_AT, PREFIX, last_told, unaccounted
-from migrator.crew import Crew
+from migrator.crew import Crew, Keep, keep_nothing
 from migrator.heal import heal, look_first, recount
 from migrator.listing import ABSENT, Listing
 from migrator.tenure import Tenure
@@ -54,6 +54,7 @@ class Job:
     stop: threading.Event
     watch: Callable[[str, int, int], None] = lambda word, items, size: None
     clock: Callable[[], float] = time.time
+    keep: Keep = keep_nothing
 
     @property
     def lease(self) -> Lease:
@@ -105,6 +106,7 @@ def _crew_of(job: Job) -> Crew:
         stop=job.stop,
         watch=job.watch,
         clock=job.clock,
+        keep=job.keep,
     )
     job.destination.guard(job.tenure.may_leave)
     return crew

@@ -61,7 +61,7 @@ class _Sent:
 
     lot: plan.Lot
     pairs: list[Pair]
-    sizes: list[int]
+    items: list[Item | None]
     answers: Future[list[Outcome]]
 
 
@@ -167,8 +167,7 @@ class Transfer:
         # CRASH WINDOW: intended, nothing sent
         answers = crew.destination.write(writes)
         # CRASH WINDOW: sent, not settled
-        sizes = [row.size if item is not None else 0 for (row, _), item in zip(pairs, items, strict=True)]
-        self._out.append(_Sent(lot, [(step.new, step.open) for step in intents if step.open is not None], sizes, answers))
+        self._out.append(_Sent(lot, [(step.new, step.open) for step in intents if step.open is not None], items, answers))
         while len(self._out) >= _OPEN_LOTS:
             self._settle(self._out.popleft())
 
@@ -264,10 +263,10 @@ class Transfer:
         steps: list[Step] = []
         superseded: list[Pair] = []
         cause: WireError | None = None
-        for (row, opened), size, outcome in zip(sent.pairs, sent.sizes, outcomes, strict=True):
+        for (row, opened), item, outcome in zip(sent.pairs, sent.items, outcomes, strict=True):
             match outcome:
                 case Receipt():
-                    step = self._received(sent.lot, row, opened, outcome, size)
+                    step = self._received(sent.lot, row, opened, outcome, row.size if item is not None else 0)
                     steps.append(step)
                     if step.open is not None and step.open.code == REPLACED:
                         superseded.append((step.new, step.open))
@@ -275,7 +274,10 @@ class Transfer:
                     steps.append(yield_to_target(row, opened))
                     crew.count("target_wins")
                 case Refusal():
-                    steps.append(self._refused(sent.lot, row, opened, outcome))
+                    step = self._refused(sent.lot, row, opened, outcome)
+                    steps.append(step)
+                    if item is not None and step.new.state is ItemState.REFUSED:
+                        crew.keep(row, item, outcome)
                 case Doubt():
                     crew.count("doubts")
                 case Unsent():

@@ -23,9 +23,11 @@ from connectors.base import Destination, Source
 from connectors.errors import Halt, MailboxBlocked, Unavailable
 from migrator.config import PassSettings
 from migrator.conservation import off_by, told_by
+from migrator.crew import keep_nothing
 from migrator.passes import Job, PassReport, rebuild, run_pass
 from migrator.status import sentences
 from migrator.tenure import Tenure
+from migrator.vault import Vault
 from state.model import ASIDE, PENDING, Fenced, ItemState, LeaseHeld, MailboxRow, MailboxState, PassKind, PassState
 from state.store import Ledger
 
@@ -94,6 +96,7 @@ class Run:
     clock: Callable[[], float] = time.time
     no_room: Callable[[], str] = lambda: ""
     """Says in a sentence that the disk is nearly full; asked twice a second."""
+    vault: Vault | None = None
     rebuild: Literal["", "behind", "take-over"] = ""
     """Not a pass, but learning from the target what an earlier ledger knew; ``take-over``: whosever claim it carries."""
 
@@ -245,6 +248,8 @@ class _Mailbox:
             run.watcher.began(self._row, self._kind)
             report = self._carry(tenure)
             self._figures = report.figures
+            if run.vault:
+                run.vault.tidy(row)
             if report.state is not PassState.DONE:
                 return self._aside(MailboxState.PAUSED, self._halted.code, self._stopped_by(report.cause))
             if run.rebuild:
@@ -283,6 +288,7 @@ class _Mailbox:
                     stop=run.stop,
                     watch=lambda word, items, size: self._watch(tenure, word, items, size),
                     clock=run.clock,
+                    keep=run.vault.keeper(row) if run.vault else keep_nothing,
                 )
                 return _rebuilt(job, run.rebuild == "take-over") if run.rebuild else run_pass(job)
             finally:

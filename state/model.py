@@ -300,7 +300,9 @@ class Decision:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Kept:
-    """Where the content of an item that can't go lies: ``file`` below the folder of the config, and its plain size and hash."""
+    """Where the content of an item that can't go lies: ``file`` below the vault's folder.
+
+    ``bytes`` is the file's size, ``sha256`` the hash of the plain content."""
 
     mailbox_id: int
     key: bytes

@@ -107,6 +107,7 @@ def run(words: Words, names: tuple[str, ...], lane: LaneChoice | None, approve_d
                 stop=stop,
                 watcher=watcher,
                 no_room=lambda: app.no_room(config),
+                vault=None if dry_run else app.open_vault(config, ledger),
             ),
             [rows[line.source.lower()] for line in chosen],
         )

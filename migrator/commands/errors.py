@@ -8,6 +8,7 @@ import threading
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import asdict
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -67,16 +68,17 @@ def list_(words: Words, names: tuple[str, ...], reason: str, as_csv: bool, subje
     elif as_csv:
         click.echo(_as_csv(items, shown if subjects else None), nl=False)
     else:
-        say_lines(*_listing(items, shown))
+        say_lines(*_listing(items, shown, config.errors.keep))
     return 0
 
 
 @errors.command("show", short_help="Show everything about one item.")
 @click.argument("key")
 @click.option("--subjects", is_flag=True, help="Show its subject too: read now from the source server, stored nowhere.")
+@click.option("--save", type=click.Path(dir_okay=False, path_type=Path), help="Write its content here, in clear, if it was kept.")
 @global_options()
 @pass_words
-def show(words: Words, key: str, subjects: bool) -> int:
+def show(words: Words, key: str, subjects: bool, save: Path | None) -> int:
     """Show everything about one item: where it is, why it did not go, what to do, and what was decided about it.
 
     KEY may be cut short as long as it names one item only.
@@ -84,7 +86,7 @@ def show(words: Words, key: str, subjects: bool) -> int:
     \b
     Examples:
       migrator errors show 3f2a9c01
-      migrator errors show 3f2a9c01 --subjects
+      migrator errors show 3f2a9c01 --save ./handed-over.eml
     """
     from migrator.advice import advice
     from migrator.errors_work import choose, gather, moment
@@ -94,6 +96,8 @@ def show(words: Words, key: str, subjects: bool) -> int:
         [item] = choose(gather(ledger, ledger.mailboxes()), [key])
         decided = ledger.approvals.decisions(item.mailbox_id, bytes.fromhex(item.key))
         shown = _read_subjects(words, config, ledger, [item]) if subjects else {}
+        if save is not None:
+            _save(config, ledger, item, save)
     told = advice(item.reason)
     history = [
         {"decision": one.decision.value, "who": one.who, "why": one.why, "at": moment(one.at), "reason": one.reason}
@@ -114,13 +118,15 @@ def show(words: Words, key: str, subjects: bool) -> int:
         ("subject", shown.get(item.item_id, "no longer at the source") if subjects else "hidden; --subjects shows it"),
         ("state", f"{state}: {item.work}" + (f" by the {item.lane} lane" if item.lane else "")),
         ("reason", " ".join(part for part in (item.reason, item.code and f"({item.code})", item.detail) if part)),
-        ("kept", item.kept or _why_nothing_is_kept(item)),
+        ("kept", str(Path(config.errors.keep) / item.kept) if item.kept else _why_nothing_is_kept([item])),
         ("meaning", told.meaning),
         ("done", told.engine),
         ("to do", told.operator),
     ]
     lines += [(one["decision"], f"{one['at']} by {one['who']}: {one['why'] or 'no reason given'}") for one in history]
     say_lines(*(f"{name:<10}{value}" for name, value in lines))
+    if save is not None:
+        say_lines(f"Its content is in {save} now, in clear.")
     return 0
 
 
@@ -280,7 +286,7 @@ def _as_csv(items: Sequence[Stayed], subjects: dict[str, str] | None) -> str:
     return out.getvalue()
 
 
-def _listing(items: Sequence[Stayed], subjects: dict[str, str]) -> list[str]:
+def _listing(items: Sequence[Stayed], subjects: dict[str, str], keep: str) -> list[str]:
     from migrator.advice import advice
     from migrator.errors_work import by_reason, short_keys
     from migrator.status import WIDTH, lay_out
@@ -294,11 +300,13 @@ def _listing(items: Sequence[Stayed], subjects: dict[str, str]) -> list[str]:
     for reason, mine in by_reason(items):
         told = advice(reason)
         done = sum(one.approved for one in mine)
+        kept = sum(bool(one.kept) for one in mine)
         lines += [
             "",
             f"{reason}: {_items(len(mine))}{f', {done:,} approved' if done else ''}. {told.meaning}",
             f"  What is done: {told.engine}",
             f"  What to do:   {told.operator}",
+            f"  What is kept: {f'the content of {_items(kept)}, in {keep}' if kept else _why_nothing_is_kept(mine)}.",
         ]
         cells = [
             (
@@ -327,10 +335,32 @@ SUBJECT = 10
 """Columns by which a subject below its item is moved in."""
 
 
-def _why_nothing_is_kept(item: Stayed) -> str:
-    if item.work not in ("create", "update"):
-        return "nothing; the copy in the target is all there"
-    return "nothing; content is only kept of what the source delivered and the target refused"
+def _why_nothing_is_kept(items: Sequence[Stayed]) -> str:
+    if all(one.work not in ("create", "update") for one in items):
+        return "nothing; this is about a copy that the target has"
+    return "nothing; there is only content of what the source delivered and the target refused"
+
+
+def _save(config: Config, ledger: Ledger, item: Stayed, file: Path) -> None:
+    """Write what is kept of an item, checked against its hash. Raises BadInput."""
+    from migrator import app
+    from migrator.config import BadInput
+    from migrator.vault import VaultError
+
+    kept = next((one for one in ledger.approvals.kept(item.mailbox_id) if one.key.hex() == item.key), None)
+    vault = app.open_vault(config, ledger)
+    if kept is None:
+        raise BadInput(f"No content of {item.key} is kept: {_why_nothing_is_kept([item])}.")
+    if vault is None:
+        raise BadInput(f"{config.file}: errors.keep is empty, so nobody knows where {kept.file} lies; name the folder again.")
+    try:
+        vault.save(kept, file)
+    except FileExistsError:
+        raise BadInput(f"{file} is there already; name another one.") from None
+    except VaultError as error:
+        raise BadInput(str(error)) from None
+    except OSError as error:
+        raise BadInput(f"{file} can't be written ({error.strerror}); name another one.") from None
 
 
 def _items(number: int) -> str:
