@@ -17,7 +17,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mappi
 from concurrent.futures import Future
 from concurrent.futures import TimeoutError as FutureTimeout
 from dataclasses import dataclass
-from types import TracebackType
+from types import SimpleNamespace, TracebackType
 from typing import Any, TypeVar
 
 import aiohttp
@@ -112,6 +112,13 @@ async def _stream(pieces: Sequence[bytes]) -> AsyncIterator[bytes]:
             view = memoryview(piece)
             for at in range(0, len(piece), PIECE):
                 yield bytes(view[at : at + PIECE])
+
+
+async def _ask_last(_session: object, context: SimpleNamespace, _about: object) -> None:
+    """Ask the mailbox's guard once more when the connection is there: making it may have outlasted the lease."""
+    may_leave = context.trace_request_ctx
+    if may_leave is not None and not may_leave():
+        raise Stopped(LEASE_OVER, code="lease")
 
 
 class GraphClient:
@@ -214,7 +221,11 @@ class GraphClient:
             except OSError as error:
                 text = f"the target's ca_file can't be used ({type(error).__name__})"
                 raise Halt(text, side="target", mend="check ca_file of the target") from None
+        asked_last = aiohttp.TraceConfig()
+        # Despite its name it comes before the first byte of a request, and after the connection, which may take long.
+        asked_last.on_request_headers_sent.append(_ask_last)
         session = aiohttp.ClientSession(
+            trace_configs=[asked_last],
             connector=aiohttp.TCPConnector(ssl=self.context or True, limit=0, ttl_dns_cache=60),
             cookie_jar=aiohttp.DummyCookieJar(),
             trust_env=False,
@@ -380,8 +391,8 @@ class GraphClient:
         session = self._session
         if session is None:  # only while closing
             raise Unavailable("the client is closed", did_nothing=True)
-        may_leave = self._guards.get(mailbox)
-        if method != "GET" and may_leave is not None and not may_leave():
+        may_leave = None if method == "GET" else self._guards.get(mailbox)
+        if may_leave is not None and not may_leave():
             raise Stopped(LEASE_OVER, code="lease")
         length = sum(map(len, pieces))
         data: Any = None
@@ -398,7 +409,13 @@ class GraphClient:
         )
         try:
             async with session.request(
-                method, URL(url, encoded=True), data=data, headers=headers, allow_redirects=False, timeout=timeout
+                method,
+                URL(url, encoded=True),
+                data=data,
+                headers=headers,
+                allow_redirects=False,
+                timeout=timeout,
+                trace_request_ctx=may_leave,
             ) as answer:
                 body = await answer.read()
                 counter["bytes.received"] += len(body)

@@ -265,6 +265,22 @@ def test_nothing_leaves_once_the_guard_says_no(target: Target, lane: Lane) -> No
     target.good(Write(kind=WriteKind.REMOVE, lane=lane, target_id=there.target_id))
 
 
+def test_the_guard_is_asked_again_when_the_connection_is_there(target: Target) -> None:
+    inbox = target.inbox()
+    asked: list[bool] = []
+
+    def may_leave() -> bool:
+        asked.append(not asked)
+        return asked[-1]
+
+    target.there.guard(may_leave)
+    [outcome] = target.write(composed(inbox))
+    assert asked == [True, False]
+    assert isinstance(outcome, Unsent)
+    assert outcome.cause.code == "lease"
+    assert target.items() == []
+
+
 # --- looking
 
 

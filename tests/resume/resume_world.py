@@ -80,8 +80,9 @@ SETTINGS = PassSettings(lane="auto", max_deletes=100, max_delete_share=0.05, set
 class World:
     """One mailbox on its way. ``run`` is one pass by a new process: fresh connectors, fresh lease."""
 
-    def __init__(self, url: str, *, lane: str = "auto", page_size: int = 4, **switches: Any) -> None:
+    def __init__(self, url: str, *, lane: str = "auto", page_size: int = 4, settle_horizon: float = 0.0, **switches: Any) -> None:
         self.url, self.lane, self.page_size, self.switches = url, lane, page_size, switches
+        self.settle_horizon = settle_horizon
         self.source = MemoryMailbox()
         self.target = MemoryTarget()
         self.inbox = self.source.special(Role.INBOX)
@@ -104,7 +105,7 @@ class World:
                     source=Guarded(self.wrap_source(MemorySource(self.source, page_size=self.page_size)), hand, SOURCE_STEPS),
                     destination=Guarded(self.wrap_target(MemoryDestination(self.target, **self.switches)), hand, TARGET_STEPS),
                     kind=kind,
-                    settings=replace(SETTINGS, lane=self.lane, **settings),
+                    settings=replace(SETTINGS, lane=self.lane, settle_horizon=self.settle_horizon, **settings),
                     stop=threading.Event(),
                 )
             )
@@ -148,6 +149,14 @@ def done(answer: list[Any]) -> Future[list[Any]]:
     future: Future[list[Any]] = Future()
     future.set_result(answer)
     return future
+
+
+def lean(world: World) -> World:
+    """Leave the source nothing but its inbox: what happens in one more empty folder is known already."""
+    for folder_id in list(world.source.boxes):
+        if folder_id != world.inbox:
+            del world.source.boxes[folder_id]
+    return world
 
 
 def furnished(url: str, **options: Any) -> World:

@@ -1,0 +1,108 @@
+"""How a running process is asked to stop, refused a mailbox that another one has, and kept from writing once it is late."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from real_world import Real
+
+from connectors.lab.server import Lab, LabPlan
+
+pytestmark = pytest.mark.skipif(os.name != "posix", reason="this system has no signals to send to another process")
+
+CLEAN = {"lost": [], "twice": []}
+
+
+@pytest.fixture
+def slow(tmp_path: Path) -> Iterator[Lab]:
+    """A lab whose tenant takes its time, so that a pass is still under way when a hand comes in."""
+    with Lab(LabPlan(folder=tmp_path, mailboxes=1, items=120, tenant_latency=0.1)) as lab:
+        yield lab
+
+
+def in_the_middle(real: Real, lane: str = "import") -> object:
+    """A process that is in the middle of writing."""
+    process = real.start("run")
+    real.wait_for(lambda: real.arrived() >= 12, process)
+    return process
+
+
+@pytest.mark.parametrize("lane", ["import", "compose"])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_asked_to_stop_it_ends_at_a_batch_says_how_to_go_on_and_goes_on(slow: Lab, lane: str, number: signal.Signals) -> None:
+    real = Real(slow, lane, lease=2.0)
+    process = real.start("run")
+    real.wait_for(lambda: real.arrived() >= 12, process)
+    process.send_signal(number)
+    ended = real.finish(process)
+    assert ended.code == 3, ended
+    assert "run the same command again to go on" in ended.err
+    assert "Traceback" not in ended.err
+    assert 12 <= real.arrived() < 120
+    assert ended.mailbox["state"] == "PAUSED"
+    left = real.states()
+    assert not any(number for state, number in left.items() if state.name == "INTENDED"), "it stopped between the batches"
+    done = real.run("run")
+    assert done.code in (0, 2), "its lease was given back, so there is nothing to wait for"
+    assert real.differences() == CLEAN
+    assert real.run("run").written == 0
+
+
+@pytest.mark.parametrize("lane", ["import", "compose"])
+def test_asked_twice_it_ends_at_once_and_loses_nothing(slow: Lab, lane: str) -> None:
+    real = Real(slow, lane, lease=2.0, settle_horizon=0.3)
+    process = real.start("run")
+    real.wait_for(lambda: real.arrived() >= 12, process)
+    process.send_signal(signal.SIGINT)
+    assert process.stderr is not None
+    assert process.stderr.readline() == "\n"
+    assert "once more: end at once" in process.stderr.readline()
+    process.send_signal(signal.SIGINT)
+    assert real.finish(process).code == 3
+    assert real.run_on().code in (0, 2)
+    assert real.differences() == CLEAN
+    assert real.run("run").written == 0
+
+
+def test_a_second_process_on_the_same_mailbox_is_refused_by_the_lease(slow: Lab) -> None:
+    real = Real(slow)
+    first = real.start("run")
+    real.wait_for(lambda: real.arrived() >= 12, first)
+    second = real.run("run")
+    assert second.code == 3, second
+    assert second.cause.startswith("Another process (")
+    assert "run again later" in second.cause
+    assert second.written == 0
+    assert real.finish(first).code in (0, 2)
+    assert real.differences() == CLEAN
+
+
+@pytest.mark.parametrize("lane", ["import", "compose"])
+def test_a_process_that_sleeps_past_its_lease_sends_nothing_when_it_wakes(slow: Lab, lane: str) -> None:
+    real = Real(slow, lane, lease=2.0, settle_horizon=0.3)
+    zombie = real.start("run")
+    try:
+        real.wait_for(lambda: real.arrived() >= 12, zombie)
+        zombie.send_signal(signal.SIGSTOP)
+        time.sleep(0.3)  # what was under way in the tenant comes to its end there
+        heir = real.run_on()
+        assert heir.code in (0, 2), heir
+        assert real.differences() == CLEAN
+        before = slow.seen.writes
+        seen = +slow.seen.requests
+        zombie.send_signal(signal.SIGCONT)
+        ended = real.finish(zombie)
+    finally:
+        if zombie.poll() is None:
+            real.kill(zombie)
+    assert ended.code == 3, ended
+    assert "took the mailbox over" in ended.cause
+    assert "Traceback" not in ended.err
+    assert slow.seen.writes == before, f"it wrote beside its heir: {slow.seen.requests - seen}, {real.differences()}"
+    assert real.differences() == CLEAN
+    assert real.run("run").written == 0
