@@ -199,7 +199,13 @@ def _recount_some(crew: Crew, watched: Sequence[Pair], may_remove: bool) -> None
     left = 0
     for row, opened in watched:
         folder = crew.folders.get(row.folder_id)
-        for hit in found.get(_identity((row, opened)), []):
+        hits = found.get(_identity((row, opened)), [])
+        if row.target not in {hit.id for hit in hits}:
+            # The look does not show the copy that we know under the name by which we know it, so which one is too many
+            # can't be told; the only copy may be among them.
+            left += len(hits) > 1
+            continue
+        for hit in hits:
             ours = hit.stamp is None or hit.stamp.casefold() == stamp_of(row.key)
             if hit.id in owned or not ours or folder is None or hit.folder_id != folder.target_id:
                 continue

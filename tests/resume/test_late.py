@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -104,6 +105,25 @@ def test_a_late_copy_whose_removal_could_tell_somebody_stays_and_is_said(sqlite_
     report = world.run(SEED)
     assert report.figures["surplus"] == 1
     assert len(world.target.items) == 2
+
+
+@pytest.mark.parametrize("lane", ["import", "compose"])
+@pytest.mark.parametrize("late", [True, False])
+def test_where_look_ups_name_copies_otherwise_than_the_ledger_nothing_is_removed(sqlite_url: str, lane: str, late: bool) -> None:
+    class Renaming(_ThenCommits if late else _Late):  # type: ignore[misc]
+        def find(self, identities: Any) -> Any:
+            found = self._inner.find(identities)
+            return {each: [replace(hit, id=f"other name of {hit.id}") for hit in hits] for each, hits in found.items()}
+
+    world = furnished(sqlite_url, lane=lane)
+    held: list[Any] = []
+    world.wrap_target = lambda inner: Renaming(inner, held)
+    report = world.run(SEED)
+    assert report.state is PassState.DONE
+    assert held
+    assert "surplus_removed" not in report.figures
+    assert len(world.target.items) == 9 + late
+    assert report.figures.get("surplus", 0) == late
 
 
 def test_a_sweep_removes_nothing(sqlite_url: str) -> None:
