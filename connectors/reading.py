@@ -361,7 +361,8 @@ def headers_of(text: str | None) -> frozenset[bytes]:
 def enclosure(
     name: str | None, kind: str | None, content: bytes, *, inline: bool = False, content_id: str | None = None
 ) -> Enclosure:
-    """A file that is attached."""
-    return Enclosure(
-        level(name), level(kind).casefold(), len(content), digest(content), inline, level(content_id).strip("<>").strip()
-    )
+    """A file that is attached. Of other parts of the kind ``message/…``, such as delivery reports, only the words count."""
+    shown, own = level(kind).casefold(), level(content_id).strip("<>").strip()
+    if shown.startswith("message/"):
+        return Enclosure(level(name), shown, 0, hashed(content.decode("utf-8", "replace")), inline, own)
+    return Enclosure(level(name), shown, len(content), digest(content), inline, own)

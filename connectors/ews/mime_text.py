@@ -9,7 +9,9 @@ import email.utils
 import re
 
 _PARAMETER = re.compile(r';\s*([^\s=;"]+)\s*=\s*("(?:[^"\\]|\\.)*"?|[^;]*)', re.DOTALL)
-_ESCAPED = re.compile(r"\\(.)", re.DOTALL)
+_ESCAPED = re.compile(r'\\([\\"])')
+"""A backslash before anything else belongs to a path of Windows, which programs write as it is."""
+
 _FOLD = re.compile(r"\r?\n[ \t]?")
 _META = re.compile(rb"""charset\s*=\s*["']?\s*([A-Za-z0-9._:-]+)""", re.IGNORECASE)
 _SNIFFED = 2048
@@ -61,13 +63,20 @@ def first_parameter(value: str, name: str) -> str:
 
 
 def encoded_words(text: str) -> str:
-    """Text with its encoded words read [RFC 2047]; unreadable ones stay as they are."""
+    """Text with its encoded words read, a language behind a charset left out [RFC 2047, RFC 2231 5]; where one can't be read, all
+    stay as they are."""
     if "=?" not in text:
         return text
     try:
-        return str(email.header.make_header(email.header.decode_header(text)))
+        pieces = email.header.decode_header(text)
+        return "".join(piece if isinstance(piece, str) else _word(piece, charset) for piece, charset in pieces)
     except (ValueError, LookupError, AssertionError):
         return text
+
+
+def _word(piece: bytes, charset: str | None) -> str:
+    # What stands between encoded words comes back encoded like this by Python's parser.
+    return piece.decode("raw-unicode-escape") if charset is None else piece.decode(charset.partition("*")[0])
 
 
 def read_text(raw: bytes, charset: str, *, is_html: bool = False) -> tuple[str, bool]:

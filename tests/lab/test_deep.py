@@ -7,11 +7,13 @@ everybody's back, and exactly that one has to be named.
 from __future__ import annotations
 
 import copy
+import os
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -332,6 +334,74 @@ def test_a_sample_is_always_the_same_and_no_larger_than_asked_for(nasty: Carried
     first, second = nasty.check(sample=20), nasty.check(sample=20)
     assert first == second
     assert first.figures["compared"] == 60
+
+
+CORPUS = Path(os.environ.get("MIGRATOR_CORPUS", Path(__file__).parents[3] / "shared" / "corpus" / "eml"))
+
+ODD = {
+    "bare": "Subject: Bare\n\nJust text.\n",
+    "no-blank-line": "Subject: No blank line\nFrom: a@odd.example\n",
+    "no-headers": "\nOnly a body, and not a single header.\n",
+    "latin": "Subject: Latin\nContent-Type: text/plain\n\nGr\xfc\xdfe\n",
+    "two-texts": (
+        "Subject: Two texts\nContent-Type: multipart/mixed; boundary=b\n\n--b\nContent-Type: text/plain\n\nFirst\n"
+        "--b\nContent-Type: text/html\n\n<p>Second</p>\n--b--\n"
+    ),
+    "unfinished": "Subject: Unfinished\nContent-Type: multipart/mixed; boundary=b\n\n--b\n\nFirst\n--b\n\nSecond",
+    "no-parts": "Subject: No parts\nContent-Type: multipart/mixed; boundary=b\n\nNothing of the kind.\n",
+    "folded-boundary": (
+        'Subject: Folded\nContent-Type: multipart/mixed;\n boundary="=_a\n _b"\n\n--=_a _b\n\nText\n'
+        "--=_a _b\nContent-Type: image/gif\nContent-Disposition: attachment; filename=C:\\a.gif\n\nGIF89a\n--=_a _b--\n"
+    ),
+    "raw-name": (
+        "Subject: Raw name\nContent-Type: multipart/mixed; boundary=b\n\n--b\n\nText\n--b\n"
+        "Content-Type: application/pdf; name=\xc3\xa9t\xc3\xa9.pdf\nContent-Transfer-Encoding: base64 \n\nJVBERg==\n--b--\n"
+    ),
+    "encoded-nested": (
+        "Subject: Nested\nContent-Type: multipart/mixed; boundary=b\n\n--b\n\nText\n--b\n"
+        "Content-Type: message/rfc822\nContent-Transfer-Encoding: base64\n\nU3ViamVjdDogSW5zaWRlCgpIZWxsbwo=\n--b--\n"
+    ),
+    "report": (
+        "Subject: Report\nContent-Type: multipart/report; report-type=delivery-status; boundary=b\n\n--b\n\nIt failed.\n--b\n"
+        "Content-Type: message/delivery-status\n\nReporting-MTA: dns; a.example\n\nFinal-Recipient: rfc822; b@b.example\n"
+        "--b--\n"
+    ),
+    "alternative": (
+        "Subject: Alternative\nContent-Type: multipart/alternative; boundary=b\n\n--b\n\nPlain\n--b\n"
+        "Content-Type: text/html\n\n<b>Rich</b> <a href='https://a.example'>a</a>\n--b\n"
+        "Content-Type: text/calendar\n\nBEGIN:VCALENDAR\nEND:VCALENDAR\n--b--\n"
+    ),
+    "meta": (
+        "Subject: Meta\nContent-Type: text/html\nContent-Transfer-Encoding: quoted-printable\n\n<html><head>"
+        '<meta http-equiv=3D"Content-Type" content=3D"text/html; charset=3Dgb2312"></head>=D6=D0=B9=FA</html>\n'
+    ),
+}
+"""Mail that breaks the rules in ways that occur, in Latin-1."""
+
+
+def carry_mail(folder: Path, mail: Path, lane: str) -> DeepVerdict:
+    """Carry the mail of a folder by a lane, and check it."""
+    with Lab(LabPlan(folder=folder, mail=mail, mailboxes=1)) as lab, ExitStack() as resources:
+        return Carried(lab, lane, resources).check()
+
+
+@pytest.mark.parametrize("lane", ["import", "compose"])
+def test_odd_mail_arrives_without_a_difference(tmp_path: Path, lane: str) -> None:
+    (tmp_path / "mail").mkdir()
+    for name, text in ODD.items():
+        (tmp_path / "mail" / f"{name}.eml").write_bytes(text.encode("latin-1"))
+    verdict = carry_mail(tmp_path / "lab", tmp_path / "mail", lane)
+    assert verdict.differences == ()
+    assert verdict.figures == {"compared": len(ODD), "equal": len(ODD)}
+
+
+@pytest.mark.skipif(not CORPUS.is_dir(), reason="the real mail is not at hand")
+@pytest.mark.parametrize("lane", ["import", "compose"])
+def test_real_mail_arrives_without_a_difference(tmp_path: Path, lane: str) -> None:
+    verdict = carry_mail(tmp_path / "lab", CORPUS, lane)
+    assert verdict.differences == ()
+    assert verdict.figures["compared"] == verdict.figures["equal"] >= 1000
+    assert not [word for word in verdict.figures if word.startswith("explained.")]
 
 
 def test_every_property_of_a_message_was_altered_once() -> None:

@@ -330,3 +330,19 @@ def test_mail_from_the_wild_is_all_readable() -> None:
             assert len(base64.b64decode(one.content, validate=True)) == one.size, path.name
         count += 1
     assert count > 1000
+
+
+def test_a_path_of_windows_keeps_its_backslashes_and_escaped_quotes_are_read() -> None:
+    assert parameters(r'attachment; filename="C:\TEMP\a.png"')[1]["filename"] == r"C:\TEMP\a.png"
+    assert parameters(r'attachment; filename="say \"a\\b\".png"')[1]["filename"] == r'say "a\b".png'
+
+
+def test_encoded_words_within_a_name_are_read_where_they_stand_with_or_without_a_language() -> None:
+    assert encoded_words("3d-=?ISO-8859-1?Q?=63?=om=?US-ASCII*EN?Q?pr?=ess.gif") == "3d-compress.gif"
+    assert encoded_words("=?utf-8?Q?Gr=C3=BC=C3=9Fe?= aus Köln") == "Grüße aus Köln"
+    assert encoded_words("=?x-nonsense?Q?a?= b") == "=?x-nonsense?Q?a?= b"
+
+
+def test_a_field_of_ones_own_with_spaces_in_its_name_does_not_end_the_header() -> None:
+    apart = mail("Subject: a\nX-Odd / name: 1\n more\nContent-Type: text/html\n\n<p>text</p>")
+    assert (apart.kind, apart.body, apart.odd) == ("html", "<p>text</p>", [])
