@@ -29,7 +29,7 @@ def test_a_run_under_a_cap_of_the_line_and_of_business_hours_brings_everything_a
     file.write_text(text, "utf-8")
     assert run(["run", "-c", str(file), "--json"]) in (0, 2)
     capsys.readouterr()
-    assert run(["report", "-c", str(file), "--json"]) in (0, 2)
+    assert run(["report", "-c", str(file), "--out", str(lab.folder / "report.html"), "--json"]) in (0, 2)
     told = json.loads(capsys.readouterr().out)
     waited: dict[str, float] = {}
     for mailbox in told["mailboxes"]:

@@ -215,7 +215,7 @@ def check_windows(departures: list[tuple[float, int]], capacity: float) -> None:
 
 
 @given(STORIES, st.tuples(st.integers(1, 5), st.integers(1, 5)))
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=60, deadline=None)
 def test_no_budget_is_overdrawn_no_hint_is_ignored_and_every_wait_is_named(story: list[Request], slots: tuple[int, int]) -> None:
     with World(slots) as world:
         world.play(story)
