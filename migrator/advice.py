@@ -26,10 +26,10 @@ _SETTLED = "Leaves it out, by name, and goes on. It is not tried again until it 
 _OTHER_LANE = 'With `lane = "auto"` tries the compose lane first if that takes the class; then leaves it out, by name.'
 _SILENT = "Leaves the target as it is, because nobody may be e-mailed by a migration, and lists it."
 
-REASONS: Final[dict[str, Advice]] = {
+OF_ITEMS: Final[dict[str, Advice]] = {
     # the source can't give it
     "corrupt": Advice(
-        "One of the two servers can't read the item; the code says which: a refusal by the source comes with nothing kept.",
+        "One of the two servers can't read the item; if nothing of it is kept, it is the source.",
         _OTHER_LANE,
         "Open it in Outlook, save and import it by hand; or repair the mailbox (New-MailboxRepairRequest) and retry.",
     ),
@@ -145,6 +145,11 @@ REASONS: Final[dict[str, Advice]] = {
         "Leaves it so.",
         "Ask its owner; a retry carries the item anew only if it is new, so a deleted copy stays deleted. Then approve.",
     ),
+    "after-cutover": Advice(
+        "It changed at the source after the mailbox was cut over.",
+        "The copy in the target is left as its user has it; only new items are still carried.",
+        "Nothing; or copy the change by hand if its owner wants it.",
+    ),
     # withheld: it could go, but somebody might be e-mailed
     "could-send-cancellation": Advice(
         "A meeting left the source; removing its copy could send cancellations to those invited.",
@@ -164,7 +169,10 @@ REASONS: Final[dict[str, Advice]] = {
         "Delete the older one of the two in the target, then approve. It is not retried: that would make a third.",
         again=False,
     ),
-    # told of a whole call, mailbox or run
+}
+"""Reasons that an item carries in the ledger, in the order of the catalogue."""
+
+OF_MORE: Final[dict[str, Advice]] = {
     "throttled": Advice(
         "The server did nothing and asks to come back later.",
         "Waits as long as asked, to the fraction, and sends it again; the seconds are in the report.",
@@ -275,8 +283,66 @@ REASONS: Final[dict[str, Advice]] = {
         "Holds the mailbox: what it forgot would be written twice.",
         "Restore the newest ledger, or `migrator db rebuild` for this mailbox.",
     ),
+    # notes of the engine on what is still open; nobody has to act on them
+    "changed-since": Advice(
+        "It changed at the source while its last write was still under way.",
+        "Settles that write, then carries the newer version.",
+        "Nothing.",
+    ),
+    "absent": Advice(
+        "A whole listing did not show it, or its folder is gone.",
+        "Waits for a second whole listing that does not show it either, before its copy is removed.",
+        "Nothing.",
+    ),
 }
-"""By reason, in the order of the catalogue."""
+"""Reasons that are told of a whole call, a mailbox or a run, and notes of the engine on what is still open."""
+
+REASONS: Final = OF_ITEMS | OF_MORE
+
+_ASKED_AGAIN = "Throws the whole answer away and asks again; what was read before it counts."
+_ALONE = "Asks again and for less, until the item that spoils the answer stands alone; that one is refused by name."
+_WELL = "Nothing, unless a pass ends PAUSED because of it: look at the server and at what stands before it."
+
+CODES: Final[dict[str, Advice]] = {
+    "time-out": Advice(
+        "No answer came in time.",
+        "A read is asked again, and for less. A write is in doubt: it is looked up before anything is sent again.",
+        "Nothing; if it goes on, raise `source.timeout` or `target.timeout`.",
+    ),
+    "tls": Advice(
+        "The server's certificate is not trusted here, or TLS failed.",
+        "Stops the run: nobody can proceed.",
+        "Name the authority that signed it in `source.ca_file` or `target.ca_file`.",
+    ),
+    "malformed": Advice("The answer is no well-formed XML.", _ALONE, _WELL),
+    "truncated": Advice("The answer ended before its end.", _ASKED_AGAIN, _WELL),
+    "cut short": Advice("The answer ended in the middle of an item.", _ASKED_AGAIN, _WELL),
+    "empty": Advice("The answer lacks what it is about.", _ASKED_AGAIN, _WELL),
+    "answer count": Advice("The server gave another number of answers than it was asked questions.", _ALONE, _WELL),
+    "no content": Advice("An item came without its content.", _ALONE, _WELL),
+    "no stream": Advice("An item came without its export stream.", _ALONE, _WELL),
+    "no item": Advice("An answer says that all is well, and holds no item.", _ALONE, _WELL),
+    "stream": Advice(
+        "An export stream does not hold together.",
+        "Asks again; if it comes the same twice, the item is refused as corrupt.",
+        "As for the reason corrupt.",
+    ),
+    "no id": Advice("A listing shows something without an id.", _ASKED_AGAIN, _WELL),
+    "no state": Advice("A page of changes came without the place where the next one begins.", _ASKED_AGAIN, _WELL),
+    "unknown change": Advice(
+        "A page of changes holds a kind of change that is not known.",
+        "Is never skipped: asks again, and in the end the pass is PAUSED.",
+        "Report it; the log file has the details.",
+    ),
+    "no progress": Advice("A listing does not get on.", _ASKED_AGAIN, _WELL),
+    "folder circle": Advice("The folders form a circle, for a moment: somebody moves them about.", _ASKED_AGAIN, _WELL),
+    "lease": Advice(
+        "The lease on the mailbox would end before an answer could come.",
+        "Lets nothing leave any more; the pass ends PAUSED.",
+        "Run again. If it happens often, raise `run.lease`, or look why the ledger is slow.",
+    ),
+}
+"""Codes of our own, for what a server did not name itself."""
 
 UNKNOWN: Final = Advice(
     "This version has no entry for it.",

@@ -89,6 +89,7 @@ def show(words: Words, key: str, subjects: bool, save: Path | None) -> int:
       migrator errors show 3f2a9c01 --save ./handed-over.eml
     """
     from migrator.advice import advice
+    from migrator.catalogue import about
     from migrator.errors_work import choose, gather, moment
 
     config = words.load()
@@ -98,7 +99,7 @@ def show(words: Words, key: str, subjects: bool, save: Path | None) -> int:
         shown = _read_subjects(words, config, ledger, [item]) if subjects else {}
         if save is not None:
             _save(config, ledger, item, save)
-    told = advice(item.reason)
+    told, meant = advice(item.reason), about(item.code) if item.code else None
     history = [
         {"decision": one.decision.value, "who": one.who, "why": one.why, "at": moment(one.at), "reason": one.reason}
         for one in decided
@@ -119,6 +120,7 @@ def show(words: Words, key: str, subjects: bool, save: Path | None) -> int:
         ("state", f"{state}: {item.work}" + (f" by the {item.lane} lane" if item.lane else "")),
         ("reason", " ".join(part for part in (item.reason, item.code and f"({item.code})", item.detail) if part)),
         ("kept", str(Path(config.errors.keep) / item.kept) if item.kept else _why_nothing_is_kept([item])),
+        ("code", f"{meant.meaning} {meant.operator}" if meant else item.code or "none"),
         ("meaning", told.meaning),
         ("done", told.engine),
         ("to do", told.operator),
