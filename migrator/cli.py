@@ -29,6 +29,7 @@ COMMANDS = {
     "report": "migrator.commands.look",
     "errors": "migrator.commands.errors",
     "db": "migrator.commands.ledger",
+    "support": "migrator.commands.helping",
 }
 """Commands in the order in which a project meets them, and where they live."""
 

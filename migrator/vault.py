@@ -93,7 +93,7 @@ class Vault:
         digest, size = hashlib.sha256(), 0
         part.unlink(missing_ok=True)
         try:
-            with _open_private(part) as out:
+            with open_private(part) as out:
                 for piece in self._sealed(_told(pieces, digest)) if self._key else _told(pieces, digest):
                     size += len(piece)
                     out.write(piece)
@@ -142,7 +142,7 @@ class Vault:
     def save(self, kept: Kept, file: Path) -> None:
         """Write the plain content to a file of this account's own. Raises VaultError, FileExistsError and OSError."""
         whole = False
-        out = _open_private(file)
+        out = open_private(file)
         try:
             with out:
                 for piece in self.read(kept):
@@ -246,7 +246,8 @@ def private_command(folder: Path, environ: Mapping[str, str]) -> list[str]:
     return [str(icacls), str(folder), "/inheritance:r", "/grant:r", f"{account}:(OI)(CI)F"]
 
 
-def _open_private(file: Path) -> BinaryIO:
+def open_private(file: Path) -> BinaryIO:
+    """A new file that this account alone can read. Raises FileExistsError and OSError."""
     binary = getattr(os, "O_BINARY", 0)
     return os.fdopen(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL | binary, 0o600), "wb")
 

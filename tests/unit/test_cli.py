@@ -66,7 +66,7 @@ def test_all_commands_are_there() -> None:
     plain = {"demo", "lab", "init", "check", "run", "status", "verify", "report"}
     db = {"db", *(f"db {word}" for word in ("upgrade", "backup", "check", "restore", "rebuild"))}
     errors = {"errors", *(f"errors {word}" for word in ("list", "show", "retry", "approve"))}
-    assert names == plain | db | errors
+    assert names == plain | db | errors | {"support", "support bundle"}
 
 
 @pytest.mark.parametrize("path", ALL, ids=" ".join)
