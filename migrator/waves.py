@@ -28,7 +28,18 @@ from migrator.passes import Job, PassReport, rebuild, run_pass
 from migrator.status import sentences
 from migrator.tenure import Tenure
 from migrator.vault import Vault
-from state.model import ASIDE, PENDING, Fenced, ItemState, LeaseHeld, MailboxRow, MailboxState, PassKind, PassState
+from state.model import (
+    ASIDE,
+    PENDING,
+    Fenced,
+    ItemState,
+    LeaseHeld,
+    LedgerAway,
+    MailboxRow,
+    MailboxState,
+    PassKind,
+    PassState,
+)
 from state.store import Ledger
 
 PATIENCE = 1800.0
@@ -207,6 +218,13 @@ class _Mailbox:
     def run(self) -> Ending:
         try:
             ending = self._under_lease()
+        except LedgerAway as error:
+            # Nobody can write it down now; what is not written down is looked up by the next pass.
+            sentence = sentences(str(error), error.mend)
+            if error.mend:
+                self._halted.sentence = self._halted.sentence or sentence
+                self._run.stop.set()
+            ending = Ending(mailbox=self._row, kind=self._kind, code=HALTED if error.mend else PAUSED, cause=sentence)
         except Exception as error:
             # Not even the ledger takes the news; the others still go on.
             ending = Ending(mailbox=self._row, kind=self._kind, code=BUG, cause=_bug(error), error=error)
@@ -269,6 +287,8 @@ class _Mailbox:
             return self._aside(MailboxState.PAUSED, HALTED, sentence)
         except Fenced:
             return self._end(PAUSED, "Another process took the mailbox over while this one was not heard of; it goes on there.")
+        except LedgerAway:
+            raise
         except Exception as error:
             return self._aside(MailboxState.FAILED, BUG, _bug(error), error)
 

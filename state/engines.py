@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import sqlite3
 from pathlib import Path
 from typing import Any, Final
 
 from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url
-from sqlalchemy.exc import ArgumentError
+from sqlalchemy.exc import ArgumentError, DBAPIError, InterfaceError, OperationalError
 from sqlalchemy.pool import QueuePool
+
+from state.model import LedgerAway, LedgerError
 
 _SQLITE: Final = "sqlite:///"
 _POSTGRES: Final = ("postgres", "postgresql", "postgresql+psycopg")
@@ -68,6 +71,42 @@ def _prepare_sqlite(connection: Any, record: Any) -> None:
 def _begin_immediate(connection: Connection) -> None:
     if connection.get_execution_options().get(_BEGIN, True):
         connection.exec_driver_sql("BEGIN IMMEDIATE")
+
+
+_FULL: Final = (sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR)
+_AWAY: Final = (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
+_BARRED: Final = (sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_PERM)
+
+
+def plainly(error: BaseException) -> BaseException:
+    """The driver's trouble in the ledger's words; a new exception for each call. Anything else comes back as it is.
+
+    No text of SQLAlchemy's is passed on: it holds the statement and the database's address.
+    """
+    cause = error.orig if isinstance(error, DBAPIError) else error
+    plain: LedgerError
+    if isinstance(cause, sqlite3.Error):
+        kind = getattr(cause, "sqlite_errorcode", 0) & 0xFF
+        if kind in _FULL:
+            plain = LedgerAway(f"The ledger can't be written ({cause}).", "Make room on its disk, then run again.")
+        elif kind in _BARRED:
+            plain = LedgerAway(
+                f"The ledger can't be written ({cause}).", "See that its file and folder may be written, then run again."
+            )
+        elif kind in _AWAY:
+            plain = LedgerAway(f"The ledger is in use by something else ({cause}); run again later.")
+        elif cause is error:
+            plain = LedgerError(f"The ledger could not be written: {cause}.")
+        else:
+            return error
+    elif isinstance(error, OperationalError | InterfaceError) or (isinstance(error, DBAPIError) and error.connection_invalidated):
+        plain = LedgerAway(
+            f"The ledger's server broke off or does not answer ({type(cause).__name__}); run again when it is back."
+        )
+    else:
+        return error
+    plain.__cause__ = error
+    return plain
 
 
 def unbegun(engine: Engine) -> Engine:

@@ -316,6 +316,17 @@ class LedgerError(Exception):
     """Base of what the ledger raises; the message is one sentence for the operator."""
 
 
+class LedgerAway(LedgerError):
+    """The database can't be used just now; what was under way is undone, or looked up by the next pass.
+
+    ``mend`` says what a person has to do first; empty if time alone may mend it.
+    """
+
+    def __init__(self, message: str, mend: str = "") -> None:
+        super().__init__(message)
+        self.mend = mend
+
+
 class Fenced(LedgerError):
     """Another process took the mailbox over; nothing of this transaction was kept."""
 

@@ -13,10 +13,11 @@ from types import TracebackType
 from typing import Any, Final, TypeVar
 
 from sqlalchemy import Connection, Engine, insert, select, text, update
+from sqlalchemy.exc import DBAPIError
 
 from state import leases, places, views
 from state.approvals import Approvals
-from state.engines import address, connect, unbegun
+from state.engines import address, connect, plainly, unbegun
 from state.migrate import make_ready
 from state.model import (
     PASS_MOVES,
@@ -375,8 +376,11 @@ class Ledger:
 
     def _read(self, unit: Callable[[Connection], T]) -> T:
         # No BEGIN: on SQLite that would be a writer's, and one statement sees one state of the ledger anyway.
-        with self._reader.connect() as connection:
-            return unit(connection)
+        try:
+            with self._reader.connect() as connection:
+                return unit(connection)
+        except DBAPIError as error:
+            raise plainly(error) from error
 
     def _write(self, unit: Callable[[Connection], T], *, durable: bool = True) -> T:
         return self._writer.run(unit, durable=durable)

@@ -12,8 +12,9 @@ from queue import Empty, SimpleQueue
 from typing import Any, Final, Protocol, TypeVar, cast
 
 from sqlalchemy import Connection, Engine
+from sqlalchemy.exc import DBAPIError
 
-from state.engines import unbegun
+from state.engines import plainly, unbegun
 from state.model import LedgerError
 
 T = TypeVar("T")
@@ -47,8 +48,11 @@ class PlainWriter:
     def run(self, unit: Callable[[Connection], T], *, durable: bool) -> T:
         if self._closed:
             raise LedgerError("The ledger is closed.")
-        with self._engine.begin() as connection:
-            return unit(connection)
+        try:
+            with self._engine.begin() as connection:
+                return unit(connection)
+        except DBAPIError as error:
+            raise plainly(error) from error
 
     def close(self) -> None:
         self._closed = True
@@ -129,7 +133,7 @@ class GroupWriter:
             except BaseException as error:
                 # No connection: nobody's unit can run, and the next group tries again.
                 while waiting:
-                    waiting.popleft().answer(error)
+                    waiting.popleft().answer(plainly(error))
         if connection is not None:
             connection.close()
 
@@ -165,7 +169,7 @@ class GroupWriter:
                         driver.execute("RELEASE unit")
                     else:
                         driver.execute("ROLLBACK")
-                    handed.answer(_plainly(error))
+                    handed.answer(plainly(error))
                 else:
                     if kept:
                         driver.execute("RELEASE unit")
@@ -178,16 +182,7 @@ class GroupWriter:
             with suppress(sqlite3.Error):
                 driver.execute("ROLLBACK")
             for one in [*kept, handed] if handed else kept:
-                one.answer(_plainly(error))
+                one.answer(plainly(error))
             return
         for one in kept:
             one.answer()
-
-
-def _plainly(error: BaseException) -> BaseException:
-    """The driver's trouble as the ledger's, and one exception for each that waits: it is raised in a thread of its own."""
-    if not isinstance(error, sqlite3.Error):
-        return error
-    plain = LedgerError(f"The ledger could not be written: {error}.")
-    plain.__cause__ = error
-    return plain

@@ -119,11 +119,13 @@ def explain(error: Exception) -> tuple[int, str]:
     from connectors.errors import Halt, MailboxBlocked, Unavailable
     from migrator.config import BadInput
     from migrator.status import sentences
-    from state.model import Fenced, LeaseHeld, LedgerError
+    from state.model import Fenced, LeaseHeld, LedgerAway, LedgerError
 
     match error:
         case Unavailable() | LeaseHeld() | Fenced():
             return PAUSED, sentences(str(error))
+        case LedgerAway():
+            return HALTED if error.mend else PAUSED, sentences(str(error), error.mend)
         case BadInput() | LedgerError():
             return BAD_INPUT, str(error)
         case Halt():
