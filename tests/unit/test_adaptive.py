@@ -7,9 +7,11 @@ import itertools
 import random
 import threading
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from time import sleep as wait
 
 import pytest
-from ews_script import Answer, Time, fault, page, scripted
+from ews_script import Answer, Request, Time, fault, page, scripted
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -289,6 +291,29 @@ def test_who_is_told_to_wait_asks_for_less_at_once(refusal: Answer, access: str,
         source.changes(INBOX, None)
         assert (server.slots.n, source.client.slots.n) == (of_server, of_mailbox)
         source.close()
+
+
+def test_no_more_calls_than_the_hour_allows_are_under_way_over_all_mailboxes() -> None:
+    lock, inside, most, allowed = threading.Lock(), 0, 0, [2]
+
+    def answer(_: Request) -> bytes:
+        nonlocal inside, most
+        with lock:
+            inside += 1
+            most = max(most, inside)
+        wait(0.02)
+        with lock:
+            inside -= 1
+        return page()
+
+    with scripted(answer) as served:
+        settings = Exchange(url=served.url, username="u", password="p", auth="basic", connections_per_server=6)
+        server = ExchangeServer(settings, cap=lambda: allowed[0])
+        for now, least in ((2, 1), (6, 3), (1, 1)):
+            most, allowed[0] = 0, now
+            with ThreadPoolExecutor(10) as threads:
+                list(threads.map(lambda number: changes(server, f"p{number}@lab.test"), range(30)))
+            assert least <= most <= now
 
 
 def test_a_whole_server_that_asks_to_wait_is_heard_by_every_mailbox() -> None:
