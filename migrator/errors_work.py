@@ -32,6 +32,8 @@ SHORT = 8
 _LEASE = 60.0
 _AT_ONCE = 500
 _UNKNOWN = "unknown"
+_WHOLE = 32
+"""Letters of a whole key."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -82,21 +84,23 @@ def gather(ledger: Ledger, mailboxes: Iterable[MailboxRow], reason: str = "") ->
     return found
 
 
-def _stayed(mailbox: MailboxRow, row: Row, opened: Open, path: str, approved: bool, kept: Kept | None) -> Stayed:
+def _stayed(
+    mailbox: MailboxRow, row: Row, opened: Open, path: str, approved: bool, kept: Kept | None, *, known: bool = True
+) -> Stayed:
     facts = plan.unpack_facts(opened.facts)
     when = facts.start or facts.submitted or facts.received or facts.created
     return Stayed(
         wave=mailbox.wave,
         mailbox=mailbox.source,
         folder=path,
-        item_class=facts.item_class,
+        item_class=facts.item_class if known else "",
         when=when.astimezone(UTC).isoformat(timespec="seconds") if when else "",
         size=row.size,
         state=row.state.name,
         reason=opened.reason,
         detail=opened.detail,
         code=opened.code,
-        work=opened.work.value,
+        work=opened.work.value if known else "",
         lane=row.lane,
         key=row.key.hex(),
         approved=approved,
@@ -104,6 +108,29 @@ def _stayed(mailbox: MailboxRow, row: Row, opened: Open, path: str, approved: bo
         mailbox_id=mailbox.id,
         item_id=opened.item_id,
     )
+
+
+def find(ledger: Ledger, mailboxes: Iterable[MailboxRow], key: str) -> Stayed:
+    """One item by its key: one that did not go, or, by its whole key, any that the ledger knows. Raises BadInput."""
+    mailboxes = list(mailboxes)
+    wanted = key.strip().lower()
+    try:
+        [found] = choose(gather(ledger, mailboxes), [wanted])
+        return found
+    except BadInput:
+        if len(wanted) != _WHOLE or set(wanted) - set("0123456789abcdef"):
+            raise
+        whole = bytes.fromhex(wanted)
+        for mailbox in mailboxes:
+            if (row := ledger.rows(mailbox.id, [whole]).get(whole)) is not None:
+                folders = ledger.folders(mailbox.id)
+                named = {folder.source_id: folder for folder in folders}
+                path = next((path_of(folder, named) for folder in folders if folder.id == row.folder_id), "")
+                opened = ledger.opens(mailbox.id, [whole]).get(whole)
+                return _stayed(
+                    mailbox, row, opened or Open(item_id="", work=Work.CREATE), path, False, None, known=opened is not None
+                )
+        raise
 
 
 def by_reason(items: Iterable[Stayed]) -> list[tuple[str, list[Stayed]]]:

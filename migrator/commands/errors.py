@@ -81,7 +81,7 @@ def list_(words: Words, names: tuple[str, ...], reason: str, as_csv: bool, subje
 def show(words: Words, key: str, subjects: bool, save: Path | None) -> int:
     """Show everything about one item: where it is, why it did not go, what to do, and what was decided about it.
 
-    KEY may be cut short as long as it names one item only.
+    KEY may be cut short as long as it names one item only; a whole key may be that of any item, such as `verify` names.
 
     \b
     Examples:
@@ -90,13 +90,13 @@ def show(words: Words, key: str, subjects: bool, save: Path | None) -> int:
     """
     from migrator.advice import advice
     from migrator.catalogue import about
-    from migrator.errors_work import choose, gather, moment
+    from migrator.errors_work import find, moment
 
     config = words.load()
     with _ledger(config) as ledger:
-        [item] = choose(gather(ledger, ledger.mailboxes()), [key])
+        item = find(ledger, ledger.mailboxes(), key)
         decided = ledger.approvals.decisions(item.mailbox_id, bytes.fromhex(item.key))
-        shown = _read_subjects(words, config, ledger, [item]) if subjects else {}
+        shown = _read_subjects(words, config, ledger, [item]) if subjects and item.item_id else {}
         if save is not None:
             _save(config, ledger, item, save)
     told, meant = advice(item.reason), about(item.code) if item.code else None
@@ -105,7 +105,14 @@ def show(words: Words, key: str, subjects: bool, save: Path | None) -> int:
         for one in decided
     ]
     if words.json:
-        say_json({**_as_json(item, shown), **_advice_as_json(item.reason), "decisions": history, "exit_code": 0})
+        say_json(
+            {
+                **_as_json(item, shown),
+                **(_advice_as_json(item.reason) if item.reason else {}),
+                "decisions": history,
+                "exit_code": 0,
+            }
+        )
         return 0
     size = f"{item.size:,} bytes"
     state = f"{item.state}, approved" if item.approved else item.state
@@ -113,18 +120,21 @@ def show(words: Words, key: str, subjects: bool, save: Path | None) -> int:
         ("key", item.key),
         ("mailbox", f"{item.mailbox} ({item.wave})"),
         ("folder", item.folder),
-        ("class", item.item_class),
+        ("class", item.item_class or "not kept of what is settled"),
         ("date", item.when or "none"),
         ("size", size if item.size else "unknown"),
-        ("subject", shown.get(item.item_id, "no longer at the source") if subjects else "hidden; --subjects shows it"),
-        ("state", f"{state}: {item.work}" + (f" by the {item.lane} lane" if item.lane else "")),
-        ("reason", " ".join(part for part in (item.reason, item.code and f"({item.code})", item.detail) if part)),
-        ("kept", str(Path(config.errors.keep) / item.kept) if item.kept else _why_nothing_is_kept([item])),
-        ("code", f"{meant.meaning} {meant.operator}" if meant else item.code or "none"),
-        ("meaning", told.meaning),
-        ("done", told.engine),
-        ("to do", told.operator),
+        ("subject", shown.get(item.item_id, "not to be had from the source") if subjects else "hidden; --subjects shows it"),
+        ("state", (f"{state}: {item.work}" if item.work else state) + (f" by the {item.lane} lane" if item.lane else "")),
     ]
+    if item.reason:
+        lines += [
+            ("reason", " ".join(part for part in (item.reason, item.code and f"({item.code})", item.detail) if part)),
+            ("kept", str(Path(config.errors.keep) / item.kept) if item.kept else _why_nothing_is_kept([item])),
+            ("code", f"{meant.meaning} {meant.operator}" if meant else item.code or "none"),
+            ("meaning", told.meaning),
+            ("done", told.engine),
+            ("to do", told.operator),
+        ]
     lines += [(one["decision"], f"{one['at']} by {one['who']}: {one['why'] or 'no reason given'}") for one in history]
     say_lines(*(f"{name:<10}{value}" for name, value in lines))
     if save is not None:

@@ -120,3 +120,14 @@ def test_content_that_the_target_refused_is_handed_over_until_it_arrives(
         told(lab, "run", "--lane", "compose" if lane == "import" else "import")
         left = {one["key"] for one in told(lab, "errors", "list")["items"]}
         assert on_disk() == left & set(kept) < set(kept)
+
+
+def test_what_the_other_lane_carried_is_not_kept(tmp_path: Path, told: Tell) -> None:
+    with Lab(LabPlan(folder=tmp_path, mailboxes=1, items=60, tenant={"import_cap": 1000})) as lab:
+        [ended] = told(lab, "run", "--lane", "auto")["mailboxes"]
+        assert ended["figures"]["other_lane"] > 10
+        items = told(lab, "errors", "list")["items"]
+        on_disk = {file.name.partition(".")[0] for file in (lab.folder / "refused").rglob("*") if file.is_file()}
+        assert on_disk == {one["key"] for one in items if one["kept"]}
+        assert all(one["kept"] for one in items)
+        assert len(on_disk) == ended["refused"] < ended["figures"]["other_lane"]

@@ -289,6 +289,24 @@ def test_show_tells_everything_about_one(shell: Shell) -> None:
     assert shell("show", "a1")[0] == 65, "two of them begin so"
 
 
+def test_show_knows_any_item_by_its_whole_key(shell: Shell, ledger_url: str) -> None:
+    key = bytes(range(16))
+    with Ledger.open(ledger_url) as ledger:
+        mailbox = ledger.mailboxes()[0]
+        lease = ledger.lease(mailbox.id, "me", 600)
+        folder = ledger.folders(mailbox.id)[1]
+        row = Row(key=key, folder_id=folder.id, state=ItemState.DONE, size=7, lane="compose", target="T")
+        ledger.settle(lease, [Step(None, row, None)])
+    code, out = shell("show", key.hex())
+    assert code == 0
+    assert "DONE by the compose lane" in out
+    assert "Projects/=Sums" in out
+    assert "to do" not in out
+    assert json.loads(shell("show", key.hex(), "--json")[1])["state"] == "DONE"
+    assert shell("show", key.hex()[:31])[0] == 65, "only what did not go can be cut short"
+    assert shell("show", "ff" * 16)[0] == 65
+
+
 def test_approve_wants_a_sentence_and_one_way_to_name_items(shell: Shell) -> None:
     assert shell("approve", "a101")[0] == 64
     assert shell("approve", "a101", "--why", " ")[0] == 65
