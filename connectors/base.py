@@ -411,7 +411,10 @@ Outcome: TypeAlias = Receipt | Refusal | Doubt | Unsent
 
 @dataclass(frozen=True, slots=True)
 class TargetRef:
-    """A target item that a look-up found. ``rungs`` are those of its identity as the target shows it."""
+    """A target item that a look-up found. ``rungs`` are those of its identity as the target shows it.
+
+    ``subject_hash`` tells copies apart that share message id and times; None where the target does not show it.
+    """
 
     id: str
     folder_id: str
@@ -420,6 +423,7 @@ class TargetRef:
     rungs: tuple[bytes, ...] = ()
     size: int = 0
     modified: datetime | None = None
+    subject_hash: bytes | None = None
 
 
 @dataclass(frozen=True, slots=True)

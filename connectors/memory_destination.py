@@ -288,6 +288,7 @@ def _ref(item: Kept) -> TargetRef:
         rungs=identify(item.facts).rungs,
         size=item.size,
         modified=item.modified,
+        subject_hash=item.facts.subject_hash,
     )
 
 

@@ -118,13 +118,21 @@ def _choose(crew: Crew, pairs: Sequence[Pair]) -> dict[bytes, TargetRef]:
         found |= crew.destination.find([identity for identity, _, _ in asked[at : at + _LOOK]])
     owned = set(crew.ledger.owners(crew.lease.mailbox_id, sorted({hit.id for hits in found.values() for hit in hits})))
     # Equal copies in two folders share an identity: each row first gets a copy that lies where it was sent, so that none
-    # takes another's; only what is left over then may lie elsewhere.
+    # takes another's; only what is left over then may lie elsewhere. Copies whose subject was changed since share one too,
+    # so those with the right subject go first.
     chosen: dict[bytes, TargetRef] = {}
-    for here in (True, False):
+    for here, alike in ((True, True), (True, False), (False, True), (False, False)):
         for identity, row, opened in asked:
             folder = crew.folders.get(row.folder_id)
             wanted = folder.target_id if folder else None
-            free = [hit for hit in found.get(identity, []) if hit.id not in owned and (not here or hit.folder_id == wanted)]
+            subject = plan.unpack_facts(opened.facts).subject_hash
+            free = [
+                hit
+                for hit in found.get(identity, [])
+                if hit.id not in owned
+                and (not here or hit.folder_id == wanted)
+                and (not alike or hit.subject_hash in (None, subject))
+            ]
             if row.key not in chosen and (hit := _nearest(crew, row, opened, free)) is not None:
                 owned.add(hit.id)
                 chosen[row.key] = hit

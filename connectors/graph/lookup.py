@@ -49,6 +49,7 @@ def _ref(found: dict[str, Any], facts: Facts, stamp: str | None, folder_id: str 
         rungs=identify(facts, stamp).rungs,
         size=facts.size,
         modified=facts.modified,
+        subject_hash=facts.subject_hash,
     )
 
 
