@@ -39,6 +39,8 @@ class DemoPlan:
     log: Path | None = None
     latency: float = 0.0
     kill: bool = True
+    faults: float = 0.0
+    """The share of all requests that fail; more than 0 is another demo, see ``demo_faults``."""
 
 
 class DemoFailed(Exception):
@@ -46,7 +48,9 @@ class DemoFailed(Exception):
 
 
 @dataclass(slots=True)
-class _Stage:
+class Stage:
+    """The folder of a demo, and the commands that it runs there; ``seconds`` by step, figures of passes added up."""
+
     folder: Path
     say: Callable[[str], None]
     lane: str
@@ -95,8 +99,8 @@ def run_demo(plan: DemoPlan, *, say: Callable[[str], None]) -> dict[str, Any]:
     folder = plan.keep or Path(tempfile.mkdtemp(prefix="migrator-demo-"))
     folder.mkdir(parents=True, exist_ok=True)
     begun = time.perf_counter()
-    stage = _Stage(folder, say, plan.lane)
-    with _lab(plan, folder) as control:
+    stage = Stage(folder, say, plan.lane)
+    with lab_for(plan, folder) as control:
         say(f"A simulated Exchange and a simulated tenant are up; everything of this demo is in {folder}")
         stage.run("check", "check", good=(0,))
         say("check: both sides answer, let us in and let us read")
@@ -116,7 +120,7 @@ def run_demo(plan: DemoPlan, *, say: Callable[[str], None]) -> dict[str, Any]:
             say("delta pass: " + ", ".join(f"{int(delta[word])} {word}" for word in words))
         before = control.stats()
         stage.run_pass("idle")
-        idle = _idle_cost(before, control.stats())
+        idle = idle_cost(before, control.stats())
         say(f"a pass with nothing to do: {idle['writes']} writes, {idle['requests_per_folder']:.2f} requests a folder")
         verdict = stage.run("verify", "verify", good=(0, 3, 4))
         found = [difference for mailbox in verdict["mailboxes"] for difference in mailbox["differences"]]
@@ -126,7 +130,7 @@ def run_demo(plan: DemoPlan, *, say: Callable[[str], None]) -> dict[str, Any]:
         report = stage.run("report", "report", "--out", str(folder))["report"]
         say(f"report: {report}")
         told = control.stats()
-        states = _states(stage.config)
+        states = states_in(stage.config)
     seconds = time.perf_counter() - begun
     result = {
         "mailboxes": plan.mailboxes,
@@ -160,7 +164,8 @@ def run_demo(plan: DemoPlan, *, say: Callable[[str], None]) -> dict[str, Any]:
 
 
 @contextmanager
-def _lab(plan: DemoPlan, folder: Path) -> Iterator[Control]:
+def lab_for(plan: DemoPlan, folder: Path) -> Iterator[Control]:
+    """A lab in a process of its own, up as long as the context lasts. Raises DemoFailed if it does not start."""
     words = ["--dir", str(folder), "--mailboxes", str(plan.mailboxes), "--items", str(plan.items), "--seed", str(plan.seed)]
     words += ["--latency", str(plan.latency)] if plan.latency else []
     words += ["--mail", str(plan.mail)] if plan.mail else []
@@ -189,14 +194,14 @@ def _lab(plan: DemoPlan, folder: Path) -> Iterator[Control]:
         lab.stderr.close()
 
 
-def _kill_in_the_middle(stage: _Stage) -> int:
+def _kill_in_the_middle(stage: Stage) -> int:
     """Start the first pass and kill its process once a third of the items has arrived; returns how many had."""
     begun = time.perf_counter()
     with (stage.folder / "killed.out").open("wb") as out:
         first = subprocess.Popen(stage.command("run", "--lane", stage.lane), stdout=out, stderr=out)  # noqa: S603
         try:
             while first.poll() is None:
-                states = _states(stage.config)
+                states = states_in(stage.config)
                 if states[ItemState.DONE] >= 50 and states[ItemState.DONE] * 3 >= sum(states.values()):
                     break
                 time.sleep(0.02)
@@ -204,10 +209,11 @@ def _kill_in_the_middle(stage: _Stage) -> int:
             first.kill()
             first.wait()
     stage.seconds["seed"] = time.perf_counter() - begun
-    return _states(stage.config)[ItemState.DONE]
+    return states_in(stage.config)[ItemState.DONE]
 
 
-def _ledger(config: Path) -> Ledger | None:
+def ledger_of(config: Path) -> Ledger | None:
+    """The ledger of a config, open; None if there is none yet."""
     from migrator.config import load
 
     url = load(config).ledger.url
@@ -215,10 +221,11 @@ def _ledger(config: Path) -> Ledger | None:
     return Ledger.open(url) if not url.startswith("sqlite") or path.exists() else None
 
 
-def _states(config: Path) -> Counter[ItemState]:
+def states_in(config: Path) -> Counter[ItemState]:
+    """How many items are in which state; nothing as long as there is no ledger to read."""
     counts: Counter[ItemState] = Counter()
     try:
-        ledger = _ledger(config)
+        ledger = ledger_of(config)
     except Exception:
         return counts
     if ledger is not None:
@@ -229,10 +236,10 @@ def _states(config: Path) -> Counter[ItemState]:
 
 
 def _arrived(config: Path) -> int:
-    return _states(config)[ItemState.DONE]
+    return states_in(config)[ItemState.DONE]
 
 
-def _idle_cost(before: dict[str, Any], after: dict[str, Any]) -> dict[str, float]:
+def idle_cost(before: dict[str, Any], after: dict[str, Any]) -> dict[str, float]:
     """What one pass cost the two servers: requests, and how many of them wrote to a mailbox."""
     spent = Counter(after["requests"])
     spent.subtract(before["requests"])

@@ -41,6 +41,10 @@ PIECE = 256 * 1024
 SLOWEST = 50_000.0
 """Bytes a second below which a transfer counts as stuck."""
 
+_REFUSALS_IN_A_ROW = 4
+"""So many tokens, each newer than the one before, are refused before it is the app's fault: the one that another request fetched
+can have ended too in the meantime."""
+
 IMMUTABLE = 'IdType="ImmutableId"'
 _CLAIMS = re.compile(r'claims="([^"]+)"')
 
@@ -323,7 +327,7 @@ class GraphClient:
             headers["Content-Type"] = "application/json"
         cost = Cost(requests=parts, upload_bytes=0 if body is None else len(body))
         token = await self.token()
-        renewed = False
+        refusals = 0
 
         async def attempt() -> Reply:
             own = {**headers, "Authorization": f"Bearer {token}", "client-request-id": str(uuid.uuid4())}
@@ -337,10 +341,10 @@ class GraphClient:
             try:
                 return await self._paced(mailbox, attempt, cost, write=not safe)
             except _Spent as spent:
-                if renewed:
+                refusals += 1
+                if refusals >= _REFUSALS_IN_A_ROW:
                     text = "Graph does not accept a fresh access token"
                     raise Halt(text, code="http 401", side="target", mend="check the tenant and the app's consent") from None
-                renewed = True
                 token = await self.token(spent.claims, token)
 
     async def send(

@@ -44,6 +44,9 @@ from connectors.graph.lookup import MAIL_CLASSES, Lookup, is_mail
 
 T = TypeVar("T")
 
+_NOT_PERMITTED = frozenset({"Authorization_RequestDenied", "ErrorAccessDenied", "accessDenied", "http 403"})
+"""What is answered to an app that may not translate ids; anything else may be better the next time."""
+
 COMPOSE_CLASSES = ("IPM.Note", "REPORT", "IPM.Post", "IPM.Recall", "IPM.Outlook.Recall")
 CLASSIC_LENGTH = 100
 """An id longer than this is a classic one, which changes when the item moves; immutable ones have about 72 characters."""
@@ -285,16 +288,21 @@ class GraphDestination:
         try:
             reply = await self._client.ask(self._mailbox, "POST", path, kind="translate", body=body, safe=True)
             found = {each.get("sourceId"): each.get("targetId") for each in reply.json().get("value") or ()}
-        except (Rejected, Halt, MailboxBlocked) as error:
-            self._translates = False
-            _log.warning("item ids can't be translated; User.Read.All is missing", code=error.code)
-            return
-        except WireError:
+        except WireError as error:
+            if error.code in _NOT_PERMITTED:
+                self._translates = False
+                _log.warning("item ids can't be translated; User.Read.All is missing", code=error.code)
+                return
+            # An id that no look-up answers with would make the copy look like nobody's: it is looked up instead.
+            cause = Unavailable(f"what arrived has no lasting id yet: {error}", code=error.code)
+            outcomes.update(dict.fromkeys(wanted, Doubt(cause)))
             return
         for index, receipt in wanted.items():
             target_id = found.get(receipt.target_id)
             if target_id:
                 outcomes[index] = replace(receipt, target_id=target_id)
+            else:
+                outcomes[index] = Doubt(Unavailable("what arrived has no lasting id yet", code="translate"))
 
 
 async def _clear_of_rejections(asking: Coroutine[Any, Any, T]) -> T:

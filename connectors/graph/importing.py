@@ -27,6 +27,10 @@ EARLY = 120.0
 ASSUMED_LIFE = 45 * 60.0
 """Seconds that a session is taken to last when the server names no end."""
 
+SESSIONS = 8
+"""So many sessions, each newer than the one before, are refused before it is the mailbox's fault: a whole lot shares one, and
+what waited for its turn meanwhile leaves with an address that another request has already found spent."""
+
 # That the address honours the preference is not documented; where it doesn't, the id is translated (see ``destination``).
 _HEADERS = {"Content-Type": "application/json", "Prefer": IMMUTABLE}
 
@@ -70,7 +74,7 @@ class Importing:
         if write.kind is WriteKind.UPDATE and not (write.target_id and write.version):
             return Refusal("target-changed", "an update needs the target's id and change key")
         spent: str | None = None
-        for _ in range(3):
+        for _ in range(SESSIONS):
             try:
                 address = await self._session(spent)
             except Unavailable as error:

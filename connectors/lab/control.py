@@ -19,7 +19,7 @@ from urllib.parse import urlencode, urlsplit
 from aiohttp import web
 
 from . import churn
-from .dump import dump_lines, write_dump
+from .dump import dump_lines, list_items, write_dump
 from .faults import Faults, read_plan
 from .journal import OWN, Seen
 from .people import Shelf
@@ -178,7 +178,7 @@ def _looks(controls: Controls) -> dict[str, Callable[[dict[str, Any]], Any]]:
 
     return {
         "stats": stats, "mailboxes": mailboxes, "folders": folders, "dump": lambda asked: dump_lines(controls.mailbox(asked)),
-        "faults": faults,
+        "faults": faults, "items": lambda asked: list_items(controls.mailbox(asked)),
     }  # fmt: skip
 
 
@@ -249,6 +249,11 @@ class Control:
         """How many items each folder holds, by path."""
         found: dict[str, int] = self._get("folders", side=side, mailbox=mailbox)
         return found
+
+    def items(self, mailbox: str, side: str = "source") -> list[dict[str, Any]]:
+        """What the mailbox holds: a row an item, as in a dump's items.json."""
+        with self._ask("GET", f"items?{urlencode({'side': side, 'mailbox': mailbox})}") as answer:
+            return [json.loads(line) for line in answer]
 
     def dump(self, mailbox: str, out: Path | str, side: str = "source") -> int:
         """Write what the mailbox holds into a folder; returns how many items there are."""

@@ -22,6 +22,18 @@ from .truth import Item, Mailbox
 
 def dump_lines(mailbox: Mailbox) -> Iterator[bytes]:
     """A line for every item, folder by folder, in the order in which items came. What goes meanwhile is left out."""
+    for item, row in _rows(mailbox):
+        line = {"row": row, "eml": base64.b64encode(as_eml(item)).decode("ascii")}
+        yield orjson.dumps(line, option=orjson.OPT_APPEND_NEWLINE)
+
+
+def list_items(mailbox: Mailbox) -> Iterator[bytes]:
+    """The same without the messages themselves: the rows alone."""
+    for _, row in _rows(mailbox):
+        yield orjson.dumps(row, option=orjson.OPT_APPEND_NEWLINE)
+
+
+def _rows(mailbox: Mailbox) -> Iterator[tuple[Item, dict[str, Any]]]:
     number = 0
     with mailbox.lock:
         order = [(mailbox.path(box), item.id) for box in mailbox.walk() for item in mailbox.items_in(box.id)]
@@ -31,8 +43,8 @@ def dump_lines(mailbox: Mailbox) -> Iterator[bytes]:
             if item is None:
                 continue
             number += 1
-            line = {"row": a_row(item, path, f"{number:06}.eml"), "eml": base64.b64encode(as_eml(item)).decode("ascii")}
-        yield orjson.dumps(line, option=orjson.OPT_APPEND_NEWLINE)
+            row = a_row(item, path, f"{number:06}.eml")
+        yield item, row
 
 
 def as_eml(item: Item) -> bytes:

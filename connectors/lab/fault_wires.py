@@ -27,8 +27,9 @@ _SHARE = 0.6
 """How much of a cut answer comes."""
 
 
-def _reset(request: web.Request) -> web.Response:
+def _reset(request: web.Request, strike: Strike) -> web.Response:
     """End the connection at once and hard, as a dying server does."""
+    strike.done()
     transport = request.transport
     if transport is not None:
         own = transport.get_extra_info("socket")
@@ -39,11 +40,12 @@ def _reset(request: web.Request) -> web.Response:
     return Cut()
 
 
-async def _cut(request: web.Request, response: web.StreamResponse) -> web.StreamResponse | None:
+async def _cut(request: web.Request, response: web.StreamResponse, strike: Strike) -> web.StreamResponse | None:
     """Send the head and a part of the body, then end the connection; None if there is too little of it."""
     body = getattr(response, "body", None)
     if not isinstance(body, bytes) or len(body) < 2 or request.transport is None:
         return None
+    strike.done()
     begun = web.StreamResponse(status=response.status, headers=response.headers)
     begun.content_length = len(body)
     await begun.prepare(request)
@@ -106,9 +108,9 @@ async def _done_to_exchange(
     name = strike.kind.name
     match name:
         case "ews-reset":
-            return _reset(request)
+            return _reset(request, strike)
         case "ews-cut":
-            return await _cut(request, response)
+            return await _cut(request, response, strike)
         case "ews-503":
             return web.Response(status=503, text="<html><body>Service Unavailable</body></html>", content_type="text/html")
         case "ews-slow":
@@ -276,7 +278,7 @@ def _instead(strike: Strike, plan: FaultPlan, request: web.Request, tenant: Tena
     """What comes in place of an answer; nothing was done."""
     match strike.kind.name:
         case "graph-reset-before":
-            return _reset(request)
+            return _reset(request, strike)
         case "graph-429-whole":
             return _told(429, "ApplicationThrottled", "Too many requests.", {"Retry-After": str(math.ceil(plan.wait))})
         case "graph-429-fraction":
@@ -322,9 +324,9 @@ async def _afterwards(
         case _ if not 200 <= response.status < 300:
             return None
         case "graph-reset-after" | "graph-upload-cut":
-            return _reset(request)
+            return _reset(request, strike)
         case "graph-cut":
-            return await _cut(request, response)
+            return await _cut(request, response, strike)
         case "graph-500":
             return _bare(500)
         case "graph-502":

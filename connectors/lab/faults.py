@@ -1,8 +1,9 @@
 """A hostile wire: what can go wrong between a program and the lab's two faces, by name, scripted or by chance.
 
 A scripted fault strikes once (or ``times``) at the n-th request of its kind. A seeded plan strikes a share of all requests; which
-of them depends on the seed and the request's number alone, and of the kinds that fit, the one that struck least comes next, so
-that rare ones come too. Whatever strikes is counted by name. The wires themselves are in ``fault_exchange`` and ``fault_tenant``.
+of them depends on the seed and the request's number alone, and of the kinds that fit, the one that struck least comes next. A
+kind that fits few requests does not wait for chance the first time, so that even a short run meets every one. Whatever strikes
+is counted by name. What is done to the wires is in ``fault_wires``.
 """
 
 from __future__ import annotations
@@ -36,6 +37,11 @@ class Kind:
     seeded: bool
     sentence: str
     fits: str = ""
+
+    @property
+    def rare(self) -> bool:
+        """Whether few requests can meet it."""
+        return self.fits not in ("", _OWN)
 
 
 _E, _G = Face.EWS, Face.GRAPH
@@ -176,9 +182,13 @@ class Strike:
     number: int
     _faults: Faults
     _due: _Due | None = None
+    _done: bool = False
 
     def done(self) -> None:
-        """Count it."""
+        """Count it; harmless twice. Where a client can see it happen, it has to be counted before."""
+        if self._done:
+            return
+        self._done = True
         self._faults.struck[self.kind.name] += 1
         if self._due is not None:
             self._due.struck += 1
@@ -220,8 +230,11 @@ class Faults:
         self.asked[face] += 1
         number = self.asked[face]
         strikes = [Strike(BY_NAME[due.fault.kind], number, self, due) for due in self._scripted(face, asked)]
-        if not strikes and self._by_chance(face, number):
+        if not strikes and self.plan.share > 0:
             fitting = [kind for kind in self._mix(face) if re.match(kind.fits, asked)]
+            if not self._by_chance(face, number):
+                # Not one right after the other: a request that is asked again has to come through.
+                fitting = [kind for kind in fitting if kind.rare and not self.struck[kind.name] and number % 3 == 0]
             fitting.sort(key=lambda kind: (self.struck[kind.name], seeded_bytes(self.plan.seed, kind.name, number)))
             strikes = [Strike(kind, number, self) for kind in fitting]
         return strikes

@@ -13,8 +13,8 @@ LANES = click.Choice(["auto", "import", "compose"])
 
 
 @click.command("demo", short_help="Show the whole job on this machine.")
-@click.option("--mailboxes", type=click.IntRange(1), default=3, show_default=True, help="How many mailboxes.")
-@click.option("--items", type=click.IntRange(1), default=1000, show_default=True, help="Items in each.")
+@click.option("--mailboxes", type=click.IntRange(1), help="How many mailboxes.  [default: 3; with --faults 4]")
+@click.option("--items", type=click.IntRange(1), help="Items in each.  [default: 1000; with --faults 2500]")
 @click.option("--seed", type=int, default=1, show_default=True, help="Another number makes other mailboxes.")
 @click.option("--lane", type=LANES, default="auto", show_default=True, help="How items travel.")
 @click.option(
@@ -27,6 +27,13 @@ LANES = click.Choice(["auto", "import", "compose"])
     "--log", type=click.Path(dir_okay=False, path_type=Path), help="Write every exchange of the simulated servers here."
 )
 @click.option("--latency", type=click.FloatRange(0), default=0.0, show_default=True, help="Milliseconds a server takes.")
+@click.option(
+    "--faults",
+    type=click.FloatRange(0, 0.5),
+    default=0.0,
+    metavar="SHARE",
+    help="Let that share of all requests fail, in every way there is, and show that nothing is lost and nothing comes twice.",
+)
 @click.option("--kill/--no-kill", default=True, help="Kill the first pass in the middle and go on.  [default: kill]")
 @global_options()
 @pass_words
@@ -37,14 +44,19 @@ def demo(words: Words, /, **options: Any) -> int:
     Examples:
       migrator demo
       migrator demo --mail ./mail --lane compose
+      migrator demo --faults 0.05
     """
     from migrator.demo import DemoFailed, DemoPlan, run_demo
+    from migrator.demo_faults import run_fault_demo
 
     def say(text: str) -> None:
         click.echo(text, err=words.json)
 
+    hostile = options["faults"] > 0
+    mailboxes, items = options.pop("mailboxes") or (4 if hostile else 3), options.pop("items") or (2500 if hostile else 1000)
+    plan = DemoPlan(mailboxes=mailboxes, items=items, **options)
     try:
-        told = run_demo(DemoPlan(**options), say=say)
+        told = run_fault_demo(plan, say=say) if hostile else run_demo(plan, say=say)
     except DemoFailed as failed:
         click.echo(f"migrator: the demo does not do what it promises: {failed}", err=True)
         if words.json:
@@ -52,9 +64,23 @@ def demo(words: Words, /, **options: Any) -> int:
         return 70
     if words.json:
         say_json(told)
+    elif hostile:
+        say_lines(*_survived(told))
     else:
         say_lines(f"Everything arrived: {told['items']:,} items, {told['differences']} differences, {told['seconds']} s.")
     return 0
+
+
+def _survived(told: dict[str, Any]) -> list[str]:
+    """What a run over hostile wires came to, for people."""
+    passes = ", ".join(f"{number} by the {lane} lane" for lane, number in told["passes"].items())
+    refused = ", ".join(f"{number} {reason}" for reason, number in told["refused"].items()) or "none"
+    return [
+        *(f"  {number:>5}  {kind}" for kind, number in told["faults_by_kind"].items()),
+        f"{told['items']:,} items, {told['faults']:,} of {told['requests']:,} requests failed. Passes: {passes}.",
+        f"In doubt and looked up: {told['in_doubt']:,}. Lost: {told['lost']}. Twice: {told['twice']}.",
+        f"Refused by name: {refused}.",
+    ]
 
 
 @click.command(

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import json
 import secrets
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -444,7 +444,8 @@ def test_a_plan_is_armed_and_looked_at_through_the_labs_own_door(lab: Lab, excha
     assert exchange.sync().status_code == 503
     control.disarm()
     assert exchange.sync().status_code == 200
-    json.dumps(told)
+    [(address, mailbox)] = lab.source.mailboxes.items()
+    assert Counter(row["id"] for row in control.items(address)) == Counter(list(mailbox.items))
 
 
 def test_a_share_is_a_number_on_the_command_line(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:

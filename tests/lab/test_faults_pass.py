@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 from fault_world import FaultWorld, attach_large
 
+from connectors.lab import churn
 from connectors.lab.faults import KINDS, Face, Fault, FaultPlan
 from connectors.lab.server import Lab, LabPlan
 from state.model import ItemState
@@ -57,7 +58,26 @@ def test_every_fault_once_and_run_again_ends_with_everything_there_once(world: F
         world.run_until_clean(lane, most=FIRST_PASS)
     assert faults.due() == []
     assert set(faults.struck) == {fault.kind for fault in script_for(lane)}
-    faults.disarm()
+    hold_that_all_is_there_once(world, lane)
+
+
+@pytest.mark.timeout(240)
+@pytest.mark.parametrize("lane", ["import", "compose"])
+def test_users_go_on_working_while_a_seventh_of_all_requests_fails(world: FaultWorld, lane: LaneChoice) -> None:
+    [mailbox] = world.lab.source.mailboxes.values()
+    world.run_until_clean(lane, most=1)
+    for seed in (1, 2):
+        with mailbox.lock:
+            changes = {"new": 5, "edit": 6, "move": 5, "delete": 3, "read": 5}
+            churn.churn(mailbox, changes, world.lab.shelf, side="source", seed=seed)
+        world.lab.faults.arm(FaultPlan(share=1 / 7, seed=seed, slow=0.05, wait=0.05))
+        world.run_until_clean(lane, most=FIRST_PASS)
+    assert len(world.lab.faults.struck) >= 10
+    hold_that_all_is_there_once(world, lane)
+
+
+def hold_that_all_is_there_once(world: FaultWorld, lane: LaneChoice) -> None:
+    world.lab.faults.disarm()
     before = world.target_changes()
     world.run_until_clean(lane, most=1)
     assert world.target_changes() == before, "a pass with nothing to do wrote"

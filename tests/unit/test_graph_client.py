@@ -197,7 +197,13 @@ def test_a_fresh_token_that_is_not_accepted_halts(server: Server, client: GraphC
     server.route = lambda *_: (401, {}, None)
     with pytest.raises(Halt):
         GraphDestination(client, "a").claim()
-    assert len(server.asked) == 2
+    assert len({headers["authorization"] for _, _, headers, _ in server.asked}) == len(server.asked) == 4
+
+
+def test_a_token_that_ended_under_another_request_too_is_replaced_once_more(server: Server, client: GraphClient) -> None:
+    answers: list[Answer] = [(401, {}, None), (401, {}, None), (200, {}, {"id": "x"})]
+    server.route = lambda *_: answers.pop(0)
+    assert GraphDestination(client, "a").claim() is None
 
 
 def test_a_read_is_asked_again_after_a_cut(server: Server, client: GraphClient) -> None:
@@ -303,6 +309,23 @@ def test_classic_ids_are_translated_once_a_batch(server: Server, client: GraphCl
     outcomes = _outcomes(GraphDestination(client, "a").write([_create()] * 3))
     assert {each.target_id for each in outcomes if isinstance(each, Receipt)} == {"immutable-1", "immutable-2", "immutable-3"}
     assert len([each for each in server.paths() if "translate" in each]) == 1
+
+
+@pytest.mark.parametrize(
+    ("answer", "outcome"),
+    [
+        ((401, {}, None), Doubt), ((200, {}, {"value": []}), Doubt),
+        (failing(403, "ErrorAccessDenied"), Receipt), (failing(403, "Authorization_RequestDenied"), Receipt),
+    ],
+)  # fmt: skip
+def test_an_id_that_no_look_up_would_know_is_kept_only_where_no_other_can_be_had(
+    server: Server, client: GraphClient, answer: Answer, outcome: type
+) -> None:
+    box = Mailbox(server)
+    box.on_import = lambda n: (200, {}, {"itemId": f"{n}" * 150, "changeKey": "k"})
+    inner = box.route
+    server.route = lambda *asked: answer if asked[1].endswith("/translateExchangeIds") else inner(*asked)
+    assert [type(each) for each in _outcomes(GraphDestination(client, "a").write([_create()] * 2))] == [outcome] * 2
 
 
 def test_no_more_than_four_requests_of_a_mailbox_are_under_way(server: Server, client: GraphClient) -> None:
