@@ -12,6 +12,7 @@ from collections import deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, replace
+from functools import partial
 
 from connectors.base import (
     Doubt,
@@ -61,6 +62,7 @@ class _Sent:
 
     lot: plan.Lot
     pairs: list[Pair]
+    sizes: list[int]
     items: list[Item | None]
     answers: Future[list[Outcome]]
 
@@ -167,7 +169,10 @@ class Transfer:
         # CRASH WINDOW: intended, nothing sent
         answers = crew.destination.write(writes)
         # CRASH WINDOW: sent, not settled
-        self._out.append(_Sent(lot, [(step.new, step.open) for step in intents if step.open is not None], items, answers))
+        sizes = [row.size if item is not None else 0 for (row, _), item in zip(pairs, items, strict=True)]
+        answers.add_done_callback(partial(let_go, items))
+        sent = [(step.new, step.open) for step in intents if step.open is not None]
+        self._out.append(_Sent(lot, sent, sizes, items, answers))
         while len(self._out) >= _OPEN_LOTS:
             self._settle(self._out.popleft())
 
@@ -263,10 +268,10 @@ class Transfer:
         steps: list[Step] = []
         superseded: list[Pair] = []
         cause: WireError | None = None
-        for (row, opened), item, outcome in zip(sent.pairs, sent.items, outcomes, strict=True):
+        for (row, opened), size, item, outcome in zip(sent.pairs, sent.sizes, sent.items, outcomes, strict=True):
             match outcome:
                 case Receipt():
-                    step = self._received(sent.lot, row, opened, outcome, row.size if item is not None else 0)
+                    step = self._received(sent.lot, row, opened, outcome, size)
                     steps.append(step)
                     if step.open is not None and step.open.code == REPLACED:
                         superseded.append((step.new, step.open))
@@ -339,6 +344,15 @@ class Transfer:
             return Step(row, replace(row, state=ItemState.LISTED, lane=other), opened)
         crew.count("refused")
         return refuse(row, opened, refusal)
+
+
+def let_go(items: list[Item | None], answers: Future[list[Outcome]]) -> None:
+    """Once the answers are in, hold only what was refused: a lot that waits to be settled must not fill the memory."""
+    if answers.cancelled() or answers.exception() is not None:
+        return
+    for at, outcome in enumerate(answers.result()):
+        if not isinstance(outcome, Refusal):
+            items[at] = None
 
 
 _NEEDS_FOLDER = frozenset({WriteKind.CREATE, WriteKind.UPDATE, WriteKind.MOVE})

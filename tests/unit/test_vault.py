@@ -8,14 +8,18 @@ import shutil
 import stat
 import sys
 from collections.abc import Iterator
+from concurrent.futures import Future
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import pybase64
 import pytest
 
-from connectors.base import Item, Lane, Message, Ref, Refusal
+from connectors.base import Doubt, Item, Lane, Message, Outcome, Receipt, Ref, Refusal
+from connectors.errors import Unavailable
 from migrator import logs, vault
+from migrator.transfer import let_go
 from migrator.vault import Vault, VaultError, private_command, safe_name
 from state.model import ItemState, Kept, MailboxRow, Open, Row, Step
 from state.store import Ledger
@@ -208,3 +212,18 @@ def test_a_folder_name_is_one_everywhere() -> None:
         assert not vault._RESERVED.match(name)
         assert name == name.rstrip(". ")
         assert len(name) < 120
+
+
+def test_a_lot_whose_answers_are_in_holds_only_what_was_refused() -> None:
+    answered: Future[list[Outcome]] = Future()
+    items: list[Item | None] = [streamed(), composed(), None, streamed()]
+    answered.add_done_callback(partial(let_go, items))
+    assert None not in (items[0], items[1], items[3])
+    answered.set_result([Receipt("T"), REFUSAL, REFUSAL, Doubt(Unavailable("no answer"))])
+    assert [item is not None for item in items] == [False, True, False, False]
+    for end in (lambda one: one.cancel(), lambda one: one.set_exception(RuntimeError("bug"))):
+        failed: Future[list[Outcome]] = Future()
+        items = [streamed()]
+        failed.add_done_callback(partial(let_go, items))
+        end(failed)
+        assert items[0] is not None
