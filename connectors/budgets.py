@@ -118,6 +118,10 @@ class Budget:
         with self._lock:
             return max(0.0, self._blocked_until - now)
 
+    def holds(self, now: float) -> float:
+        """Seconds for which one that has its amount may still not leave; asked once it could, because of what came meanwhile."""
+        return self.blocked(now)
+
     def used(self, now: float) -> float:
         """What counts at the moment, debt and requests about to leave included."""
         with self._lock:

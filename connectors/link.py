@@ -9,8 +9,8 @@ from connectors.budgets import SHORTEST, Budget
 NAME = "link"
 
 WINDOW = 2.0
-"""Seconds of the line that may be filled at once: in any T seconds no more than T + 2 seconds' worth leaves, and a body that is
-larger than that by itself leaves when all before it is paid for."""
+"""Seconds of the line that may be owed when something leaves. So in any T seconds no more than T + 2 seconds' worth leaves
+and one body more; what comes after a body that is larger than all that waits until its debt is paid."""
 
 _LOOK = 1.0
 """Seconds after which somebody who stands behind others looks again."""
@@ -43,10 +43,22 @@ class Link(Budget):
     def depart(self, amount: float, now: float) -> None:
         """The request is over, which is nothing to the line: it was paid for as it left."""
 
-    def used(self, now: float) -> float:
-        """Bytes that are not paid for yet, requests about to leave included."""
+    def holds(self, now: float) -> float:
+        """Nothing is kept for one who waits for a slot of a slow mailbox, or the others would wait for it with an idle line: so
+        the line may be full again when its turn comes.
+        """
         with self._lock:
-            return max(0.0, self._paid_at - now) * self._rate() + self._held
+            over = self._owed(now) - WINDOW
+            return max(over, SHORTEST) if over > 0 else 0.0
+
+    def used(self, now: float) -> float:
+        """Bytes that are not paid for yet."""
+        with self._lock:
+            return self._owed(now) * self._rate()
+
+    def _owed(self, now: float) -> float:
+        """Seconds until all is paid for."""
+        return max(0.0, self._paid_at - now) if self._rate() > 0 else 0.0
 
     def _pay(self, amount: float, since: float) -> None:
         rate = self._rate()
@@ -62,10 +74,6 @@ class Link(Budget):
             if other is place:
                 break
             ahead += wanted
-        owed = max(0.0, self._paid_at - now) + (self._held + ahead) / rate
-        over = owed + amount / rate - WINDOW
-        if over <= 0 or not owed:
-            return 0.0
-        wait = min(owed, over)
-        # Of what is held and of those ahead, somebody may give up before it leaves.
-        return max(SHORTEST, min(wait, _LOOK) if self._held or ahead else wait)
+        wait = self._owed(now) + ahead / rate - WINDOW
+        # Of those ahead, somebody may give up before it leaves.
+        return max(SHORTEST, min(wait, _LOOK)) if ahead else max(0.0, wait)

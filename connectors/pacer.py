@@ -96,7 +96,7 @@ class _Ticket:
     def next_wait(self, now: float) -> tuple[Budget, float] | None:
         """The budget in the way and for how long; None if everything is held and nothing is blocked."""
         for budget, _ in self._bill[: self._held]:
-            if wait := budget.blocked(now):
+            if wait := budget.holds(now):
                 return budget, wait
         for budget, amount in self._bill[self._held :]:
             if wait := budget.take(amount, now, self):

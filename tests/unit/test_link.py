@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
+from time import monotonic
+from time import sleep as wait
 
 import pytest
 from ews_script import Time, page, scripted
@@ -14,7 +17,7 @@ from connectors.ews.client import ExchangeServer
 from connectors.ews.endpoint import Exchange
 from connectors.ews.source import ExchangeSource
 from connectors.link import WINDOW, Link
-from connectors.pacer import Cost, Pacer
+from connectors.pacer import Cost, Pacer, Slots
 from migrator.app import connections_of, link_of
 from migrator.config import Config, load
 
@@ -26,14 +29,14 @@ def pacer(link: Link, time: Time) -> Pacer:
     return Pacer([link], clock=time.clock, sleep=time.sleep)
 
 
-def test_a_body_larger_than_the_window_leaves_when_the_line_is_free_and_runs_into_debt() -> None:
+def test_a_body_larger_than_the_window_runs_into_debt_that_the_next_ones_wait_for() -> None:
     time = Time()
     link = Link(lambda: 100.0)
     one, left = pacer(link, time), list[float]()
     for size in (1000, 1000, 50, 50, 50, 50):
         one.call(lambda: left.append(time.now - 1000), cost=Cost(1, size))
-    assert left == pytest.approx([0, 10, 18.5, 19, 19.5, 20])
-    assert one.waited() == {"link": pytest.approx(20)}
+    assert left == pytest.approx([0, 8, 18, 18.5, 19, 19.5])
+    assert one.waited() == {"link": pytest.approx(19.5)}
 
 
 def test_the_line_is_one_for_all_pacers_and_what_costs_no_bytes_passes() -> None:
@@ -58,10 +61,30 @@ def test_no_cap_at_this_hour_lets_everything_pass() -> None:
     rate[0] = 10.0
     one.call(lambda: None, cost=Cost(1, 100))
     one.call(lambda: None, cost=Cost(1, 100))
-    assert time.now == 1010.0
+    one.call(lambda: None, cost=Cost(1, 100))
+    assert time.now == 1018.0
     rate[0] = 0.0
     one.call(lambda: None, cost=Cost(1, 10**9))
-    assert time.now == 1010.0, "the debt ends with the cap"
+    assert time.now == 1018.0, "the debt ends with the cap"
+
+
+def test_who_waits_for_a_slot_of_a_slow_mailbox_keeps_nobody_from_the_line() -> None:
+    time = Time()
+    link = Link(lambda: 100.0)
+    other, slots = pacer(link, time), Slots(1)
+    slow = Pacer([link], slots=[slots], clock=time.clock, sleep=time.sleep)
+    assert slots.acquire()
+    left: list[float] = []
+    waiting = threading.Thread(target=slow.call, args=(lambda: left.append(time.now),), kwargs={"cost": Cost(1, 1000)})
+    waiting.start()
+    until = monotonic() + 5
+    while not slots._line and monotonic() < until:
+        wait(0.001)
+    other.call(lambda: None, cost=Cost(1, 1000))
+    assert time.now == 1000.0
+    slots.release()
+    waiting.join(5)
+    assert left == [1008.0], "and what has left meanwhile is waited for, without the slot"
 
 
 def test_an_answer_is_paid_for_from_the_moment_that_it_was_asked_for() -> None:
