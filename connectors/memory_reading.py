@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from connectors.base import Address, Gone, Message, Ref
 from connectors.memory import MemoryMailbox
 from connectors.memory_target import Content, MemoryTarget
-from connectors.reading import Portrait, Seen, Wanted, address, body, enclosure, hashed, headers_of, level, named, people
+from connectors.reading import Portrait, Seen, Wanted, address, body, cut, enclosure, hashed, headers_of, level, named, people
 from connectors.reading_mail import nested
 
 
@@ -72,6 +72,7 @@ def portrait_of(item_id: str, version: str, content: Content) -> Portrait:
         version=version,
         item_class=content.item_class.casefold(),
         subject=hashed(message.subject),
+        subject_cut=cut(message.subject),
         text=text,
         html=html,
         author=author,

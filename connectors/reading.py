@@ -30,6 +30,9 @@ HEADERS_OF_NOTE = frozenset(
 )  # fmt: skip
 """Transport headers that are compared, by name and value."""
 
+SUBJECT_LIMIT = 255
+"""Signs of a subject that every target takes."""
+
 _NOT_SHOWN = frozenset({"head", "title", "style", "script", "template"})
 _PLAIN_TAGS = frozenset({"html", "body", "div", "span", "p", "br", "meta", "font", "center", "section", "tbody", "link", "base"})
 _SPACE = re.compile(r"\s+")
@@ -69,14 +72,16 @@ class Enclosure:
 class Portrait:
     """All of an item that is compared; in memory only, with hashes for whatever is long or private.
 
-    People are addresses in lower case; ``names`` pairs an address with the name shown for it. ``more`` has the properties of
-    what is no message, by name. ``unseen`` names the properties that this side's wire can't show, which are not compared.
+    ``subject_cut`` stands for the first SUBJECT_LIMIT signs of a longer subject. People are addresses in lower case; ``names``
+    pairs an address with the name shown for it. ``more`` has the properties of what is no message, by name. ``unseen`` names
+    the properties that this side's wire can't show, which are not compared.
     """
 
     id: str
     version: str = ""
     item_class: str = ""
     subject: bytes = b""
+    subject_cut: bytes = b""
     text: bytes = b""
     html: bytes | None = None
     author: frozenset[str] = field(default=frozenset(), repr=False)
@@ -168,12 +173,28 @@ def compare(source: Portrait, target: Portrait) -> tuple[str, ...]:
     HEADERS_OF_NOTE count. A start of a follow-up that is missing, or later than its end, is its end.
     """
     blind = source.unseen | target.unseen
-    found = [name for name in PROPERTIES if name not in blind and _differs(name, source, target)]
+    found = [_exactly(name, source, target) for name in PROPERTIES if name not in blind and _differs(name, source, target)]
     if "attachments" not in blind:
         found += _attachments(source.attachments, target.attachments)
     ours, theirs = dict(source.more), dict(target.more)
     found += [name for name in sorted(ours.keys() | theirs.keys()) if name not in blind and ours.get(name) != theirs.get(name)]
     return tuple(dict.fromkeys(found))
+
+
+CUT = frozenset({"subject-cut", "reply-to-cut"})
+"""Differences that are what a target can't take, and nothing else: the end of a subject, addresses that are none."""
+
+
+def _exactly(name: str, source: Portrait, target: Portrait) -> str:
+    if name == "subject" and source.subject_cut and target.subject == source.subject_cut:
+        return "subject-cut"
+    if (
+        name == "reply-to"
+        and target.reply_to < source.reply_to
+        and not any("@" in one for one in source.reply_to - target.reply_to)
+    ):
+        return "reply-to-cut"
+    return name
 
 
 def overlooked(source: Portrait, target: Portrait) -> tuple[str, ...]:
@@ -346,6 +367,11 @@ def people(pairs: Iterable[tuple[str, str]]) -> frozenset[str]:
 def named(pairs: Iterable[tuple[str, str]]) -> frozenset[tuple[str, str]]:
     """Those of some people who are shown with a name."""
     return frozenset((who, name) for who, name in pairs if who and name)
+
+
+def cut(subject: str | None) -> bytes:
+    """What stands for a subject cut at SUBJECT_LIMIT; empty if it is no longer than that."""
+    return hashed((subject or "")[:SUBJECT_LIMIT]) if len(subject or "") > SUBJECT_LIMIT else b""
 
 
 def headers_of(text: str | None) -> frozenset[bytes]:

@@ -15,7 +15,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 from connectors.base import Entry, Gone, Role, Source, item_key
-from connectors.reading import ATTACHMENT_PROPERTIES, Portrait, Reader, Seen, Unreadable, Wanted, compare, overlooked
+from connectors.reading import ATTACHMENT_PROPERTIES, CUT, Portrait, Reader, Seen, Unreadable, Wanted, compare, overlooked
 from migrator.verify import Difference, folder_paths
 from state.model import ItemState, Mark, Row
 from state.store import Ledger
@@ -203,10 +203,15 @@ def _batches(pairs: Iterator[_Pair]) -> Iterator[Sequence[_Pair]]:
 
 def _allowed(ledger: Ledger, mailbox_id: int) -> frozenset[str]:
     """The properties in which an item may differ if the ledger says that it arrived with something less."""
-    names = {word for run in ledger.passes(mailbox_id) for word, value in run.figures.items() if value}
-    return frozenset().union(
-        *(EXPLAINED.get(name.removeprefix("degraded."), ()) for name in names if name.startswith("degraded."))
-    )
+    names: set[str] = set()
+    for run in ledger.passes(mailbox_id):
+        if not run.figures:
+            # It was killed, and what it said of its items with it.
+            names.update(EXPLAINED)
+        names.update(
+            word.removeprefix("degraded.") for word, value in run.figures.items() if value and word.startswith("degraded.")
+        )
+    return frozenset().union(*(EXPLAINED.get(name, ()) for name in names))
 
 
 def _judge(pair: _Pair, mine: Seen, other: Seen, allowed: frozenset[str], findings: _Findings) -> None:
@@ -238,7 +243,7 @@ def _judge(pair: _Pair, mine: Seen, other: Seen, allowed: frozenset[str], findin
 
 
 def _is_explained(name: str, row: Row, allowed: frozenset[str]) -> bool:
-    if name == "read" and row.marks & Mark.FLAG_WITHHELD:
+    if name in CUT or (name == "read" and row.marks & Mark.FLAG_WITHHELD):
         return True
     return bool(row.marks & Mark.DEGRADED) and name in allowed
 

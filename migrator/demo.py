@@ -122,11 +122,13 @@ def run_demo(plan: DemoPlan, *, say: Callable[[str], None]) -> dict[str, Any]:
         stage.run_pass("idle")
         idle = idle_cost(before, control.stats())
         say(f"a pass with nothing to do: {idle['writes']} writes, {idle['requests_per_folder']:.2f} requests a folder")
-        verdict = stage.run("verify", "verify", good=(0, 3, 4))
-        found = [difference for mailbox in verdict["mailboxes"] for difference in mailbox["differences"]]
+        verdict = stage.run("verify", "verify", "--deep", "--sample", "50", good=(0, 3, 4))
+        sides = [side for mailbox in verdict["mailboxes"] for side in (mailbox, mailbox["content"])]
+        found = [difference for side in sides for difference in side["differences"]]
         differences = sum(difference["items"] for difference in found)
         strangers = sum(mailbox["figures"].get("own", 0) for mailbox in verdict["mailboxes"])
-        say(f"verify: {differences} differences between the two servers, item by item")
+        read = sum(mailbox["content"]["figures"].get("compared", 0) for mailbox in verdict["mailboxes"])
+        say(f"verify: {differences} differences between the two servers, item by item; {read} of them read back whole")
         report = stage.run("report", "report", "--out", str(folder))["report"]
         say(f"report: {report}")
         told = control.stats()

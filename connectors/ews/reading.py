@@ -26,6 +26,7 @@ from connectors.reading import (
     Wanted,
     address,
     body,
+    cut,
     enclosure,
     hashed,
     headers_of,
@@ -244,6 +245,7 @@ def _mail(id_: str, item: Any) -> Portrait:
     return replace(
         _head(id_, item),
         subject=hashed(item.findtext(f"{T}Subject")),
+        subject_cut=cut(item.findtext(f"{T}Subject")),
         author=people(roles["From"]),
         sender=people(roles["Sender"]),
         to=people(roles["ToRecipients"]),

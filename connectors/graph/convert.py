@@ -190,6 +190,8 @@ def _fields(message: Message, lost: list[str]) -> dict[str, Any]:
         found["categories"] = [_text(each)[0] for each in message.categories]
     if message.follow_up:
         found["flag"] = _flag(message.follow_up)
+        if message.follow_up.status == "flagged" and message.follow_up.start and not message.follow_up.due:
+            lost.append("flag-dates")  # start and end belong together there
     return found
 
 

@@ -324,6 +324,7 @@ def nasty(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
         yield Carried(lab, request.param, resources)
 
 
+@pytest.mark.timeout(600)
 def test_the_nasty_mailboxes_arrive_without_an_unexplained_difference(nasty: Carried) -> None:
     verdict = nasty.check()
     assert verdict.differences == ()
@@ -395,9 +396,12 @@ def test_odd_mail_arrives_without_a_difference(tmp_path: Path, lane: str) -> Non
     assert verdict.figures == {"compared": len(ODD), "equal": len(ODD)}
 
 
+@pytest.mark.timeout(600)
 @pytest.mark.skipif(not CORPUS.is_dir(), reason="the real mail is not at hand")
 @pytest.mark.parametrize("lane", ["import", "compose"])
-def test_real_mail_arrives_without_a_difference(tmp_path: Path, lane: str) -> None:
+def test_real_mail_arrives_without_a_difference(tmp_path: Path, lane: str, full: bool) -> None:
+    if not full:
+        pytest.skip("a thousand real messages a lane run with --full")
     verdict = carry_mail(tmp_path / "lab", CORPUS, lane)
     assert verdict.differences == ()
     assert verdict.figures["compared"] == verdict.figures["equal"] >= 1000

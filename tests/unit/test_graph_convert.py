@@ -75,6 +75,12 @@ def test_odd_addresses_keep_their_text_but_only_smtp_ones_get_replies() -> None:
     assert "reply-to" in found.degraded
 
 
+def test_a_flag_that_starts_but_is_never_due_loses_its_start_by_name() -> None:
+    fields, told = composed(Message(submitted=WHEN, follow_up=FollowUp("flagged", start=WHEN)))
+    assert fields["flag"] == {"flagStatus": "flagged"}
+    assert told.degraded == ("flag-dates",)
+
+
 def test_a_flag_that_is_due_also_starts() -> None:
     fields, _ = composed(Message(follow_up=FollowUp("flagged", due=WHEN)))
     assert (
