@@ -23,6 +23,7 @@ from migrator.demo import DemoFailed, DemoPlan, Stage, idle_cost, lab_for, ledge
 from state.model import ItemState
 
 _MOST_PASSES = 60
+_UPLOADS = 6
 _GOOD = (0, 2, 3)
 """Exit codes that a pass may have: clean, refusals, paused. None of these faults is a reason to call a person."""
 
@@ -134,6 +135,11 @@ def _let_users_work(control: Control, plan: DemoPlan, lanes: list[_Lane]) -> int
             lane.clean = False
             for address in lane.mailboxes:
                 changed.update(control.churn(address, new=20, edit=10, move=10, delete=10, read=20, seed=plan.seed))
+            if lane.lane == "compose":
+                # Uploads in parts have ways to fail of their own.
+                for _ in range(_UPLOADS):
+                    control.new(lane.mailboxes[0], attach=5_000_000)
+                    changed["new"] += 1
     return changed.total()
 
 

@@ -23,7 +23,7 @@ from .dump import dump_lines, list_items, write_dump
 from .faults import Faults, read_plan
 from .journal import OWN, Seen
 from .people import Shelf
-from .truth import Estate, Mailbox
+from .truth import Estate, Mailbox, Part, seeded_bytes
 
 LAB_FILE = "lab.json"
 _TOKEN = "X-Lab-Token"  # noqa: S105 - the header's name
@@ -106,6 +106,9 @@ def _actions(controls: Controls) -> dict[str, Callable[[dict[str, Any]], Any]]:
             item = churn.add_new(mailbox, controls.shelf, asked.get("seed", 1), folder=folder)
             if "subject" in asked:
                 churn.edit(item, mailbox, {"subject": asked["subject"]})
+            if "attach" in asked:
+                content = seeded_bytes(item.id, length=int(asked["attach"]))
+                item.parts.append(Part("attached.bin", "application/octet-stream", content))
             return {"item": item.id, "folder": mailbox.path(mailbox.boxes[item.folder_id])}
 
     def edit(asked: dict[str, Any], mailbox: Mailbox, item: Any) -> None:
@@ -205,7 +208,8 @@ class Control:
         self.addresses: dict[str, Any] = {name: value for name, value in held.items() if name != "token"}
 
     def new(self, mailbox: str, folder: str | None = None, *, side: str = "source", **more: Any) -> str:
-        """Let a message arrive, in the inbox unless a folder's path is named; returns its id."""
+        """Let a message arrive, in the inbox unless a folder's path is named; returns its id. ``subject`` gives it one,
+        ``attach`` an attachment of so many bytes."""
         where = {} if folder is None else {"folder": folder}
         return str(self._post("new", side=side, mailbox=mailbox, **where, **more)["item"])
 

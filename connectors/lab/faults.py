@@ -208,6 +208,7 @@ class Faults:
     struck: Counter[str] = field(default_factory=Counter)
     asked: Counter[str] = field(default_factory=Counter)
     _script: list[_Due] = field(default_factory=list)
+    _rare: Counter[str] = field(default_factory=Counter)
 
     def __post_init__(self) -> None:
         self.arm(self.plan)
@@ -233,8 +234,9 @@ class Faults:
         if not strikes and self.plan.share > 0:
             fitting = [kind for kind in self._mix(face) if re.match(kind.fits, asked)]
             if not self._by_chance(face, number):
-                # Not one right after the other: a request that is asked again has to come through.
-                fitting = [kind for kind in fitting if kind.rare and not self.struck[kind.name] and number % 3 == 0]
+                # Every other one at most: a request that is asked again has to come through.
+                self._rare[asked] += 1
+                fitting = [kind for kind in fitting if kind.rare and not self.struck[kind.name] and self._rare[asked] % 2 == 0]
             fitting.sort(key=lambda kind: (self.struck[kind.name], seeded_bytes(self.plan.seed, kind.name, number)))
             strikes = [Strike(kind, number, self) for kind in fitting]
         return strikes

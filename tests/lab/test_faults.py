@@ -411,6 +411,13 @@ def test_about_the_share_of_all_requests_is_struck_and_every_fitting_kind_comes(
     assert set(found) == fitting
 
 
+def test_a_kind_that_fits_few_requests_does_not_wait_for_chance_but_leaves_every_other_one_alone() -> None:
+    found = strikes(FaultPlan(share=0.0001), 12, "PUT AttachmentSessions")
+    assert found[::2] == [""] * 6
+    assert {*found[1:9:2]} == {"graph-upload-cut", "graph-upload-gone", "graph-upload-401", "graph-token-in-upload"}
+    assert found[9:] == [""] * 3
+
+
 def test_kinds_that_take_a_mailbox_away_are_for_scripts_alone() -> None:
     alone = {kind.name for kind in KINDS if not kind.seeded}
     assert alone == {"ews-moving", "ews-mailbox-vanishes", "graph-quota", "graph-mailbox-vanishes"}
