@@ -336,6 +336,11 @@ CODES: Final[dict[str, Advice]] = {
     ),
     "no progress": Advice("A listing does not get on.", _ASKED_AGAIN, _WELL),
     "folder circle": Advice("The folders form a circle, for a moment: somebody moves them about.", _ASKED_AGAIN, _WELL),
+    "translate": Advice(
+        "The target took an item and would not say under which id it can be found later.",
+        "Leaves the item in doubt: it is looked up in the target before anything is sent again.",
+        "Nothing; if it goes on, grant the app User.Read.All.",
+    ),
     "lease": Advice(
         "The lease on the mailbox would end before an answer could come.",
         "Lets nothing leave any more; the pass ends PAUSED.",
