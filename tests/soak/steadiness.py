@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from statistics import median
+from statistics import median, median_low
 from typing import Any
 
 HOUR = 3600.0
@@ -70,7 +70,8 @@ def _finding(figure: str, early: Sequence[Sample], late: Sequence[Sample]) -> Fi
             figure=figure, early=None, late=None, most=None, steady=False if judged and seen else None,
             why="too few samples to tell" if seen else "not to be had on this system",
         )  # fmt: skip
-    first, last = float(median(before)), float(median(after))
+    middle = median_low if figure in COUNTS else median  # half a thread is none
+    first, last = float(middle(before)), float(middle(after))
     allowed = None
     if figure in MEMORY:
         allowed = first * (1 + MEMORY_SHARE) + MEMORY_BYTES
