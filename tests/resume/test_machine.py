@@ -14,8 +14,8 @@ import random
 import shutil
 import tempfile
 from collections import Counter
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -25,9 +25,9 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule, run_state_machine_as_test
 from resume_world import Hand, Killed, World, done, lean
 
-from connectors.base import Doubt, WriteKind
+from connectors.base import Doubt, Folder, WriteKind
 from connectors.errors import Unavailable
-from connectors.wrappers import Fault, FaultyDestination, FaultySource, Plan
+from connectors.wrappers import AroundSource, Fault, FaultyDestination, FaultySource, Plan
 from state.model import PassKind, PassState
 
 WRITES = {"created", "updated", "moved", "removed", "flagged", "surplus_removed"}
@@ -43,6 +43,8 @@ SWITCHES = st.fixed_dictionaries(
         "immutable_ids": st.booleans(),
         "whole_seconds": st.booleans(),
         "size_factor": st.sampled_from([0.5, 1.0, 1.1]),
+        "lag": st.sampled_from([0.0, 0.0, 0.002]),
+        "settle_horizon": st.just(0.003),
     }
 )
 
@@ -86,6 +88,19 @@ class _Left:
     copies: Counter[tuple[object, ...]]
 
 
+class _Misled(AroundSource):
+    """A source whose folders have other counts than they hold, or lack one."""
+
+    def __init__(self, inner: Any, *, off: int = 0, hidden: str = "") -> None:
+        super().__init__(inner)
+        self._off, self._hidden = off, hidden
+
+    def folders(self) -> Iterator[Folder]:
+        for folder in self.inner.folders():
+            if folder.id != self._hidden:
+                yield replace(folder, total=max(0, folder.total + self._off))
+
+
 class Machine(RuleBasedStateMachine):
     """One mailbox and everybody who has to do with it."""
 
@@ -100,6 +115,8 @@ class Machine(RuleBasedStateMachine):
         self.copied: set[str] = set()
         self.quiet = False
         """Nothing is open: only now is what the target's user does told from what a pass that died did."""
+        self.misled = False
+        """One listing lacked a folder; if two agree on that, it is believed."""
 
     def teardown(self) -> None:
         try:
@@ -278,6 +295,20 @@ class Machine(RuleBasedStateMachine):
             inner.guard(lambda: True)
             inner.write([write])
 
+    @rule(off=st.sampled_from([-2, -1, 1, 3]))
+    def a_pass_that_is_told_wrong_counts(self, off: int) -> None:
+        self.world.wrap_source = lambda inner: _Misled(inner, off=off)
+        self._pass()
+
+    @precondition(lambda self: not self.misled and self._folders(own=True))
+    @rule(which=st.integers(0, 99))
+    def a_pass_that_is_not_shown_a_folder(self, which: int) -> None:
+        self.misled = True
+        parents = {box.parent_id for box in self.world.source.boxes.values()}
+        hidden = self._some([one for one in self._folders(own=True) if one not in parents], which)
+        self.world.wrap_source = lambda inner: _Misled(inner, hidden=hidden)
+        self._pass()
+
     @rule()
     def clean_passes(self) -> None:
         written: list[set[str]] = []
@@ -287,7 +318,7 @@ class Machine(RuleBasedStateMachine):
             self.kind = PassKind.DELTA
             written.append(WRITES & report.figures.keys())
         assert not written[-1], f"passes never come to an end: {written}"
-        self.quiet = True
+        self.quiet, self.misled = True, False
         self._check()
 
     def _check(self) -> None:
