@@ -18,6 +18,7 @@ from typing import Any
 
 import pytest
 
+from connectors.lab.faults import FaultPlan
 from connectors.lab.oddities import ADDRESS, APPOINTMENT
 from connectors.lab.people import an_empty
 from connectors.lab.server import Lab, LabPlan
@@ -329,6 +330,16 @@ def test_the_nasty_mailboxes_arrive_without_an_unexplained_difference(nasty: Car
     verdict = nasty.check()
     assert verdict.differences == ()
     assert verdict.figures["compared"] > 250
+
+
+@pytest.mark.timeout(600)
+def test_a_hostile_wire_makes_no_difference(nasty: Carried) -> None:
+    before = nasty.check(sample=30)
+    nasty.lab.faults.arm(FaultPlan(share=0.08, seed=7, slow=0.01, wait=0.01))
+    try:
+        assert nasty.check(sample=30) == before
+    finally:
+        nasty.lab.faults.disarm()
 
 
 def test_a_sample_is_always_the_same_and_no_larger_than_asked_for(nasty: Carried) -> None:
