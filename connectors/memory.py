@@ -308,7 +308,8 @@ class MemorySource:
         for ref in refs:
             with self.mailbox.lock:
                 self._figures["requests.fetch"] += 1
-                yield self._fetched(ref, lane)
+                fetched = self._fetched(ref, lane)
+            yield fetched
 
     def inventory(self, folder: Folder) -> Iterator[Entry]:
         with self.mailbox.lock:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 
 import pytest
@@ -216,3 +217,11 @@ def test_the_users_changes_are_seen(mailbox: MemoryMailbox, inbox: str) -> None:
     target.delete(target_id)
     assert destination.peek([target_id]) == [None]
     assert target.sent == []
+
+
+def test_a_fetch_that_breaks_off_leaves_the_mailbox_to_others(mailbox: MemoryMailbox, inbox: str) -> None:
+    refs = [Ref(mailbox.put(inbox, subject), "") for subject in ("one", "two")]
+    broken_off = MemorySource(mailbox).fetch(refs, Lane.IMPORT)
+    next(broken_off)
+    with ThreadPoolExecutor(1) as threads:
+        assert threads.submit(mailbox.lock.acquire, timeout=5).result()
