@@ -22,7 +22,7 @@ def kill_at_random(real: Real, dice: random.Random) -> str:
     begun = real.arrived(), sum(real.lab.seen.requests.values())
     process = real.start("run", "--approve-deletes")
     real.wait_for(lambda: sum(real.lab.seen.requests.values()) > begun[1] or process.poll() is not None, process)
-    time.sleep(dice.uniform(0.0, 1.2) ** 2)
+    time.sleep(dice.uniform(0.0, 1.0) ** 2)
     alive = process.poll() is None
     real.kill(process)
     return "in mid-pass" if alive else "after its end"
@@ -34,7 +34,7 @@ def test_killed_for_real_at_random_moments(lane: str, full: bool, tmp_path: Path
     dice = random.Random(f"{SEED} {lane}")
     kills = 25 if full else 1
     met = 0
-    with Lab(LabPlan(folder=tmp_path, mailboxes=1, items=60, tenant_latency=0.005)) as lab:
+    with Lab(LabPlan(folder=tmp_path, mailboxes=1, items=60, tenant_latency=0.02)) as lab:
         real = Real(lab, lane, lease=1.0, settle_horizon=0.3)
         for number in range(kills):
             if number:
