@@ -69,6 +69,13 @@ def marks_of(facts: Facts) -> Mark:
 _FROM_LISTING = Mark.READ | Mark.ATTENDEES | Mark.RECEIPT
 
 
+def _kept(row: Row, told: Mark) -> Mark:
+    """What a row's marks add to those of a new listing. Its copy stays unread in the target if reading it could tell somebody."""
+    there = row.target is not None or row.state is ItemState.INTENDED
+    unread = there and bool(told & Mark.READ) and bool(row.marks & Mark.RECEIPT) and not row.marks & Mark.READ
+    return (row.marks & ~_FROM_LISTING) | (Mark.FLAG_WITHHELD if unread else Mark(0))
+
+
 def meet(key: bytes, change: Change, row: Row | None, opened: Open | None, *, folder_id: int, generation: int) -> Step | None:
     """What follows for a row from one change; None when nothing does.
 
@@ -99,7 +106,7 @@ def _meet_put(key: bytes, put: Put, row: Row | None, opened: Open | None, folder
     work = Work.CREATE
     target: str | None = None
     if row is not None:
-        marks |= row.marks & ~_FROM_LISTING
+        marks |= _kept(row, marks)
         target = row.target
         if row.state is ItemState.INTENDED and opened is not None:
             changed = replace(opened, source_version=put.ref.version, facts=pack_facts(put.facts), reason=CHANGED_SINCE)
@@ -127,7 +134,7 @@ def _meet_flag(flag: ReadFlag, row: Row, opened: Open | None, generation: int) -
     version = short_hash(flag.version) or row.version
     if marks == row.marks and version == row.version:
         return None
-    new = replace(row, marks=marks, version=version)
+    new = replace(row, marks=marks | _kept(row, marks), version=version)
     match row.state:
         case ItemState.DONE if marks != row.marks:
             if flag.is_read and row.marks & Mark.RECEIPT:
@@ -224,7 +231,7 @@ def follow(move: Move) -> tuple[Row, Open | None]:
         target_version=move.left.target_version,
         lane=move.left.lane,
         digest=move.left.digest,
-        marks=move.came.marks | (move.left.marks & ~_FROM_LISTING),
+        marks=move.came.marks | _kept(move.left, move.came.marks),
     )
     if not move.same_folder:
         owed = "" if move.unchanged else CHANGED_SINCE

@@ -79,4 +79,5 @@ def could_tell_somebody(lot: plan.Lot, row: Row) -> bool:
 
 def may_be_removed_quietly(row: Row) -> bool:
     """Deleting a meeting can send cancellations; deleting an unread mail that asks for a receipt can send one."""
-    return not row.marks & Mark.ATTENDEES and (not row.marks & Mark.RECEIPT or bool(row.marks & Mark.READ))
+    unread = not row.marks & Mark.READ or bool(row.marks & Mark.FLAG_WITHHELD)
+    return not row.marks & Mark.ATTENDEES and not (row.marks & Mark.RECEIPT and unread)

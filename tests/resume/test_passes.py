@@ -269,3 +269,22 @@ def test_a_poisoned_item_fails_alone(sqlite_url: str) -> None:
     report = world.run(SEED)
     assert report.state is PassState.DONE
     assert world.states() == {"DONE": 8, "REFUSED": 1}
+
+
+@pytest.mark.parametrize("lane", ["import", "compose"])
+@pytest.mark.parametrize("between", [True, False])
+@pytest.mark.parametrize("how", ["delete", "edit"])
+def test_a_copy_that_stayed_unread_for_a_receipts_sake_stays(sqlite_url: str, lane: str, between: bool, how: str) -> None:
+    world = World(sqlite_url, lane=lane)
+    item = world.source.put(world.inbox, "read me", wants_read_receipt=True)
+    world.run(SEED)
+    [copy] = world.target.items
+    world.source.mark_read(item)
+    if between:
+        world.run()
+    if how == "delete":
+        world.source.delete(item)
+    else:
+        world.source.edit(item, body="other text")
+    assert world.run(approve_deletes=True).state is PassState.DONE
+    assert copy in world.target.items
