@@ -29,6 +29,18 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--full", action="store_true", help="every kill point, every random kill; the same as MIGRATOR_FULL=1")
 
 
+def _is_full(config: pytest.Config) -> bool:
+    return bool(config.getoption("--full")) or os.environ.get("MIGRATOR_FULL") == "1"
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave out what is marked ``full`` unless the long suites are asked for: left out is not skipped."""
+    if not _is_full(config):
+        long = [item for item in items if item.get_closest_marker("full")]
+        config.hook.pytest_deselected(items=long)
+        items[:] = [item for item in items if not item.get_closest_marker("full")]
+
+
 @pytest.fixture
 def tell(record_property: Callable[[str, object], None]) -> Callable[[str], None]:
     """Says a line at the end of the whole run, whichever process the test ran in."""
@@ -48,7 +60,7 @@ def pytest_terminal_summary(terminalreporter: Any) -> None:
 @pytest.fixture(scope="session")
 def full(pytestconfig: pytest.Config) -> bool:
     """Whether the long suites run at their whole length."""
-    return bool(pytestconfig.getoption("--full")) or os.environ.get("MIGRATOR_FULL") == "1"
+    return _is_full(pytestconfig)
 
 
 @pytest.fixture(scope="session")

@@ -271,6 +271,7 @@ class Lab:
             flushing.cancel()
             for runner in runners:
                 await runner.cleanup()
+            await _abort_what_is_left(asyncio.get_running_loop())
             gc.unfreeze()
 
     async def _flush(self) -> None:
@@ -278,6 +279,15 @@ class Lab:
             await asyncio.sleep(1)
             for journal in self._journals:
                 journal.flush()
+
+
+async def _abort_what_is_left(loop: asyncio.AbstractEventLoop) -> None:
+    """Cut connections that are still saying goodbye: a client that was killed never answers, and the loop won't wait."""
+    # The loop's own list is the only one that has connections whose TLS is being shut down; other kinds of loop have none.
+    for transport in list(getattr(loop, "_transports", {}).values()):
+        transport.abort()
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
 
 
 def _loopback() -> socket.socket:

@@ -308,12 +308,11 @@ def test_another_day_of_completion_is_named(carried: Carried) -> None:
     assert altered(carried, "Done", setting("flag_completed", WHEN)) == ["flag-completed"]
 
 
+@pytest.mark.parametrize("carried", ["import"], indirect=True)  # the compose lane carries messages only
 @pytest.mark.parametrize(("subject", "name", "change"), OTHERS, ids=[f"{subject}-{name}" for subject, name, _ in OTHERS])
 def test_what_is_altered_in_other_items_is_named_and_nothing_else(
     carried: Carried, subject: str, name: str, change: Change
 ) -> None:
-    if carried.lane == "compose":
-        pytest.skip("the compose lane carries messages only")
     assert altered(carried, subject, change) == [name]
 
 
@@ -407,12 +406,11 @@ def test_odd_mail_arrives_without_a_difference(tmp_path: Path, lane: str) -> Non
     assert verdict.figures == {"compared": len(ODD), "equal": len(ODD)}
 
 
+@pytest.mark.full
 @pytest.mark.timeout(600)
 @pytest.mark.skipif(not CORPUS.is_dir(), reason="the real mail is not at hand")
 @pytest.mark.parametrize("lane", ["import", "compose"])
-def test_real_mail_arrives_without_a_difference(tmp_path: Path, lane: str, full: bool) -> None:
-    if not full:
-        pytest.skip("a thousand real messages a lane run with --full")
+def test_real_mail_arrives_without_a_difference(tmp_path: Path, lane: str) -> None:
     verdict = carry_mail(tmp_path / "lab", CORPUS, lane)
     assert verdict.differences == ()
     assert verdict.figures["compared"] == verdict.figures["equal"] >= 1000
