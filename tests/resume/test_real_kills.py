@@ -29,7 +29,7 @@ def kill_at_random(real: Real, dice: random.Random) -> str:
 
 
 @pytest.mark.timeout(3600)
-@pytest.mark.parametrize("lane", ["import", "compose"])
+@pytest.mark.parametrize("lane", ["import", pytest.param("compose", marks=pytest.mark.full)])
 def test_killed_for_real_at_random_moments(lane: str, full: bool, tmp_path: Path, tell: Callable[[str], None]) -> None:
     dice = random.Random(f"{SEED} {lane}")
     kills = 25 if full else 1

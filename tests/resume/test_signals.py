@@ -13,6 +13,8 @@ from real_world import Real
 
 from connectors.lab.server import Lab, LabPlan
 
+LONG = pytest.mark.full
+
 pytestmark = [
     pytest.mark.skipif(os.name != "posix", reason="this system has no signals to send to another process"),
     pytest.mark.timeout(300),
@@ -28,7 +30,7 @@ def slow(tmp_path: Path) -> Iterator[Lab]:
         yield lab
 
 
-@pytest.mark.parametrize(("number", "lane"), [(signal.SIGINT, "import"), (signal.SIGTERM, "compose")])
+@pytest.mark.parametrize(("number", "lane"), [(signal.SIGINT, "import"), pytest.param(signal.SIGTERM, "compose", marks=LONG)])
 def test_asked_to_stop_it_ends_at_a_batch_says_how_to_go_on_and_goes_on(slow: Lab, lane: str, number: signal.Signals) -> None:
     real = Real(slow, lane, lease=2.0)
     process = real.start("run")
@@ -48,7 +50,7 @@ def test_asked_to_stop_it_ends_at_a_batch_says_how_to_go_on_and_goes_on(slow: La
     assert real.run("run").written == 0
 
 
-@pytest.mark.parametrize("lane", ["import", "compose"])
+@pytest.mark.parametrize("lane", [pytest.param("import", marks=LONG), "compose"])
 def test_asked_twice_it_ends_at_once_and_loses_nothing(slow: Lab, lane: str) -> None:
     real = Real(slow, lane, lease=2.0, settle_horizon=0.3)
     process = real.start("run")
@@ -81,7 +83,7 @@ def test_a_second_process_on_the_same_mailbox_is_refused_by_the_lease(slow: Lab)
     assert real.differences() == CLEAN
 
 
-@pytest.mark.parametrize("lane", ["import", "compose"])
+@pytest.mark.parametrize("lane", ["import", pytest.param("compose", marks=LONG)])
 def test_a_process_that_sleeps_past_its_lease_sends_nothing_when_it_wakes(slow: Lab, lane: str) -> None:
     real = Real(slow, lane, lease=2.0, settle_horizon=0.3)
     zombie = real.start("run")
