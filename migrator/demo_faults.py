@@ -24,8 +24,11 @@ from state.model import ItemState
 
 _MOST_PASSES = 60
 _UPLOADS = 6
-_GOOD = (0, 2, 3)
-"""Exit codes that a pass may have: clean, refusals, paused. None of these faults is a reason to call a person."""
+_GOOD = (0, 2, 3, 5)
+"""Exit codes that a pass may have: clean, refusals, paused; and 5, if the very first sign-in of its process is refused.
+
+That can't be told from a wrong password, and trying again could lock the account, so it is left to a person, who runs it again.
+"""
 
 
 @dataclass(slots=True)
