@@ -13,7 +13,6 @@ import sqlite3
 from collections.abc import Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
-from typing import TypeVar
 
 from connectors.base import Lane, identify, key_in, nearby
 from migrator import plan
@@ -21,7 +20,6 @@ from migrator.crew import Crew
 from migrator.steps import adopted
 from state.model import ItemState, Row, Step, Work
 
-T = TypeVar("T")
 Match = tuple[bytes, str]
 """A row's key and the target item that is taken for it."""
 
@@ -61,7 +59,7 @@ def adopt(crew: Crew, *, lost: bool = False) -> Adopted:
         db.executescript(_INDEXES)
         taken = elsewhere = 0
         for match in (_by_stamp(db), _by_identity(db, "AND there.folder = owed.folder"), _by_identity(db, "")):
-            for chunk in _chunks(match):
+            for chunk in plan.chunks(match, _AT_ONCE):
                 elsewhere += _settle(crew, db, chunk)
                 taken += len(chunk)
     crew.count("adopted", taken)
@@ -73,7 +71,7 @@ def _lay_down_target(crew: Crew, db: sqlite3.Connection) -> int:
     held = {row.target_id for row in crew.folders.values() if row.target_id is not None}
     strangers = 0
     for folder_id in sorted(held):
-        for entries in _chunks(crew.destination.inventory(folder_id), 10 * _AT_ONCE):
+        for entries in plan.chunks(crew.destination.inventory(folder_id), 10 * _AT_ONCE):
             crew.halt_if_asked()
             owned = crew.ledger.owners(crew.lease.mailbox_id, [entry.id for entry in entries])
             db.executemany("INSERT OR IGNORE INTO seen VALUES (?)", [(each,) for each in owned])
@@ -94,13 +92,13 @@ def _lay_down_target(crew: Crew, db: sqlite3.Connection) -> int:
 
 
 def _lay_down_owed(crew: Crew, db: sqlite3.Connection, lost: bool) -> None:
-    for chunk in _chunks(crew.ledger.waiting(crew.lease.mailbox_id, ItemState.LISTED, Work.CREATE)):
+    for chunk in plan.chunks(crew.ledger.waiting(crew.lease.mailbox_id, ItemState.LISTED, Work.CREATE), _AT_ONCE):
         _owe(crew, db, [row for row, _ in chunk])
         rungs = [(row.key, rung) for row, opened in chunk for rung in identify(plan.unpack_facts(opened.facts)).rungs]
         db.executemany("INSERT INTO owed_rung VALUES (?, ?)", rungs)
     if not lost:
         return
-    for rows in _chunks(crew.ledger.folder_rows(crew.lease.mailbox_id, None)):
+    for rows in plan.chunks(crew.ledger.folder_rows(crew.lease.mailbox_id, None), _AT_ONCE):
         done = [row for row in rows if row.state is ItemState.DONE and row.target is not None]
         missing = [row for row in done if not db.execute("SELECT 1 FROM seen WHERE id = ?", (row.target,)).fetchone()]
         _owe(crew, db, missing)
@@ -161,14 +159,3 @@ def _settle(crew: Crew, db: sqlite3.Connection, matches: Sequence[Match]) -> int
     crew.guard_lease()
     crew.ledger.settle(crew.lease, steps)
     return elsewhere
-
-
-def _chunks(found: Iterator[T], size: int = _AT_ONCE) -> Iterator[list[T]]:
-    chunk: list[T] = []
-    for one in found:
-        chunk.append(one)
-        if len(chunk) == size:
-            yield chunk
-            chunk = []
-    if chunk:
-        yield chunk

@@ -86,13 +86,7 @@ def _identity(pair: Pair) -> Identity:
 
 def look_first(crew: Crew) -> None:
     """Adopt what the target got by another way, by forwarding for example, before anything new is created."""
-    waiting: list[Pair] = []
-    for pair in crew.ledger.waiting(crew.lease.mailbox_id, ItemState.LISTED, Work.CREATE):
-        waiting.append(pair)
-        if len(waiting) == _LOOK:
-            _recognise(crew, waiting)
-            waiting = []
-    if waiting:
+    for waiting in plan.chunks(crew.ledger.waiting(crew.lease.mailbox_id, ItemState.LISTED, Work.CREATE), _LOOK):
         _recognise(crew, waiting)
 
 
@@ -102,29 +96,38 @@ def _recognise(crew: Crew, waiting: Sequence[Pair]) -> None:
     steps: list[Step] = []
     for row, _ in waiting:
         if (hit := chosen.get(row.key)) is not None:
-            folder = crew.folders.get(row.folder_id)
-            here = folder is not None and folder.target_id == hit.folder_id
+            here = _place(crew, row) == hit.folder_id
             steps.append(Step(row, adopted(row, hit.id, hit.version, here=here), None))
     if steps:
         crew.ledger.settle(crew.lease, steps)
         crew.count("adopted", len(steps))
 
 
+def _place(crew: Crew, row: Row) -> str | None:
+    """The target folder that the row's copy belongs into; None if it has none yet."""
+    folder = crew.folders.get(row.folder_id)
+    return folder.target_id if folder else None
+
+
+def _look(crew: Crew, identities: Sequence[Identity]) -> tuple[dict[Identity, list[TargetRef]], set[str]]:
+    """What the target shows of each identity, and the ids among that which a row holds already."""
+    found: dict[Identity, list[TargetRef]] = {}
+    for at in range(0, len(identities), _LOOK):
+        found |= crew.destination.find(identities[at : at + _LOOK])
+    return found, set(crew.ledger.owners(crew.lease.mailbox_id, sorted({hit.id for hits in found.values() for hit in hits})))
+
+
 def _choose(crew: Crew, pairs: Sequence[Pair]) -> dict[bytes, TargetRef]:
     """The free copy in the target that each row is most likely to be, by key; a row without one is missing."""
     asked = [(_identity(pair), *pair) for pair in pairs]
-    found: dict[Identity, list[TargetRef]] = {}
-    for at in range(0, len(asked), _LOOK):
-        found |= crew.destination.find([identity for identity, _, _ in asked[at : at + _LOOK]])
-    owned = set(crew.ledger.owners(crew.lease.mailbox_id, sorted({hit.id for hits in found.values() for hit in hits})))
+    found, owned = _look(crew, [identity for identity, _, _ in asked])
     # Equal copies in two folders share an identity: each row first gets a copy that lies where it was sent, so that none
     # takes another's; only what is left over then may lie elsewhere. Copies whose subject was changed since share one too,
     # so those with the right subject go first.
     chosen: dict[bytes, TargetRef] = {}
     for here, alike in ((True, True), (True, False), (False, True), (False, False)):
         for identity, row, opened in asked:
-            folder = crew.folders.get(row.folder_id)
-            wanted = folder.target_id if folder else None
+            wanted = _place(crew, row)
             subject = plan.unpack_facts(opened.facts).subject_hash
             free = [
                 hit
@@ -149,8 +152,7 @@ def _heal_unknown(crew: Crew, pairs: Sequence[Pair]) -> None:
 
 def _nearest(crew: Crew, row: Row, opened: Open, free: Sequence[TargetRef]) -> TargetRef | None:
     """The hit most likely to be this row's: its own stamp, its folder, its size."""
-    folder = crew.folders.get(row.folder_id)
-    wanted = folder.target_id if folder else None
+    wanted = _place(crew, row)
     stamp = stamp_of(row.key)
     # A copy that carries the stamp of another item is that item's, whoever lost track of it; only a moved item, whose
     # stamp is rewritten last, may still carry its old one.
@@ -201,12 +203,10 @@ def recount(crew: Crew, *, may_remove: bool) -> None:
 
 
 def _recount_some(crew: Crew, watched: Sequence[Pair], may_remove: bool) -> None:
-    found = crew.destination.find([_identity(pair) for pair in watched])
-    owned = set(crew.ledger.owners(crew.lease.mailbox_id, sorted({hit.id for hits in found.values() for hit in hits})))
+    found, owned = _look(crew, [_identity(pair) for pair in watched])
     removals: list[Write] = []
     left = 0
     for row, opened in watched:
-        folder = crew.folders.get(row.folder_id)
         hits = found.get(_identity((row, opened)), [])
         if row.target not in {hit.id for hit in hits}:
             # The look does not show the copy that we know under the name by which we know it, so which one is too many
@@ -215,7 +215,7 @@ def _recount_some(crew: Crew, watched: Sequence[Pair], may_remove: bool) -> None
             continue
         for hit in hits:
             ours = hit.stamp is None or hit.stamp.casefold() == stamp_of(row.key)
-            if hit.id in owned or not ours or folder is None or hit.folder_id != folder.target_id:
+            if hit.id in owned or not ours or hit.folder_id != _place(crew, row):
                 continue
             owned.add(hit.id)
             if may_remove and may_be_removed_quietly(row):

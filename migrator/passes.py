@@ -312,12 +312,8 @@ class _Pass:
                 self._listing.read_folder(row, folder, generation, again=again)
             self._follow_moves()
             self._transfer.drain()
-            self._listing.sources |= {
-                folder_id: folder
-                for folder in crew.source.folders()
-                for folder_id, known in self._listing.sources.items()
-                if known.id == folder.id
-            }
+            numbers = {folder.id: folder_id for folder_id, folder in self._listing.sources.items()}
+            self._listing.sources |= {numbers[folder.id]: folder for folder in crew.source.folders() if folder.id in numbers}
             moving = {folder_id for folder_id, total in self._totals().items() if totals[folder_id] != total}
             wrong = {folder_id: number for folder_id, number in self._unaccounted().items() if folder_id not in moving}
         for folder_id, number in wrong.items():

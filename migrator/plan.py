@@ -9,14 +9,18 @@ batches  rows ─► lots of the size that both sides like
 
 from __future__ import annotations
 
+import itertools
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import TypeVar
 
 import msgspec
 
 from connectors.base import Change, Drop, Facts, Lane, Limits, Put, ReadFlag, identify, item_key, short_hash
 from state.model import ItemState, Mark, Open, Row, Step, Work
+
+T = TypeVar("T")
 
 _ENCODER = msgspec.msgpack.Encoder()
 _DECODER = msgspec.msgpack.Decoder(Facts)
@@ -39,6 +43,13 @@ def identity_of(facts: Facts) -> bytes:
     """The surest rung of an item's identity, by which a drop in one folder meets a put in another; empty if it has none."""
     rungs = identify(facts).rungs
     return rungs[0] if rungs else b""
+
+
+def chunks(found: Iterable[T], size: int) -> Iterator[list[T]]:
+    """The elements in lists of ``size``, the last one shorter; reads no further than it gives."""
+    elements = iter(found)
+    while chunk := list(itertools.islice(elements, size)):
+        yield chunk
 
 
 def fold(changes: Iterable[Change]) -> dict[bytes, Change]:

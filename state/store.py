@@ -332,6 +332,12 @@ class Ledger:
         """The same sums of one mailbox, counted from the rows themselves."""
         return self._read(lambda db: views.recount(db, mailbox_id))
 
+    def uneven(self, mailbox_id: int) -> int:
+        """How many of the sums that are kept differ from the same sums counted from the rows: 0."""
+        kept = {(one.folder_id, one.state): (one.items, one.bytes) for _, one in self.tallies(mailbox_id) if one.items}
+        counted = {(one.folder_id, one.state): (one.items, one.bytes) for one in self.recount(mailbox_id) if one.items}
+        return sum(kept.get(place) != counted.get(place) for place in kept.keys() | counted.keys())
+
     def loose_ends(self, mailbox_id: int) -> tuple[int, int]:
         """How many rows want something done that is not written down, and how many open parts belong to no row: 0 and 0."""
         return self._read(lambda db: views.loose_ends(db, mailbox_id))

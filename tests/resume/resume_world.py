@@ -11,7 +11,8 @@ from concurrent.futures import Future
 from dataclasses import replace
 from typing import Any
 
-from connectors.base import Role
+from connectors.base import Doubt, Role, WriteKind
+from connectors.errors import Unavailable
 from connectors.memory import MemoryMailbox, MemorySource
 from connectors.memory_destination import MemoryDestination
 from connectors.memory_target import MemoryTarget
@@ -173,3 +174,19 @@ def furnished(url: str, **options: Any) -> World:
 
 def id_of(world: World, subject: str) -> str:
     return next(item_id for item_id, one in world.source.items.items() if one.content.message.subject == subject)
+
+
+class Late:
+    """A destination whose first create is given up; ``held`` gets it, for a test to carry it out later."""
+
+    def __init__(self, inner: Any, held: list[Any]) -> None:
+        self._inner, self._held = inner, held
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._inner, name)
+
+    def write(self, writes: Any) -> Any:
+        if self._held or writes[0].kind is not WriteKind.CREATE:
+            return self._inner.write(writes)
+        self._held.append((self._inner, writes[0]))
+        return done([Doubt(Unavailable("no answer in time")), *self._inner.write(writes[1:]).result()])

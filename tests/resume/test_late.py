@@ -6,32 +6,14 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from resume_world import World, done, furnished, id_of
+from resume_world import Late, World, furnished, id_of
 
-from connectors.base import Doubt, WriteKind
-from connectors.errors import Unavailable
 from state.model import PassKind, PassState
 
 SEED, SWEEP = PassKind.SEED, PassKind.SWEEP
 
 
-class _Late:
-    """A destination whose first create, or whose creates with these kinds of text, commits only when ``commit`` is called."""
-
-    def __init__(self, inner: Any, held: list[Any]) -> None:
-        self._inner, self._held = inner, held
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._inner, name)
-
-    def write(self, writes: Any) -> Any:
-        if self._held or writes[0].kind is not WriteKind.CREATE:
-            return self._inner.write(writes)
-        self._held.append((self._inner, writes[0]))
-        return done([Doubt(Unavailable("no answer in time")), *self._inner.write(writes[1:]).result()])
-
-
-class _ThenCommits(_Late):
+class _ThenCommits(Late):
     """The same; the late request is carried out right after the item was sent again."""
 
     def write(self, writes: Any) -> Any:
@@ -66,7 +48,7 @@ def test_a_copy_that_comes_late_within_the_pass_goes_again(sqlite_url: str, lane
 def test_a_copy_that_comes_after_the_pass_goes_with_the_next(sqlite_url: str, lane: str) -> None:
     world = furnished(sqlite_url, lane=lane)
     held: list[Any] = []
-    world.wrap_target = lambda inner: _Late(inner, held)
+    world.wrap_target = lambda inner: Late(inner, held)
     world.run(SEED)
     assert world.at_target() == world.at_source()
     inner, first = held[0]
@@ -84,7 +66,7 @@ def test_the_watch_ends_with_the_pass_after_and_equal_copies_stay(sqlite_url: st
     first = world.source.put(world.inbox, "twin", body="same")
     world.source.copy(first, world.inbox)
     held: list[Any] = []
-    world.wrap_target = lambda inner: _Late(inner, held)
+    world.wrap_target = lambda inner: Late(inner, held)
     world.run(SEED)
     world.wrap_target = lambda inner: inner
     for _ in range(2):
@@ -110,7 +92,7 @@ def test_a_late_copy_whose_removal_could_tell_somebody_stays_and_is_said(sqlite_
 @pytest.mark.parametrize("lane", ["import", "compose"])
 @pytest.mark.parametrize("late", [True, False])
 def test_where_look_ups_name_copies_otherwise_than_the_ledger_nothing_is_removed(sqlite_url: str, lane: str, late: bool) -> None:
-    class Renaming(_ThenCommits if late else _Late):  # type: ignore[misc]
+    class Renaming(_ThenCommits if late else Late):  # type: ignore[misc]
         def find(self, identities: Any) -> Any:
             found = self._inner.find(identities)
             return {each: [replace(hit, id=f"other name of {hit.id}") for hit in hits] for each, hits in found.items()}

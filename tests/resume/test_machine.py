@@ -23,9 +23,9 @@ import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule, run_state_machine_as_test
-from resume_world import Hand, Killed, World, done, lean
+from resume_world import Hand, Killed, Late, World, lean
 
-from connectors.base import Doubt, Folder, WriteKind
+from connectors.base import Folder
 from connectors.errors import Unavailable
 from connectors.wrappers import AroundSource, Fault, FaultyDestination, FaultySource, Plan
 from state.model import PassKind, PassState
@@ -63,22 +63,6 @@ def random_faults(seed: int, share: float) -> Plan:
         return Fault(error, when, cut, only)  # type: ignore[arg-type]
 
     return plan
-
-
-class _Late:
-    """A destination whose first create is given up, and carried out only when ``commit`` is called."""
-
-    def __init__(self, inner: Any, held: list[Any]) -> None:
-        self._inner, self._held = inner, held
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._inner, name)
-
-    def write(self, writes: Any) -> Any:
-        if self._held or writes[0].kind is not WriteKind.CREATE:
-            return self._inner.write(writes)
-        self._held.append((self._inner, writes[0]))
-        return done([Doubt(Unavailable("no answer in time")), *self._inner.write(writes[1:]).result()])
 
 
 @dataclass(frozen=True)
@@ -289,7 +273,7 @@ class Machine(RuleBasedStateMachine):
     @rule()
     def a_pass_with_a_request_carried_out_late(self) -> None:
         held: list[Any] = []
-        self.world.wrap_target = lambda inner: _Late(inner, held)
+        self.world.wrap_target = lambda inner: Late(inner, held)
         self._pass()
         for inner, write in held:
             inner.guard(lambda: True)
