@@ -27,9 +27,12 @@ from concurrent.futures import Future
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
-from typing import Literal, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Literal, Protocol, TypeAlias
 
 from connectors.errors import WireError
+
+if TYPE_CHECKING:
+    from connectors.event import Event
 
 STAMP_VERSION = "m1-"
 """Prefix of every stamp, so that a later scheme can be told from this one."""
@@ -85,11 +88,15 @@ class Folder:
 
 @dataclass(frozen=True, slots=True)
 class Ref:
-    """One version of one source item. ``version`` is the change key; ``size`` in bytes, 0 if unknown."""
+    """One version of one source item. ``version`` is the change key; ``size`` in bytes, 0 if unknown.
+
+    ``item_class`` is the class as listed, where whoever fetches has to ask for other things by class; empty if unknown.
+    """
 
     id: str
     version: str = ""
     size: int = 0
+    item_class: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -320,7 +327,8 @@ class Message:
 
 @dataclass(frozen=True, slots=True)
 class Item:
-    """A fetched item: either ``stream`` (import lane, base64 as the server sent it) or ``message`` (compose lane) is set.
+    """A fetched item: ``stream`` (import lane, base64 as the server sent it) is set, or one of the parts of the compose lane:
+    ``message``, ``event``.
 
     ``digest`` is eight bytes over the content as fetched, kept in the ledger so that proof outlives the source.
     """
@@ -331,6 +339,7 @@ class Item:
     digest: bytes
     stream: bytes | None = field(default=None, repr=False)
     message: Message | None = field(default=None, repr=False)
+    event: Event | None = field(default=None, repr=False)
 
 
 @dataclass(frozen=True, slots=True)

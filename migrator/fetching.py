@@ -10,7 +10,7 @@ from connectors.base import Fetched, Item, Lane, Ref, Refusal, Source
 from connectors.errors import Unavailable, UnknownAnswer, WireError
 from connectors.pacer import Stopped
 from migrator import plan
-from state.model import Work
+from state.model import Open, Work
 
 
 class Fetcher:
@@ -42,7 +42,10 @@ class Fetcher:
         """All items of a lot, read whole. Runs on the fetch thread, which never touches the ledger."""
         if lot.work not in (Work.CREATE, Work.UPDATE):
             return []
-        refs = [Ref(opened.item_id, opened.source_version, row.size) for row, opened in lot.rows]
+        refs = [
+            Ref(opened.item_id, opened.source_version, row.size, "" if lot.lane is Lane.IMPORT else class_of(opened))
+            for row, opened in lot.rows
+        ]
         return self._fetch_refs(refs, lot.lane)
 
     def _fetch_refs(self, refs: Sequence[Ref], lane: Lane) -> list[Fetched]:
@@ -82,3 +85,8 @@ class Fetcher:
         answers = list(self._source.fetch(refs, lane))
         self._good = next((answer.ref for answer in answers if isinstance(answer, Item)), self._good)
         return answers
+
+
+def class_of(opened: Open) -> str:
+    """The item class that the listing told; mail if it told none."""
+    return plan.unpack_facts(opened.facts).item_class

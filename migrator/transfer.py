@@ -32,7 +32,7 @@ from connectors.base import (
 from connectors.errors import MailboxBlocked, Unavailable, WireError
 from migrator import plan
 from migrator.crew import Crew
-from migrator.fetching import Fetcher
+from migrator.fetching import Fetcher, class_of
 from migrator.steps import (
     AFTER_FLIP,
     REPLACED,
@@ -311,7 +311,10 @@ class Transfer:
         """Remove the old copies of replaced items and settle them; a copy that is gone already is fine."""
         crew = self._crew
         crew.guard_lease()
-        writes = [Write(kind=WriteKind.REMOVE, lane=Lane.COMPOSE, target_id=opened.old_target) for _, opened in superseded]
+        writes = [
+            Write(kind=WriteKind.REMOVE, lane=Lane.COMPOSE, item_class=class_of(opened), target_id=opened.old_target)
+            for _, opened in superseded
+        ]
         outcomes = crew.destination.write(writes).result()
         steps: list[Step] = []
         cause: WireError | None = None

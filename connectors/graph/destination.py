@@ -41,6 +41,7 @@ from connectors.graph.client import GraphClient
 from connectors.graph.folders import Folders
 from connectors.graph.importing import Importing, MailboxId
 from connectors.graph.lookup import MAIL_CLASSES, Lookup, is_mail
+from connectors.graph.resources import Resource, covers
 
 T = TypeVar("T")
 
@@ -77,7 +78,8 @@ class GraphDestination:
         self._mailbox_id = MailboxId(client, mailbox)
         self._importing = Importing(client, mailbox, self._mailbox_id)
         self._folders = Folders(client, mailbox, self._mailbox_id, self._batch_lock)
-        self._lookup = Lookup(client, mailbox, self._folders, self._batch_lock)
+        self._resources: tuple[Resource, ...] = ()
+        self._lookup = Lookup(client, mailbox, self._folders, self._batch_lock, self._resources)
         self._translates = True
 
     @property
@@ -86,7 +88,8 @@ class GraphDestination:
 
     @property
     def accepts(self) -> Mapping[Lane, tuple[str, ...]]:
-        return {Lane.IMPORT: ("",), Lane.COMPOSE: COMPOSE_CLASSES}
+        others = (item_class for resource in self._resources for item_class in resource.classes)
+        return {Lane.IMPORT: ("",), Lane.COMPOSE: (*COMPOSE_CLASSES, *others)}
 
     @property
     def movable(self) -> tuple[str, ...]:
@@ -150,7 +153,7 @@ class GraphDestination:
     # ---- on the loop
 
     async def _write(self, writes: tuple[Write, ...]) -> list[Outcome]:
-        flags = [index for index, write in enumerate(writes) if write.kind is WriteKind.FLAG]
+        flags = [index for index, write in enumerate(writes) if write.kind is WriteKind.FLAG and not self._resource(write)]
         if len(flags) < 2:
             flags = []
         alone = [index for index in range(len(writes)) if index not in set(flags)]
@@ -174,9 +177,14 @@ class GraphDestination:
         try:
             match write.kind:
                 case WriteKind.CREATE if write.lane is Lane.COMPOSE:
+                    resource = self._resource(write)
+                    if resource is not None:
+                        return await resource.create(write)
                     return await composing.create(self._client, self._mailbox, write)
                 case WriteKind.CREATE | WriteKind.UPDATE:
                     return await self._importing.carry(write)
+                case WriteKind.FLAG if self._resource(write) is not None:
+                    return Receipt(target_id=write.target_id or "")  # only mail shows whether it was read
                 case WriteKind.FLAG:
                     return (await self._flag_all([write]))[0]
                 case WriteKind.MOVE:
@@ -187,6 +195,10 @@ class GraphDestination:
             return await self._rejected(write, error)
         except WireError as error:
             return outcome_of(error)
+
+    def _resource(self, write: Write) -> Resource | None:
+        """Whose business a write is; None: that of messages, or of the admin interface."""
+        return next((one for one in self._resources if covers(one.classes, write.item_class)), None)
 
     async def _rejected(self, write: Write, error: Rejected) -> Outcome:
         """A refusal is the item's own fault; a target folder that is gone is not."""
@@ -245,6 +257,9 @@ class GraphDestination:
     async def _remove(self, write: Write) -> Outcome:
         target = write.target_id or ""
         receipt = Receipt(target_id=target)
+        resource = self._resource(write)
+        if resource is not None and (outcome := await resource.remove(write)) is not None:
+            return outcome
         if is_mail(write.item_class):
             path = paths.message(self._mailbox, target)
         else:

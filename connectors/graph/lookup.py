@@ -22,6 +22,7 @@ from connectors.graph.batch import Part, batch
 from connectors.graph.classify import Rejected
 from connectors.graph.client import GraphClient
 from connectors.graph.folders import Folders
+from connectors.graph.resources import Resource, covers
 
 MAIL_CLASSES = ("IPM.Note", "REPORT", "IPM.Schedule.Meeting", "IPM.Post", "IPM.Recall", "IPM.Outlook.Recall", "IPM.Sharing")
 """Class prefixes of items that Graph shows under ``/messages``."""
@@ -36,8 +37,7 @@ _SECOND = timedelta(seconds=1)
 
 def is_mail(item_class: str) -> bool:
     """Whether an item of this class lies under ``/messages``."""
-    folded = item_class.casefold()
-    return any(folded == each.casefold() or folded.startswith(each.casefold() + ".") for each in MAIL_CLASSES)
+    return covers(MAIL_CLASSES, item_class)
 
 
 def _ref(found: dict[str, Any], facts: Facts, stamp: str | None, folder_id: str = "") -> TargetRef:
@@ -83,16 +83,24 @@ class _Matches:
 class Lookup:
     """Look-ups in one mailbox. Used on the loop only; raises what the client raises."""
 
-    def __init__(self, client: GraphClient, mailbox: str, folders: Folders, batch_lock: asyncio.Lock) -> None:
+    def __init__(
+        self, client: GraphClient, mailbox: str, folders: Folders, batch_lock: asyncio.Lock, resources: Sequence[Resource] = ()
+    ) -> None:
         self._client = client
         self._mailbox = mailbox
         self._folders = folders
         self._batch_lock = batch_lock
+        self._resources = resources
 
     async def find(self, identities: Sequence[Identity]) -> dict[Identity, list[TargetRef]]:
         """See ``Destination.find``."""
         matches = _Matches(identities)
-        filters, scan = _questions(identities)
+        left: Sequence[Identity] = identities
+        for resource in self._resources:
+            own = [each for each in left if covers(resource.classes, each.item_class)]
+            if own and await resource.find(own, matches.offer):
+                left = [each for each in left if each not in own]
+        filters, scan = _questions(left)
         if filters:
             await self._ask_messages(filters, matches)
         if scan:
@@ -190,6 +198,11 @@ class Lookup:
                 missing.append(index)
             else:
                 raise answer
+        for resource in self._resources:
+            here = await resource.peek([target_ids[index] for index in missing]) if missing else {}
+            for index in missing:
+                found[index] = here.get(target_ids[index])
+            missing = [index for index in missing if found[index] is None]
         for index, (folder_id, item) in (await self._elsewhere([target_ids[i] for i in missing], missing)).items():
             found[index] = replace(_ref(item, *x.facts_of_item(item), folder_id), id=target_ids[index])
         return found
