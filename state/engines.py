@@ -18,6 +18,12 @@ _FORMS: Final = "write sqlite:///FILE or postgresql://USER@HOST/DATABASE"
 
 _BEGIN: Final = "ledger_begin"
 
+AT_ONCE: Final = 16
+"""Connections of one process. A transaction is short and never waits for the network or for another transaction, so a hundred
+mailboxes get on with a few; opening one costs more than a transaction, and a server has few to give."""
+
+_PATIENCE: Final = 600.0
+
 BUSY_MS: Final = 60_000
 """How long a connection waits for another process's transaction."""
 
@@ -48,12 +54,16 @@ def connect(where: URL) -> Engine:
     [https://www.sqlite.org/lang_transaction.html].
     """
     if where.get_backend_name() != "sqlite":
-        return create_engine(where, pool_size=8, max_overflow=-1, pool_pre_ping=True)
+        engine = create_engine(where, pool_size=AT_ONCE, max_overflow=0, pool_timeout=_PATIENCE, pool_pre_ping=True)
+        event.listen(engine, "connect", _prepare_postgres)
+        return engine
     engine = create_engine(
         where,
         poolclass=QueuePool,
-        pool_size=8,
-        max_overflow=-1,
+        pool_size=AT_ONCE,
+        max_overflow=0,
+        pool_timeout=_PATIENCE,
+        pool_use_lifo=True,
         connect_args={"check_same_thread": False, "timeout": BUSY_MS / 1000, "cached_statements": 256},
     )
     event.listen(engine, "connect", _prepare_sqlite)
@@ -66,6 +76,15 @@ def _prepare_sqlite(connection: Any, record: Any) -> None:
     connection.isolation_level = None
     for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", f"busy_timeout={BUSY_MS}"):
         connection.execute(f"PRAGMA {pragma}").close()
+
+
+def _prepare_postgres(connection: Any, record: Any) -> None:
+    # A plan is kept for as long as the connection is. One that was made while the tables were small would read them whole for
+    # every lot later on.
+    connection.autocommit = True
+    connection.execute("SET enable_hashjoin = off")
+    connection.execute("SET enable_mergejoin = off")
+    connection.autocommit = False
 
 
 def _begin_immediate(connection: Connection) -> None:

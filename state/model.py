@@ -13,7 +13,7 @@ A row that still wants something done has an ``Open`` beside it; the two tables 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import IntEnum, IntFlag, StrEnum
 
 
@@ -154,7 +154,8 @@ class Row:
     """One item of one mailbox. ``version``, ``identity``, ``target_version`` and ``digest`` are eight bytes each.
 
     ``target`` is the target id as the connector gave it; the store packs it. ``modified`` is in seconds since 1970, 0 if unknown.
-    ``generation`` is the number of the listing round in which the row was last met or, if DOOMED, last missed.
+    ``generation`` is the number of the listing round in which the row was last met or, if DOOMED, last missed. ``number`` is the
+    ledger's own, 0 where the row was not read from there; it says where the row lies and nothing about the item.
     """
 
     key: bytes
@@ -170,6 +171,7 @@ class Row:
     target: str | None = None
     target_version: bytes = b""
     digest: bytes = b""
+    number: int = field(default=0, compare=False, repr=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

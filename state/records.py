@@ -9,10 +9,11 @@ import json
 import sqlite3
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Final, cast
+from typing import Any, Final, TypeAlias, cast
 
-from sqlalchemy import Connection
+from sqlalchemy import BigInteger, Connection, Double, Integer, LargeBinary, SmallInteger, Text
 
+from state.columns import Columns
 from state.model import (
     ITEM_MOVES,
     FolderRow,
@@ -30,6 +31,9 @@ from state.model import (
     Work,
 )
 from state.packing import pack_id, pack_optional, unpack_id, unpack_optional
+from state.schema import items, open_items, tallies
+
+Statement: TypeAlias = str | Columns
 
 _ITEM: Final = (
     "key",
@@ -60,7 +64,7 @@ _OPEN: Final = (
     "code",
 )
 
-ITEM_COLUMNS: Final = ", ".join(f"items.{name}" for name in _ITEM)
+ITEM_COLUMNS: Final = ", ".join(f"items.{name}" for name in (*_ITEM, "id"))
 """What ``row_of`` reads, in its order."""
 OPEN_COLUMNS: Final = ", ".join(f"open_items.{name}" for name in _OPEN)
 """What ``open_of`` reads, in its order."""
@@ -79,12 +83,16 @@ _INSERT_ITEM = (
     f" ON CONFLICT (mailbox_id, key) DO UPDATE SET {_set(_ITEM[1:], '{0} = excluded.{0}')}"
 )
 _UPDATE_ITEM = f"UPDATE items SET {_set(_ITEM[1:], '{0} = ?')} WHERE mailbox_id = ? AND key = ?"
+# The number alone would do, were it not that a number may come again once its row is gone.
+_UPDATE_NUMBERED = f"UPDATE items SET {_set(_ITEM[1:], '{0} = ?')} WHERE id = ? AND mailbox_id = ? AND key = ?"
 _DELETE_ITEM = "DELETE FROM items WHERE mailbox_id = ? AND key = ?"
 _UPSERT_OPEN = (
     f"INSERT INTO open_items ({', '.join(_OPEN)}, mailbox_id, folder_id, state, item) VALUES"
     f" ({', '.join('?' * (len(_OPEN) + 3))}, (SELECT id FROM items WHERE mailbox_id = ? AND key = ?))"
     f" ON CONFLICT (item) DO UPDATE SET {_set((*_OPEN, 'folder_id', 'state'), '{0} = excluded.{0}')}"
 )
+_UPSERT_NUMBERED = _UPSERT_OPEN.replace("(SELECT id FROM items WHERE mailbox_id = ? AND key = ?)", "?")
+_DELETE_NUMBERED = "DELETE FROM open_items WHERE item = ?"
 _DELETE_OPEN = "DELETE FROM open_items WHERE item = (SELECT id FROM items WHERE mailbox_id = ? AND key = ?)"
 _ADD_TALLY = (
     "INSERT INTO tallies (mailbox_id, folder_id, state, items, bytes) VALUES (?, ?, ?, ?, ?)"
@@ -94,28 +102,64 @@ _ADD_TALLY = (
 _FENCE = "UPDATE mailboxes SET sequence = sequence + 1 WHERE id = ? AND epoch = ?"
 
 
+_WORDS: Final = {
+    BigInteger: "bigint",
+    Integer: "int",
+    SmallInteger: "smallint",
+    Double: "double precision",
+    LargeBinary: "bytea",
+    Text: "text",
+}
+_TYPES: Final = {
+    column.name: _WORDS[type(column.type)] for table in (items, open_items, tallies) for column in table.columns
+}  # fmt: skip
+
+
 class Statements:
-    """The hot statements with the placeholders of one driver."""
+    """The hot statements in the words of one database: for rows one by one on SQLite, for whole columns on Postgres."""
 
-    def __init__(self, placeholder: str) -> None:
-        def written(text: str) -> str:
-            return text.replace("?", placeholder)
+    def __init__(self, *, sqlite: bool) -> None:
+        one_by_one = (lambda text, _names: text) if sqlite else _over_columns
+        key = ("mailbox_id", "key")
+        placed = (*_OPEN, "mailbox_id", "folder_id", "state")
+        self.fence = _FENCE if sqlite else _FENCE.replace("?", "%s")
+        self.insert_item: Statement = one_by_one(_INSERT_ITEM, (*_ITEM, "mailbox_id"))
+        self.update_item: Statement = one_by_one(_UPDATE_ITEM, (*_ITEM[1:], *key))
+        self.update_numbered: Statement = one_by_one(_UPDATE_NUMBERED, (*_ITEM[1:], "id", *key))
+        self.delete_item: Statement = one_by_one(_DELETE_ITEM, key)
+        self.upsert_open: Statement = one_by_one(_UPSERT_OPEN, (*placed, *key))
+        self.upsert_numbered: Statement = one_by_one(_UPSERT_NUMBERED, (*placed, "item"))
+        self.delete_open: Statement = one_by_one(_DELETE_OPEN, key)
+        self.delete_numbered: Statement = one_by_one(_DELETE_NUMBERED, ("item",))
+        self.add_tally: Statement = one_by_one(_ADD_TALLY, ("mailbox_id", "folder_id", "state", "items", "bytes"))
 
-        self.fence = written(_FENCE)
-        self.insert_item = written(_INSERT_ITEM)
-        self.update_item = written(_UPDATE_ITEM)
-        self.delete_item = written(_DELETE_ITEM)
-        self.upsert_open = written(_UPSERT_OPEN)
-        self.delete_open = written(_DELETE_OPEN)
-        self.add_tally = written(_ADD_TALLY)
+
+def _over_columns(text: str, names: Sequence[str]) -> Columns:
+    """The same statement over all rows at once: each ``?`` becomes its column of them."""
+    parts = text.split("?")
+    text = "".join(f"{part}v.c{number}" for number, part in enumerate(parts[:-1])) + parts[-1]
+    if text.startswith("INSERT"):
+        head, _, rest = text.partition(" VALUES (")
+        values, conflict, end = rest.partition(") ON CONFLICT")
+        text = f"{head} SELECT {values} FROM {{rows}}{conflict[1:]}{end}"
+    else:
+        verb = " FROM {rows} WHERE" if text.startswith("UPDATE") else " USING {rows} WHERE"
+        text = text.replace(" WHERE", verb, 1)
+    return Columns(text, [_TYPES[name] for name in names])
 
 
 @dataclass(slots=True)
 class Writes:
-    """What steps come down to, made ready by the calling thread so that the writer only runs statements."""
+    """What steps come down to, made ready by the calling thread so that the writer only runs statements.
+
+    What is ``numbered`` is about rows whose number is known, which spares two look-ups of a key an item.
+    """
 
     inserts: list[tuple[Any, ...]] = field(default_factory=list)
     updates: list[tuple[Any, ...]] = field(default_factory=list)
+    numbered: list[tuple[Any, ...]] = field(default_factory=list)
+    opens_numbered: list[tuple[Any, ...]] = field(default_factory=list)
+    closes_numbered: list[tuple[Any, ...]] = field(default_factory=list)
     opens: list[tuple[Any, ...]] = field(default_factory=list)
     closes: list[tuple[Any, ...]] = field(default_factory=list)
     deletes: list[tuple[Any, ...]] = field(default_factory=list)
@@ -129,10 +173,13 @@ class Writes:
             run(words.delete_item, self.deletes)
         if self.inserts:
             run(words.insert_item, self.inserts)
-        if self.updates:
-            changed = run(words.update_item, self.updates)
-            if changed != len(self.updates):
-                raise IllegalMove(f"{len(self.updates) - changed} of {len(self.updates)} rows to change are not in the ledger")
+        for statement, updates in ((words.update_item, self.updates), (words.update_numbered, self.numbered)):
+            if updates and (changed := run(statement, updates)) != len(updates):
+                raise IllegalMove(f"{len(updates) - changed} of {len(updates)} rows to change are not in the ledger")
+        if self.opens_numbered:
+            run(words.upsert_numbered, self.opens_numbered)
+        if self.closes_numbered:
+            run(words.delete_numbered, self.closes_numbered)
         if self.opens:
             run(words.upsert_open, self.opens)
         if self.closes:
@@ -141,19 +188,30 @@ class Writes:
             run(words.add_tally, self.tallies)
 
 
-def many(connection: Connection) -> Callable[[str, list[tuple[Any, ...]]], int]:
-    """What runs a statement once for each tuple, and says how many rows it changed."""
+def many(connection: Connection) -> Callable[[Statement, list[tuple[Any, ...]]], int]:
+    """What runs a statement for each tuple, and says how many rows it changed."""
     if connection.dialect.name != "sqlite":
-        return lambda statement, values: connection.exec_driver_sql(statement, values).rowcount
+
+        def run(statement: Statement, values: list[tuple[Any, ...]]) -> int:
+            if isinstance(statement, Columns):
+                return connection.exec_driver_sql(statement.text, statement.values(values)).rowcount
+            return connection.exec_driver_sql(statement, values).rowcount
+
+        return run
     # Straight to the driver: with twenty rows at a time, SQLAlchemy's way there costs half as much as the rows.
     driver = cast(sqlite3.Connection, connection.connection.driver_connection)
-    return lambda statement, values: driver.executemany(statement, values).rowcount
+    return lambda statement, values: driver.executemany(cast(str, statement), values).rowcount
 
 
-def writes_of(mailbox_id: int, steps: Sequence[Step]) -> Writes:
-    """Make steps ready. Of several about one row, the last stands. Raises IllegalMove before anything is written."""
+def writes_of(mailbox_id: int, steps: Sequence[Step], *, gone: Row | None = None) -> Writes:
+    """Make steps ready. Of several about one row, the last stands. Raises IllegalMove before anything is written.
+
+    ``gone`` is a row that is taken out of the sums besides.
+    """
     writes = Writes()
     counts: dict[tuple[int, int], list[int]] = {}
+    if gone is not None:
+        _count(counts, gone, -1)
     for step in steps:
         if step.old is not None:
             check_move(step.old, step.new)
@@ -162,16 +220,26 @@ def writes_of(mailbox_id: int, steps: Sequence[Step]) -> Writes:
     for step in steps:
         old, new, opened = step.old, step.new, step.open
         key, state = new.key, int(new.state)
+        # Only what the same transaction has just met under this number may be named by it alone.
+        number = old.number if old is not None and old is not new else 0
         if old is None:
             writes.inserts.append((*_item(new, state), mailbox_id))
         else:
-            if old is not new:
+            if number:
+                writes.numbered.append((*_item(new, state)[1:], number, mailbox_id, key))
+            elif old is not new:
                 writes.updates.append((*_item(new, state)[1:], mailbox_id, key))
             if old.state is not new.state or old.folder_id != new.folder_id or old.size != new.size:
                 _count(counts, old, -1)
                 _count(counts, new, 1)
         if opened is not None:
-            writes.opens.append((*_opened(opened), mailbox_id, new.folder_id, state, mailbox_id, key))
+            place = (*_opened(opened), mailbox_id, new.folder_id, state)
+            if number:
+                writes.opens_numbered.append((*place, number))
+            else:
+                writes.opens.append((*place, mailbox_id, key))
+        elif number:
+            writes.closes_numbered.append((number,))
         elif old is not None:
             writes.closes.append((mailbox_id, key))
         if old is None:
@@ -182,10 +250,7 @@ def writes_of(mailbox_id: int, steps: Sequence[Step]) -> Writes:
 
 def rekey_of(mailbox_id: int, left: Row, came: Row | None, new: Row, opened: Open | None) -> Writes:
     """Make ready that ``new`` takes over from ``left``, which goes, and from ``came``, which had its key already."""
-    writes = writes_of(mailbox_id, [Step(came, new, opened)])
-    counts: dict[tuple[int, int], list[int]] = {}
-    _count(counts, left, -1)
-    writes.tallies += _sums(mailbox_id, counts)
+    writes = writes_of(mailbox_id, [Step(came, new, opened)], gone=left)
     if left.key != new.key:
         writes.deletes.append((mailbox_id, left.key))
     return writes
@@ -277,6 +342,7 @@ def row_of(found: Sequence[Any]) -> Row:
         target=unpack_optional(found[10]),
         target_version=found[11],
         digest=found[12],
+        number=found[13],
     )
 
 
@@ -299,7 +365,7 @@ def open_of(found: Sequence[Any]) -> Open:
 
 def pair_of(found: Sequence[Any]) -> tuple[Row, Open]:
     """A row and its open part from both lists of columns."""
-    return row_of(found), open_of(found[len(_ITEM) :])
+    return row_of(found), open_of(found[len(_ITEM) + 1 :])
 
 
 def mailbox_of(found: Any) -> MailboxRow:

@@ -55,7 +55,7 @@ class Ledger:
         self._reader = unbegun(engine)
         sqlite = engine.dialect.name == "sqlite"
         self._writer: Writer = GroupWriter(engine) if sqlite else PlainWriter(engine)
-        self._words = Statements("?" if sqlite else "%s")
+        self._words = Statements(sqlite=sqlite)
         self._token: str | None = None
 
     @classmethod
