@@ -257,9 +257,19 @@ class Slots:
 
     async def acquire_async(self, bell: Bell | None = None) -> bool:
         """Take a slot in a coroutine; False if the bell rang first. A cancelled one leaves no gap."""
-        loop = asyncio.get_running_loop()
+        if self._free():
+            return True
+        loop, home = asyncio.get_running_loop(), threading.get_ident()
         future: asyncio.Future[None] = loop.create_future()
-        waiter = self._join(lambda: loop.call_soon_threadsafe(resolve, future))
+
+        def wake() -> None:
+            # Most slots are released on the waiter's own loop, which then need not be woken through its socket.
+            if threading.get_ident() == home:
+                resolve(future)
+            else:
+                loop.call_soon_threadsafe(resolve, future)
+
+        waiter = self._join(wake)
         if waiter is None:
             return True
         if bell is not None:
@@ -302,6 +312,14 @@ class Slots:
             except RuntimeError:  # its loop is closed, so it will never use the slot
                 with self._lock:
                     self._taken -= 1
+
+    def _free(self) -> bool:
+        """Take a slot if one is free and nobody is in line."""
+        with self._lock:
+            if self._taken < self.n and not self._line:
+                self._taken += 1
+                return True
+            return False
 
     def _join(self, wake: Callable[[], object]) -> _Waiter | None:
         with self._lock:

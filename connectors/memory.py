@@ -36,6 +36,7 @@ from connectors.base import (
     Ref,
     Refusal,
     Role,
+    digest_of,
 )
 from connectors.errors import StaleCursor
 from connectors.memory_destination import MemoryDestination
@@ -365,7 +366,7 @@ class MemorySource:
             ref=Ref(item.id, item.change_key, item.size),
             lane=lane,
             item_class=item.content.item_class,
-            digest=hashlib.blake2b(packed, digest_size=8).digest(),
+            digest=digest_of(packed),
             stream=packed if lane is Lane.IMPORT else None,
             message=item.content.message if lane is Lane.COMPOSE else None,
         )

@@ -14,7 +14,7 @@ M = "{http://schemas.microsoft.com/exchange/services/2006/messages}"
 T = "{http://schemas.microsoft.com/exchange/services/2006/types}"
 SOAP = "{http://schemas.xmlsoap.org/soap/envelope/}"
 
-TRUNCATED = b"=== Truncated Data ==="
+_TRUNCATED = b"=== Truncated Data ==="
 """What the server writes into an answer that it could not finish [MS docs: exporting items by using EWS in Exchange]."""
 
 _OF_THE_HOST = frozenset({"Server", "Receiver", "InternalServiceFault", "ServerTooBusy", ""})
@@ -26,12 +26,19 @@ _ILLEGAL = re.compile(rb"&#(?:x0*(?:%b)|0*(?:%b));|\xef\xbf[\xbe\xbf]" % (_HEX, 
 _CONTROLS = bytes(byte for byte in range(0x20) if byte not in b"\t\n\r")
 
 
+def raise_if_truncated(text: bytes) -> None:
+    """Raise Unavailable if the server wrote that it could not finish. Dear over megabytes: look only where it can be."""
+    if _TRUNCATED in text:
+        raise Unavailable("The source could not finish its answer.", code="truncated")
+
+
 def parse(answer: bytes, *, fault: bool = False) -> Any:
     """The root element of a complete document; Unavailable if it is none. With ``fault`` a fault is what is asked for.
 
     Exchange writes characters that XML forbids [github.com/OfficeDev/ews-managed-api/issues/136]; those are left out at a second
     attempt, which is strict again in all else.
     """
+    raise_if_truncated(answer)
     parser = etree.XMLParser(resolve_entities=False, no_network=True, huge_tree=True, remove_comments=True)
     try:
         root = etree.fromstring(answer, parser)

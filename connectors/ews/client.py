@@ -26,7 +26,7 @@ from urllib3.exceptions import HTTPError, ReadTimeoutError
 from connectors.adaptive import AdaptiveSlots
 from connectors.errors import Halt, Throttled, Unavailable
 from connectors.ews import classify
-from connectors.ews.answer import TRUNCATED, messages, parse, raise_fault
+from connectors.ews.answer import messages, parse, raise_fault, raise_if_truncated
 from connectors.ews.endpoint import Exchange
 from connectors.link import Link
 from connectors.pacer import Budget, Cost, Memory, Pacer
@@ -310,9 +310,8 @@ class MailboxClient:
         if status != 200:
             self._refused(status, headers)
         self._let_in()
-        if TRUNCATED in answer:
-            raise Unavailable("The source could not finish its answer.", code="truncated")
         if not answer[-256:].rstrip().endswith(b"Envelope>"):
+            raise_if_truncated(answer)
             raise Unavailable("The source's answer was cut short.", code="cut short")
         return answer
 

@@ -6,13 +6,12 @@ follow-ups); body and attachments come from the MIME.
 
 from __future__ import annotations
 
-import hashlib
 from datetime import datetime
 from typing import Any, Literal
 
 import pybase64
 
-from connectors.base import Address, FollowUp, Item, Lane, Message, Ref
+from connectors.base import Address, FollowUp, Item, Lane, Message, Ref, digest_of
 from connectors.errors import Unavailable
 from connectors.ews.answer import T
 from connectors.ews.mime import take_apart
@@ -41,7 +40,7 @@ def item_of(ref: Ref, element: Any) -> Item:
         ref=ref,
         lane=Lane.COMPOSE,
         item_class=element.findtext(f"{T}ItemClass") or "IPM.Note",
-        digest=hashlib.blake2b(raw, digest_size=8).digest(),
+        digest=digest_of(raw),
         message=message_of(element, raw),
     )
 

@@ -8,7 +8,7 @@ from typing import Any
 import pybase64
 
 from connectors.errors import Unavailable
-from connectors.ews.answer import M, messages, parse
+from connectors.ews.answer import M, messages, parse, raise_if_truncated
 
 _DATA = re.compile(rb"<(?:[A-Za-z_][\w.-]*:)?Data>")
 _BLANK = b" \t\r\n"
@@ -50,10 +50,13 @@ def read_export(answer: bytes) -> list[tuple[Any, bytes | None]]:
 
 
 def _carried(stream: bytes) -> bytes:
-    """Base64 without line breaks; most servers write none, and then nothing is copied."""
+    """Base64 without line breaks; most servers write none, and then nothing is copied. Raises Unavailable for a truncated one."""
     if b"&" in stream:
         stream = stream.replace(b"&#xD;", b"").replace(b"&#xA;", b"").replace(b"&#13;", b"").replace(b"&#10;", b"")
-    return stream.translate(None, _BLANK) if b"\n" in stream or b" " in stream or b"\r" in stream else stream
+    if b"\n" not in stream and b" " not in stream and b"\r" not in stream:
+        return stream
+    raise_if_truncated(stream)
+    return stream.translate(None, _BLANK)
 
 
 _FRAME = (1, 3, 4)

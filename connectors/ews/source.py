@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
@@ -11,7 +10,7 @@ from typing import Any, TypeVar
 import structlog
 from lxml import etree
 
-from connectors.base import Entry, Fetched, Folder, Gone, Item, Lane, Limits, Page, Put, Ref, Refusal, Role
+from connectors.base import Entry, Fetched, Folder, Gone, Item, Lane, Limits, Page, Put, Ref, Refusal, Role, digest_of
 from connectors.errors import Throttled, Unavailable, UnknownAnswer, WireError
 from connectors.ews import classify, export, soap
 from connectors.ews.answer import M, T, check, code_of, parse
@@ -38,7 +37,7 @@ _TRIES = 4
 _KINDS = {Lane.IMPORT: "ExportItems", Lane.COMPOSE: "GetItem"}
 
 # One GetItem or ExportItems a lot: the vendor advises at most 100 exports and short calls, since one may run a minute at most.
-_LIMITS = Limits(fetch_items=20, fetch_bytes=8_000_000)
+_LIMITS = Limits(fetch_items=100, fetch_bytes=8_000_000)
 
 
 class ExchangeSource:
@@ -276,7 +275,7 @@ class _Fetch:
             return item_of(ref, _item_in(message))
         if stream is None:
             raise Unavailable("The source sent an item without its stream.", code="no stream")
-        digest = hashlib.blake2b(stream, digest_size=8).digest()
+        digest = digest_of(stream)
         try:
             strange = export.check_stream(stream)
         except Unavailable as error:

@@ -16,8 +16,9 @@ from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping, Sequence
 from concurrent.futures import Future
 from concurrent.futures import TimeoutError as FutureTimeout
+from contextvars import ContextVar
 from dataclasses import dataclass
-from types import SimpleNamespace, TracebackType
+from types import TracebackType
 from typing import Any, TypeVar
 
 import aiohttp
@@ -118,11 +119,20 @@ async def _stream(pieces: Sequence[bytes]) -> AsyncIterator[bytes]:
                 yield bytes(view[at : at + PIECE])
 
 
-async def _ask_last(_session: object, context: SimpleNamespace, _about: object) -> None:
-    """Ask the mailbox's guard once more when the connection is there: making it may have outlasted the lease."""
-    may_leave = context.trace_request_ctx
-    if may_leave is not None and not may_leave():
-        raise Stopped(LEASE_OVER, code="lease")
+_may_leave: ContextVar[Callable[[], bool] | None] = ContextVar("may_leave", default=None)
+
+
+class _AskedLast(aiohttp.ClientRequest):
+    """Asks the mailbox's guard once more when the connection is there: making it may have outlasted the lease.
+
+    Tracing could do the same, at many times the cost.
+    """
+
+    async def send(self, conn: Any) -> aiohttp.ClientResponse:
+        may_leave = _may_leave.get()
+        if may_leave is not None and not may_leave():
+            raise Stopped(LEASE_OVER, code="lease")
+        return await super().send(conn)
 
 
 class GraphClient:
@@ -154,6 +164,7 @@ class GraphClient:
         self._pacers: dict[str, Pacer] = {}
         self._figures: dict[str, Counter[str]] = {}
         self._guards: dict[str, Callable[[], bool]] = {}
+        self._timeouts: dict[int, aiohttp.ClientTimeout] = {}
         self._shared = Slots(tenant.concurrency) if tenant.concurrency_scope == "app" else None
 
     def __enter__(self) -> GraphClient:
@@ -225,11 +236,8 @@ class GraphClient:
             except OSError as error:
                 text = f"the target's ca_file can't be used ({type(error).__name__})"
                 raise Halt(text, side="target", mend="check ca_file of the target") from None
-        asked_last = aiohttp.TraceConfig()
-        # Despite its name it comes before the first byte of a request, and after the connection, which may take long.
-        asked_last.on_request_headers_sent.append(_ask_last)
         session = aiohttp.ClientSession(
-            trace_configs=[asked_last],
+            request_class=_AskedLast,
             connector=aiohttp.TCPConnector(ssl=self.context or True, limit=0, ttl_dns_cache=60),
             cookie_jar=aiohttp.DummyCookieJar(),
             trust_env=False,
@@ -388,6 +396,19 @@ class GraphClient:
         except Unavailable as error:
             raise Unavailable(str(error), code=error.code, did_nothing=True) from None
 
+    def _timeout(self, length: int) -> aiohttp.ClientTimeout:
+        """How long a request of so many bytes may take. Small ones need no watch over each read: the whole ends hardly later."""
+        step = length // PIECE
+        found = self._timeouts.get(step)
+        if found is None:
+            patience = self.tenant.timeout
+            found = self._timeouts[step] = aiohttp.ClientTimeout(
+                total=patience + step * PIECE / SLOWEST,
+                sock_connect=min(30.0, patience),
+                sock_read=patience if length >= STREAM_FROM else None,
+            )
+        return found
+
     async def _exchange(
         self, mailbox: str, method: str, url: str, kind: str, headers: Mapping[str, str], pieces: Sequence[bytes]
     ) -> Reply:
@@ -406,11 +427,7 @@ class GraphClient:
         elif pieces:
             data = pieces[0] if len(pieces) == 1 else b"".join(pieces)
         counter = self._count(mailbox, kind, length)
-        timeout = aiohttp.ClientTimeout(
-            total=self.tenant.timeout + length / SLOWEST,
-            sock_connect=min(30.0, self.tenant.timeout),
-            sock_read=self.tenant.timeout,
-        )
+        _may_leave.set(may_leave)
         try:
             async with session.request(
                 method,
@@ -418,8 +435,7 @@ class GraphClient:
                 data=data,
                 headers=headers,
                 allow_redirects=False,
-                timeout=timeout,
-                trace_request_ctx=may_leave,
+                timeout=self._timeout(length),
             ) as answer:
                 body = await answer.read()
                 counter["bytes.received"] += len(body)

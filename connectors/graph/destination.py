@@ -156,7 +156,8 @@ class GraphDestination:
         flags = [index for index, write in enumerate(writes) if write.kind is WriteKind.FLAG and not self._resource(write)]
         if len(flags) < 2:
             flags = []
-        alone = [index for index in range(len(writes)) if index not in set(flags)]
+        together = frozenset(flags)
+        alone = [index for index in range(len(writes)) if index not in together]
         tasks = [asyncio.ensure_future(self._one(writes[index])) for index in alone]
         flagging = asyncio.ensure_future(self._flag_all([writes[index] for index in flags]))
         try:

@@ -76,7 +76,7 @@ class Importing:
         spent: str | None = None
         for _ in range(SESSIONS):
             try:
-                address = await self._session(spent)
+                address = self._open(spent) or await self._session(spent)
             except Unavailable as error:
                 # Whatever became of the session, the item itself has not left.
                 raise Unavailable(str(error), code=error.code, did_nothing=True) from None
@@ -97,10 +97,13 @@ class Importing:
             mend="check MailboxItem.ImportExport.All and the app's scope for this mailbox",
         )
 
+    def _open(self, spent: str | None) -> str | None:
+        address = self._address
+        return address if address is not None and address != spent and self._clock() < self._ends - EARLY else None
+
     async def _session(self, spent: str | None) -> str:
         async with self._lock:
-            address = self._address
-            if address is not None and address != spent and self._clock() < self._ends - EARLY:
+            if (address := self._open(spent)) is not None:
                 return address
             mailbox_id = await self._mailbox_id.get()
             began, wall = self._clock(), datetime.now(UTC)
