@@ -13,7 +13,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, Literal
 
 import pybase64
 
@@ -254,6 +254,7 @@ class MemorySource:
 
     A cursor is bound to its mailbox and folder, and holds where a listing began and how far it came, so that what happens
     while pages are read is told by the next listing. ``cannot_read`` gives the refusal of an item that can't be fetched.
+    ``stamps``: change stamps that move with every change, none, or ones that lie: they move with the number of items alone.
     """
 
     def __init__(
@@ -264,12 +265,14 @@ class MemorySource:
         limits: Limits | None = None,
         offers: frozenset[Lane] = frozenset(Lane),
         cannot_read: Callable[[str], Refusal | None] = lambda _: None,
+        stamps: Literal["honest", "none", "lying"] = "honest",
     ) -> None:
         self.mailbox = mailbox
         self._page_size = page_size
         self._limits = limits or Limits()
         self._offers = offers
         self._cannot_read = cannot_read
+        self._stamps = stamps
         self._figures: Counter[str] = Counter()
 
     @property
@@ -329,6 +332,7 @@ class MemorySource:
         items = self.mailbox.in_folder(box.id)
         unread = sum(not item.content.message.is_read for item in items)
         events = self.mailbox.events(box.id)
+        changed = events[-1].number if events and self._stamps == "honest" else 0
         return Folder(
             id=box.id,
             parent_id=box.parent_id,
@@ -338,7 +342,7 @@ class MemorySource:
             total=len(items),
             unread=unread,
             hidden=box.hidden,
-            change_stamp=f"{events[-1].number if events else 0}.{len(items)}.{unread}",
+            change_stamp=None if self._stamps == "none" else f"{changed}.{len(items)}.{unread if changed else 0}",
         )
 
     def _change(self, folder_id: str, item_id: str, base: int) -> Change | None:

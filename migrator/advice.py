@@ -283,6 +283,11 @@ OF_MORE: Final[dict[str, Advice]] = {
         "Holds the mailbox: what it forgot would be written twice.",
         "Restore the newest ledger, or `migrator db rebuild` for this mailbox.",
     ),
+    "change-stamp": Advice(
+        "Folders changed although the change stamps that the source shows for them did not.",
+        "Found when every folder was read, as is done each run.list_fully_hours. From then on every pass reads every folder.",
+        "Nothing for this mailbox. If it happens to many, set `run.list_fully_hours = 0`: then no stamp is trusted at all.",
+    ),
     # notes of the engine on what is still open; nobody has to act on them
     "changed-since": Advice(
         "It changed at the source while its last write was still under way.",

@@ -103,6 +103,7 @@ class RunSection(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     settle_horizon: Annotated[float, Meta(ge=0)] = 120.0
     lease: _Seconds = 300.0
     look_first: bool = False
+    list_fully_hours: Annotated[float, Meta(ge=0)] = 24.0
     link_mbit: Annotated[float, Meta(ge=0)] = 0.0
     link_hours: str = ""
     link_time_zone: str = ""
@@ -149,6 +150,7 @@ class Document(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 class PassSettings:
     """What one pass may do. Times in seconds; the rails are those of ``[rails]``, and ``approve_deletes`` lifts them once.
 
+    A folder's feed is read at least once in ``list_fully_hours``, whatever its change stamp says; 0: in every pass.
     ``answer`` is how long the target may take for an answer: nothing leaves when the lease would end before that.
     """
 
@@ -160,6 +162,7 @@ class PassSettings:
     answer: float = 100.0
     look_first: bool = False
     approve_deletes: bool = False
+    list_fully_hours: float = 24.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -195,6 +198,7 @@ class Config:
             lease=self.run.lease,
             answer=self.target.timeout,
             look_first=self.run.look_first,
+            list_fully_hours=self.run.list_fully_hours,
             approve_deletes=approve_deletes,
         )
 

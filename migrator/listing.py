@@ -13,11 +13,9 @@ from connectors.base import Folder, Page, Put
 from connectors.errors import StaleCursor
 from migrator import plan
 from migrator.crew import Crew
+from migrator.stamps import FINGERPRINT, UNCHANGED, Suspects
 from migrator.transfer import Transfer
 from state.model import FolderRow, ItemState, Row, Step
-
-FINGERPRINT = "1"
-"""Names the filter and mapping under which a folder's cursor was taken; a cursor taken under another one is not used."""
 
 _AGAIN = "+again"
 """Marks the fingerprint of a folder that is being listed again from nothing, over a resume too."""
@@ -33,24 +31,32 @@ class Listing:
         self._crew = crew
         self._transfer = transfer
         self._mailbox_id = crew.lease.mailbox_id
+        self._suspects = Suspects(crew, {})
         self.sources: dict[int, Folder] = {}
 
-    def read_round(self, *, carry: bool = False, again: frozenset[int] = frozenset()) -> int:
+    def read_round(self, *, carry: bool = False, again: frozenset[int] = frozenset(), aside: frozenset[int] = frozenset()) -> int:
         """Read every folder to its end; returns the round's number.
 
         With ``carry`` each page of a folder's first listing is carried before the next one is read. Folders in ``again`` are
-        listed from nothing.
+        listed from nothing; those in ``aside`` are not read, unless another one shows that stamps can't be trusted here.
         """
         crew = self._crew
         generation = crew.ledger.next_round(crew.lease)
         for folder_id, folder in self.sources.items():
-            self.read_folder(crew.folders[folder_id], folder, generation, carry=carry, again=folder_id in again)
+            if folder_id not in aside:
+                self.read_folder(crew.folders[folder_id], folder, generation, carry=carry, again=folder_id in again)
+        if self._suspects.convicted():
+            for folder_id in aside:
+                self.read_folder(crew.folders[folder_id], self.sources[folder_id], generation)
+        elif aside:
+            crew.figures[UNCHANGED] += len(aside)
         self._doom_absent(generation)
         return generation
 
     def read_folder(self, row: FolderRow, folder: Folder, generation: int, *, carry: bool = False, again: bool = False) -> None:
         """Read one folder to its end, in a round; ``again``: from nothing."""
         crew = self._crew
+        before = row
         fingerprint, cursor, began = row.fingerprint, row.cursor, row.generation
         if again:
             fingerprint, cursor = FINGERPRINT + _AGAIN, None
@@ -59,6 +65,8 @@ class Listing:
             fingerprint, cursor = (FINGERPRINT + _AGAIN if fingerprint else FINGERPRINT), None
         if cursor is None:
             began = generation
+        # A listing tells of nothing that happened after it was begun. One that an earlier pass began is older than the stamp.
+        whole = row.complete or cursor is None
         while True:
             crew.halt_if_asked()
             try:
@@ -67,15 +75,24 @@ class Listing:
                 if cursor is None:
                     raise
                 crew.count("listed_again")
-                fingerprint, cursor, began = FINGERPRINT + _AGAIN, None, generation
+                fingerprint, cursor, began, whole = FINGERPRINT + _AGAIN, None, generation, True
                 continue
             anew = fingerprint.endswith(_AGAIN)
             steps, listed = self._meet_page(row.id, page, generation)
+            self._suspects.met(before, folder, steps)
             if page.last:
                 if anew:
                     steps.extend(self._missed(row.id, began, generation, {step.new.key for step in steps}))
                 fingerprint = FINGERPRINT
-            row = replace(row, cursor=page.cursor, fingerprint=fingerprint, complete=page.last, generation=began)
+            row = replace(
+                row,
+                cursor=page.cursor,
+                fingerprint=fingerprint,
+                complete=page.last,
+                generation=began,
+                change_stamp=folder.change_stamp if page.last and whole else None,
+                read_at=crew.clock() if page.last else row.read_at,
+            )
             crew.ledger.record_page(
                 crew.lease,
                 row.id,
@@ -84,6 +101,8 @@ class Listing:
                 fingerprint=row.fingerprint,
                 complete=row.complete,
                 generation=row.generation,
+                stamp=row.change_stamp,
+                read_at=row.read_at,
             )
             # CRASH WINDOW: page recorded, nothing of it carried
             crew.folders[row.id] = row

@@ -24,7 +24,7 @@ from dataclasses import dataclass, replace
 from connectors.base import Destination, Role, Source
 from connectors.errors import MailboxBlocked, Unavailable
 from connectors.pacer import Stopped
-from migrator import plan
+from migrator import plan, stamps
 from migrator.adopt import Adopted, adopt
 from migrator.claims import check_claim
 from migrator.config import PassSettings
@@ -151,10 +151,10 @@ class _Pass:
         crew.folders = {row.id: row for row in crew.ledger.folders(self._mailbox_id)}
         heal(crew, self._transfer)
         recount(crew, may_remove=self._kind is not PassKind.SWEEP)
-        self._place_folders()
+        aside = self._place_folders(self._kind)
         first = not crew.ledger.mailbox(self._mailbox_id).claimed
         occupied = first and (crew.settings.look_first or self._target_holds_anything())
-        generation = self._listing.read_round(carry=self._kind is PassKind.SEED and not occupied)
+        generation = self._listing.read_round(carry=self._kind is PassKind.SEED and not occupied, aside=aside)
         if occupied:
             # Another tool, or a ledger that was lost, was here before us.
             adopt(crew)
@@ -180,7 +180,7 @@ class _Pass:
                 check_claim(crew, behind=True)
             crew.folders = {row.id: row for row in crew.ledger.folders(self._mailbox_id)}
             heal(crew, self._transfer)
-            self._place_folders()
+            self._place_folders(PassKind.SEED)
             self._listing.read_round()
             found = adopt(crew, lost=True)
             crew.stake()
@@ -194,30 +194,29 @@ class _Pass:
 
     # -- folders
 
-    def _place_folders(self) -> None:
-        """Read the folder tree, record it, and give every folder its place in the target, parents first."""
+    def _place_folders(self, kind: PassKind) -> frozenset[int]:
+        """Read the folder tree, record it, and give every folder its place in the target, parents first.
+
+        Returns the folders that need not be read, as ``stamps`` has it; their places are known, and not looked at either.
+        """
         crew = self._crew
         crew.halt_if_asked()
         seen = [folder for folder in crew.source.folders() if folder.role is not Role.ROOT]
         generation = crew.ledger.next_round(crew.lease)
-        rows = crew.ledger.record_folders(
-            crew.lease,
-            [
-                (
-                    folder.id,
-                    folder.parent_id,
-                    folder.name,
-                    folder.kind,
-                    folder.role.value if folder.role else None,
-                    folder.total,
-                    folder.change_stamp,
-                )
-                for folder in seen
-            ],
-            generation,
-        )
-        known = {row.source_id: row for row in rows}
-        for folder in seen:
+        listed = [
+            (folder.id, folder.parent_id, folder.name, folder.kind, folder.role.value if folder.role else None, folder.total)
+            for folder in seen
+        ]
+        rows = crew.ledger.record_folders(crew.lease, listed, generation)
+        before, known = crew.folders, {row.source_id: row for row in rows}
+        crew.folders = {row.id: row for row in rows}
+        self._listing.sources = {known[folder.id].id: folder for folder in seen}
+        aside = stamps.unchanged(crew, kind, before, self._listing.sources)
+        settled = stamps.placed(aside, before, crew.folders, list(self._listing.sources))
+        replaced: set[str | None] = set()
+        for folder_id, folder in self._listing.sources.items():
+            if folder_id in settled and folder.parent_id not in replaced:
+                continue
             crew.halt_if_asked()
             row = known[folder.id]
             parent = known.get(folder.parent_id) if folder.parent_id else None
@@ -225,10 +224,10 @@ class _Pass:
             if target != row.target_id:
                 crew.guard_lease()
                 crew.ledger.place_folder(crew.lease, row.id, target)
-                known[folder.id] = row = replace(row, target_id=target)
+                known[folder.id] = crew.folders[row.id] = replace(row, target_id=target)
+                replaced.add(folder.id)
                 crew.count("folders")
-            self._listing.sources[row.id] = folder
-        crew.folders = {row.id: row for row in known.values()}
+        return aside
 
     # -- moves and drops
 

@@ -21,6 +21,7 @@ from typing import Literal, Protocol
 
 from connectors.base import Destination, Source
 from connectors.errors import Halt, MailboxBlocked, Unavailable
+from migrator import stamps
 from migrator.config import PassSettings
 from migrator.conservation import off_by, told_by
 from migrator.crew import keep_nothing
@@ -273,7 +274,8 @@ class _Mailbox:
             if run.rebuild:
                 return self._end(CLEAN, report.cause)
             off = off_by(told_by(report.figures))
-            cause = UNACCOUNTED.format(n=off) if off else ""
+            lied = int(report.figures.get(stamps.LIED, 0))
+            cause = sentences(UNACCOUNTED.format(n=off) if off else "", stamps.SENTENCE.format(n=lied) if lied else "")
             self._row = run.ledger.move_mailbox(row.id, MailboxState.SYNCING if seeding else row.state, cause)
             return self._end(REFUSED if off else CLEAN, cause)
         except Unavailable as error:

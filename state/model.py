@@ -206,7 +206,10 @@ class Step:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FolderRow:
-    """One source folder and where it went. ``id`` is the ledger's own number."""
+    """One source folder and where it went. ``id`` is the ledger's own number.
+
+    ``change_stamp`` was read before its feed was last read to its end, and ``read_at`` is when that was (wall-clock seconds).
+    """
 
     id: int
     source_id: str
@@ -222,11 +225,15 @@ class FolderRow:
     total: int
     change_stamp: str | None
     absent: int
+    read_at: float = 0.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MailboxRow:
-    """One mailbox of a wave. ``cause`` is a sentence that says why it is where it is."""
+    """One mailbox of a wave. ``cause`` is a sentence that says why it is where it is.
+
+    ``trusts_stamps`` is false for good once one of its folders changed under an equal change stamp.
+    """
 
     id: int
     wave: str
@@ -241,6 +248,7 @@ class MailboxRow:
     sequence: int
     generation: int
     claimed: bool
+    trusts_stamps: bool = True
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,13 +11,14 @@ from typing import Any, Final
 from sqlalchemy import Connection, insert, select, update
 
 from state.model import ASIDE, MAILBOX_MOVES, FolderRow, IllegalMove, MailboxRow, MailboxState
-from state.records import cleaned, folder_of, mailbox_of
+from state.records import chunks, cleaned, folder_of, mailbox_of
 from state.schema import folders, installation, mailboxes
 
-Listed = tuple[str, str | None, str, str, str | None, int, str | None]
-"""A source folder as listed: source_id, parent_source_id, name, kind, role, total, change_stamp."""
+Listed = tuple[str, str | None, str, str, str | None, int]
+"""A source folder as listed: source_id, parent_source_id, name, kind, role, total."""
 
-_LISTED: Final = ("source_id", "parent_source_id", "name", "kind", "role", "total", "change_stamp")
+_LISTED: Final = ("source_id", "parent_source_id", "name", "kind", "role", "total")
+_AT_ONCE: Final = 500
 
 
 def plan_mailbox(db: Connection, wave: str, source: str, target: str) -> MailboxRow:
@@ -47,21 +48,27 @@ def move_mailbox(db: Connection, mailbox_id: int, state: MailboxState, cause: st
 def record_folders(db: Connection, mailbox_id: int, listed: Sequence[Listed], generation: int) -> list[FolderRow]:
     """Record a whole tree as listed in a round; all folders ever seen."""
     table = folders.c
-    here = table.mailbox_id == mailbox_id
-    known = {found.source_id: found.id for found in db.execute(select(table.id, table.source_id).where(here))}
-    new: dict[str, dict[str, Any]] = {}
-    for folder in listed:
-        told = {**dict(zip(_LISTED, folder, strict=True)), "absent": 0, "told": generation}
-        if (folder_id := known.get(folder[0])) is not None:
-            db.execute(update(folders).where(table.id == folder_id).values(told))
-        else:
-            new[folder[0]] = told
+    known = {found.source_id: found for found in folders_of(db, mailbox_id)}
+    told = {folder[0]: dict(zip(_LISTED, folder, strict=True)) for folder in listed}
+    changed = False
+    new: list[dict[str, Any]] = []
+    for source_id, values in told.items():
+        found = known.get(source_id)
+        if found is None:
+            new.append(values)
+        elif found.absent or any(getattr(found, name) != value for name, value in values.items()):
+            # Most of a tree is as it was, and a statement for each of its folders costs more than all of the rest.
+            db.execute(update(folders).where(table.id == found.id).values({**values, "absent": 0}))
+            changed = True
     if new:
-        blank = {"mailbox_id": mailbox_id, "fingerprint": "", "complete": False, "generation": 0}
-        db.execute(insert(folders), [{**values, **blank} for values in new.values()])
-    missed = here & (table.told != generation)
-    db.execute(update(folders).where(missed).values(absent=table.absent + 1, told=generation))
-    return folders_of(db, mailbox_id)
+        blank = {"mailbox_id": mailbox_id, "fingerprint": "", "complete": False, "generation": 0, "absent": 0, "told": generation}
+        db.execute(insert(folders), [{**values, **blank} for values in new])
+    if any(source_id not in told for source_id in known):
+        here = (table.mailbox_id == mailbox_id) & (table.told != generation)
+        for some in chunks([found.id for source_id, found in known.items() if source_id not in told], _AT_ONCE):
+            db.execute(update(folders).where(here & table.id.in_(some)).values(absent=table.absent + 1, told=generation))
+        changed = True
+    return folders_of(db, mailbox_id) if changed or new else list(known.values())
 
 
 def _new_mailbox(source: str) -> dict[str, Any]:

@@ -384,6 +384,7 @@ def mailbox_of(found: Any) -> MailboxRow:
         sequence=found.sequence,
         generation=found.generation,
         claimed=found.claimed,
+        trusts_stamps=found.trusts_stamps,
     )
 
 
@@ -404,6 +405,7 @@ def folder_of(found: Any) -> FolderRow:
         total=found.total,
         change_stamp=found.change_stamp,
         absent=found.absent,
+        read_at=found.read_at,
     )
 
 

@@ -31,9 +31,10 @@ from sqlalchemy import (
     Table,
     Text,
     UniqueConstraint,
+    true,
 )
 
-HEAD: Final = "0002"
+HEAD: Final = "0003"
 """The newest revision. A constant, so that opening a ledger need not load alembic; a test holds it to the revisions."""
 
 metadata = MetaData(
@@ -76,6 +77,8 @@ mailboxes = Table(
     Column("sequence", BigInteger, nullable=False),
     Column("generation", Integer, nullable=False),
     Column("claimed", Boolean, nullable=False),
+    # Once a folder changed under an equal change stamp, this is false for good.
+    Column("trusts_stamps", Boolean, nullable=False, server_default=true()),
     UniqueConstraint("source_folded"),
 )
 
@@ -109,10 +112,13 @@ folders = Table(
     Column("complete", Boolean, nullable=False),
     Column("generation", Integer, nullable=False),
     Column("total", Integer, nullable=False),
+    # The stamp that was read before the feed was last read to its end; NULL: none, or none to be trusted.
     Column("change_stamp", Text),
     Column("absent", Integer, nullable=False),
-    # The round that last said whether the folder is there: a round that is told twice counts an absence once.
+    # The round that last told of its absence: a round that is told twice counts an absence once.
     Column("told", Integer, nullable=False),
+    # When its feed was last read to its end, in wall-clock seconds; 0: not since there are stamps.
+    Column("read_at", Double, nullable=False, server_default="0"),
     UniqueConstraint("mailbox_id", "source_id"),
 )
 

@@ -142,6 +142,10 @@ class Ledger:
         """Remember that the target mailbox carries our claim."""
         self._fenced(lease, lambda db: leases.change(db, lease, claimed=True))
 
+    def distrust_stamps(self, lease: Lease) -> None:
+        """Remember that this mailbox's change stamps are not to be trusted, for good."""
+        self._fenced(lease, lambda db: leases.change(db, lease, trusts_stamps=False))
+
     # -- leases
 
     def lease(self, mailbox_id: int, owner: str, seconds: float, *, now: float | None = None) -> Lease:
@@ -244,13 +248,18 @@ class Ledger:
         fingerprint: str,
         complete: bool,
         generation: int,
+        stamp: str | None = None,
+        read_at: float | None = None,
     ) -> None:
         """Take in a page of a folder's feed: its rows and the cursor behind it, together or not at all.
 
-        ``complete``: this page was the folder's last, and ``generation`` is the round in which that was so.
+        ``complete``: this page was the folder's last, and ``generation`` is the round in which that was so. ``stamp`` is the
+        change stamp that all of the feed was read after, ``read_at`` when its end was reached (wall-clock seconds).
         """
         writes = writes_of(lease.mailbox_id, steps)
-        values: dict[str, Any] = {"cursor": cursor, "fingerprint": fingerprint, "complete": complete}
+        values: dict[str, Any] = {"cursor": cursor, "fingerprint": fingerprint, "complete": complete, "change_stamp": stamp}
+        if read_at is not None:
+            values["read_at"] = read_at
         if complete:
             values["generation"] = generation
 

@@ -45,6 +45,12 @@ FILLED["0002"] = [
     "INSERT INTO decisions VALUES (1, 5.0, 1, {key2}, {none}, 'too-large', 'approved', 'ops@host', 'Its owner knows.')",
     "INSERT INTO kept VALUES (1, {key2}, 5.0, 30, 'refused/ada@example.com/0202.fts', 'ab')",
 ]
+FILLED["0003"] = [
+    "INSERT INTO mailboxes VALUES (1, 'first', 'Ada@example.com', 'ada@example.com', 'ada@example.com', 'SEEDING', NULL, '',"
+    " 3, 'host:1', 1000.0, 17, 2, {true}, {true})",
+    "INSERT INTO folders VALUES (1, 1, 'inbox', NULL, 'Inbox', 'IPF.Note', 'inbox', 'T', 'c', 'f', {true}, 2, 2, 's', 0, 2, 9.0)",
+    *(statement for statement in FILLED["0002"] if not statement.startswith(("INSERT INTO mailboxes", "INSERT INTO folders"))),
+]
 LITERALS = {
     "sqlite": {"true": "1", "key1": "X'0101'", "key2": "X'0202'", "none": "X''", "target": "X'0041'"},
     "postgresql": {"true": "true", "key1": "'\\x0101'", "key2": "'\\x0202'", "none": "'\\x'", "target": "'\\x0041'"},
@@ -102,6 +108,9 @@ def test_a_ledger_of_each_revision_keeps_its_rows(empty_url: str, revision: str)
         assert [row.target for row in ledger.folder_rows(1, 1)] == ["A", None]
         assert [one.reason for one in ledger.refusals()] == ["too-large"]
         assert ledger.folders(1)[0].cursor == "c"
+        # Before there was a rule for when a stamp is kept, none of them can be trusted.
+        assert ledger.folders(1)[0].change_stamp == ("s" if revision >= "0003" else None)
+        assert mailbox.trusts_stamps
         assert ledger.passes()[0].figures == {"created": 1}
         assert ledger.hints() == {"tenant": 5.0}
         assert ledger.notes()[0].text == "It begins."

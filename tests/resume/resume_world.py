@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import Future
 from dataclasses import replace
-from typing import Any
+from typing import Any, Literal
 
 from connectors.base import Doubt, Role, WriteKind
 from connectors.errors import Unavailable
@@ -70,7 +70,7 @@ class Guarded:
 
 LEDGER_STEPS = (
     "begin_pass", "end_pass", "next_round", "record_folders", "place_folder", "record_page", "intend", "settle", "rekey",
-    "claimed",
+    "claimed", "distrust_stamps",
 )  # fmt: skip
 TARGET_STEPS = ("place_folder", "remove_folder", "write", "stake")
 SOURCE_STEPS = ("changes",)
@@ -84,6 +84,7 @@ class World:
     def __init__(self, url: str, *, lane: str = "auto", page_size: int = 4, settle_horizon: float = 0.0, **switches: Any) -> None:
         self.url, self.lane, self.page_size, self.switches = url, lane, page_size, switches
         self.settle_horizon = settle_horizon
+        self.stamps: Literal["honest", "none", "lying"] = "honest"
         self.source = MemoryMailbox()
         self.target = MemoryTarget()
         self.inbox = self.source.special(Role.INBOX)
@@ -103,7 +104,11 @@ class World:
                 Job(
                     ledger=Guarded(ledger, hand, LEDGER_STEPS),
                     tenure=Tenure(ledger, lease, 300.0, 100.0, time.time()),
-                    source=Guarded(self.wrap_source(MemorySource(self.source, page_size=self.page_size)), hand, SOURCE_STEPS),
+                    source=Guarded(
+                        self.wrap_source(MemorySource(self.source, page_size=self.page_size, stamps=self.stamps)),
+                        hand,
+                        SOURCE_STEPS,
+                    ),
                     destination=Guarded(self.wrap_target(MemoryDestination(self.target, **self.switches)), hand, TARGET_STEPS),
                     kind=kind,
                     settings=replace(SETTINGS, lane=self.lane, settle_horizon=self.settle_horizon, **settings),

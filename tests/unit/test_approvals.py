@@ -17,7 +17,7 @@ class Poisoned:
         self.ledger = ledger
         self.mailbox_id = ledger.plan_mailbox("first", source, source).id
         self.lease: Lease = ledger.lease(self.mailbox_id, "me", 600)
-        [folder] = ledger.record_folders(self.lease, [("inbox", None, "Inbox", "IPF.Note", "inbox", 4, None)], 1)
+        [folder] = ledger.record_folders(self.lease, [("inbox", None, "Inbox", "IPF.Note", "inbox", 4)], 1)
         self.rows = {
             word: Row(key=word.encode() * 4, folder_id=folder.id, state=state, size=10, version=b"12345678")
             for word, state in (

@@ -29,7 +29,7 @@ def fill(ledger: Ledger, source: str = "anna@old.example", wave: str = "x") -> i
     """A mailbox with five items that did not go, two of them withheld, in a folder within a folder."""
     mailbox_id = ledger.plan_mailbox(wave, source, source).id
     lease = ledger.lease(mailbox_id, "the pass", 600)
-    tree = [("top", None, "Projects", "IPF.Note", None, 5, None), ("sub", "top", "=Sums", "IPF.Note", None, 5, None)]
+    tree = [("top", None, "Projects", "IPF.Note", None, 5), ("sub", "top", "=Sums", "IPF.Note", None, 5)]
     _, sub = ledger.record_folders(lease, tree, 1)
     facts = pack_facts(Facts(item_class="IPM.Appointment", submitted=WHEN))
     told = [

@@ -100,8 +100,8 @@ class Setting:
 def set_up(ledger: Ledger, source: str = "ada@example.com") -> Setting:
     lease = ledger.lease(ledger.plan_mailbox("first", source, source).id, "me", 600)
     tree = [
-        ("inbox", None, "Inbox", "IPF.Note", "inbox", 3, "stamp"),
-        ("sent", None, "Sent Items", "IPF.Note", "sentitems", 0, None),
+        ("inbox", None, "Inbox", "IPF.Note", "inbox", 3),
+        ("sent", None, "Sent Items", "IPF.Note", "sentitems", 0),
     ]
     return Setting(ledger, lease, ledger.record_folders(lease, tree, ledger.next_round(lease)))
 
@@ -297,7 +297,7 @@ def test_rounds_are_numbered(here: Setting) -> None:
 
 def test_a_folder_that_is_not_met_is_absent_once_a_round_until_it_is_back(here: Setting) -> None:
     def absent(*names: str) -> dict[str, int]:
-        tree = [(name, "root", name.title(), "IPF.Note", None, 7, "s") for name in names]
+        tree = [(name, "root", name.title(), "IPF.Note", None, 7) for name in names]
         rows = here.ledger.record_folders(here.lease, tree, here.ledger.mailbox(here.mailbox_id).generation)
         assert rows == here.ledger.folders(here.mailbox_id)
         return {row.source_id: row.absent for row in rows}
@@ -312,7 +312,7 @@ def test_a_folder_that_is_not_met_is_absent_once_a_round_until_it_is_back(here: 
     assert absent("inbox", "sent") == {"inbox": 0, "sent": 0, "new": 2}
     sent = next(row for row in here.ledger.folders(here.mailbox_id) if row.source_id == "sent")
     assert (sent.id, sent.name, sent.parent_source_id, sent.role) == (here.sent, "Sent", "root", None)
-    assert (sent.total, sent.change_stamp, sent.target_id) == (7, "s", "target-1")
+    assert (sent.total, sent.change_stamp, sent.target_id) == (7, None, "target-1")
 
 
 def test_a_folder_of_another_mailbox_is_not_touched(here: Setting) -> None:

@@ -63,7 +63,7 @@ def project(tmp_path: Path, ledger_url: str, monkeypatch: pytest.MonkeyPatch) ->
         anna = ledger.plan_mailbox("board-members", "Anna.Becker@old.example", "anna.becker@new.example")
         ledger.plan_mailbox("board-members", "ben@old.example", "ben@new.example")
         lease = ledger.lease(anna.id, "me", 600)
-        [folder] = ledger.record_folders(lease, [("f", None, "Scheidung", "IPF.Note", None, 1, None)], 1)
+        [folder] = ledger.record_folders(lease, [("f", None, "Scheidung", "IPF.Note", None, 1)], 1)
         row = Row(key=b"k" * 16, folder_id=folder.id, state=ItemState.REFUSED, size=5)
         ledger.settle(lease, [Step(None, row, Open(item_id="1", reason="too-large", code="ErrorMessageSizeExceeded"))])
         number = ledger.begin_pass(lease, PassKind.SEED)

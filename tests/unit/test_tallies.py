@@ -52,7 +52,7 @@ class Expected:
 def begin(ledger: Ledger) -> Expected:
     address = f"user{next(_addresses)}@example.com"
     lease = ledger.lease(ledger.plan_mailbox("first", address, address).id, "me", 600)
-    tree = [(name, None, name, "IPF.Note", None, 0, None) for name in ("one", "two")]
+    tree = [(name, None, name, "IPF.Note", None, 0) for name in ("one", "two")]
     return Expected(ledger, lease, [folder.id for folder in ledger.record_folders(lease, tree, 1)])
 
 

@@ -19,7 +19,7 @@ from state.upkeep import backup, check, restore
 def fill(ledger: Ledger, first: int, count: int, state: ItemState = ItemState.DONE) -> None:
     mailbox = ledger.plan_mailbox("wave", "anna@source.example", "anna@target.example")
     lease = ledger.lease(mailbox.id, "test", 300.0)
-    [folder] = ledger.record_folders(lease, [("f", None, "Inbox", "IPF.Note", "inbox", 0, None)], ledger.next_round(lease))
+    [folder] = ledger.record_folders(lease, [("f", None, "Inbox", "IPF.Note", "inbox", 0)], ledger.next_round(lease))
     opened = Open(item_id="x") if state is not ItemState.DONE else None
     rows = [
         Row(key=number.to_bytes(16, "big"), folder_id=folder.id, state=state, size=10) for number in range(first, first + count)

@@ -282,7 +282,7 @@ def test_a_mailbox_that_hangs_loses_its_lease(
 def refuse_one(job: Job) -> PassReport:
     """A pass that settles three items: one arrived, one refused, one still open."""
     ledger, lease = job.ledger, job.lease
-    [folder] = ledger.record_folders(lease, [("f", None, "Inbox", "IPF.Note", "inbox", 3, None)], 1)
+    [folder] = ledger.record_folders(lease, [("f", None, "Inbox", "IPF.Note", "inbox", 3)], 1)
     steps = []
     for at, to in enumerate((ItemState.DONE, ItemState.REFUSED, ItemState.LISTED)):
         row = Row(key=bytes([at]) * 16, folder_id=folder.id, state=to, size=1000 * (at + 1))
