@@ -34,6 +34,7 @@ import xxhash
 from connectors.errors import WireError
 
 if TYPE_CHECKING:
+    from connectors.contact import Contact, Task
     from connectors.event import Event
 
 STAMP_VERSION = "m1-"
@@ -339,7 +340,7 @@ class Message:
 @dataclass(frozen=True, slots=True)
 class Item:
     """A fetched item: ``stream`` (import lane, base64 as the server sent it) is set, or one of the parts of the compose lane:
-    ``message``, ``event``.
+    ``message``, ``event``, ``contact``, ``task``.
 
     ``digest`` is eight bytes over the content as fetched, kept in the ledger so that proof outlives the source.
     """
@@ -351,6 +352,8 @@ class Item:
     stream: bytes | None = field(default=None, repr=False)
     message: Message | None = field(default=None, repr=False)
     event: Event | None = field(default=None, repr=False)
+    contact: Contact | None = field(default=None, repr=False)
+    task: Task | None = field(default=None, repr=False)
 
 
 @dataclass(frozen=True, slots=True)

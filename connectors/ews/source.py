@@ -10,13 +10,28 @@ from typing import Any, TypeVar
 import structlog
 from lxml import etree
 
-from connectors.base import Entry, Fetched, Folder, Gone, Item, Lane, Limits, Page, Put, Ref, Refusal, Role, digest_of
+from connectors.base import (
+    Attachment,
+    Entry,
+    Fetched,
+    Folder,
+    Gone,
+    Item,
+    Lane,
+    Limits,
+    Page,
+    Put,
+    Ref,
+    Refusal,
+    Role,
+    digest_of,
+)
 from connectors.errors import Throttled, Unavailable, UnknownAnswer, WireError
-from connectors.ews import classify, export, soap
+from connectors.ews import classify, contacts, export, soap
 from connectors.ews.answer import M, T, check, code_of, parse
 from connectors.ews.answer import messages as messages_of
 from connectors.ews.client import ExchangeServer, MailboxClient
-from connectors.ews.convert import item_of
+from connectors.ews.kinds import Kind, kind_of
 from connectors.ews.soap import Prop
 
 R = TypeVar("R")
@@ -213,6 +228,7 @@ class _Fetch:
         self.order = list(range(len(refs)))
         self.tries: dict[int, int] = {}
         self.damaged: dict[int, bytes] = {}
+        self.attached: dict[str, tuple[Attachment, bool] | None] = {}
 
     def run(self) -> list[Fetched]:
         while len(self.answers) < len(self.refs):
@@ -222,8 +238,12 @@ class _Fetch:
     def _once(self) -> None:
         """Ask for the next items that have no answer yet. Raises the first trouble, after every good answer was kept."""
         places = [index for index in self.order if index not in self.answers][: self.size]
+        kind = kind_of(self.refs[places[0]].item_class)
+        if self.lane is Lane.COMPOSE:
+            # Other kinds of items are asked for other things, so they go apart.
+            places = [index for index in places if kind_of(self.refs[index].item_class) is kind]
         try:
-            told = self._ask([self.refs[index].id for index in places])
+            told = self._ask([self.refs[index].id for index in places], kind)
             _same_number(told, places)
         except Unavailable as error:
             if self._given_up(places, error):
@@ -233,19 +253,46 @@ class _Fetch:
         for index, (message, stream) in zip(places, told, strict=True):
             try:
                 # By position: the ids of the answers can differ in text from those of the questions.
-                self.answers[index] = self._read(index, message, stream)
+                self.answers[index] = self._read(index, message, stream, kind)
             except (Throttled, Unavailable) as error:
                 trouble = trouble or error
                 self._not_delivered(index, error)
         if trouble is not None and any(index not in self.answers for index in places):
             raise trouble
 
-    def _ask(self, ids: Sequence[str]) -> list[tuple[Any, bytes | None]]:
-        kind = _KINDS[self.lane]
+    def _ask(self, ids: Sequence[str], kind: Kind) -> list[tuple[Any, bytes | None]]:
+        operation = _KINDS[self.lane]
         if self.lane is Lane.IMPORT:
-            return export.read_export(self.client.post_once(kind, soap.export(ids)))
-        root = parse(self.client.post_once(kind, soap.get_composed(ids)))
-        return [(message, None) for message in messages_of(root, kind)]
+            return export.read_export(self.client.post_once(operation, soap.export(ids)))
+        root = parse(self.client.post_once(operation, kind.ask(ids)))
+        messages = messages_of(root, operation)
+        if kind.attachments:
+            self._fetch_attachments(messages)
+        return [(message, None) for message in messages]
+
+    def _fetch_attachments(self, messages: Sequence[Any]) -> None:
+        """Ask for the content of what is attached to these items, and keep it for their reading."""
+        self.attached.clear()
+        some: list[str] = []
+        weight = 0
+        for id_, size in [one for message in messages for one in contacts.attachment_ids_in(message)]:
+            if some and (weight + size > _LIMITS.fetch_bytes or len(some) >= _LIMITS.fetch_items):
+                self._fetch_some(some)
+                some, weight = [], 0
+            some.append(id_)
+            weight += size
+        if some:
+            self._fetch_some(some)
+
+    def _fetch_some(self, ids: Sequence[str]) -> None:
+        operation = "GetAttachment"
+        found = messages_of(parse(self.client.post_once(operation, contacts.get_attachments(ids))), operation)
+        _same_number(found, ids)
+        for id_, message in zip(ids, found, strict=True):
+            code, values = code_of(message)
+            if code != "NoError" and classify.item_answer(Ref(id_), code, values=values) is None:
+                classify.raise_for(code, text="", values=values)
+            self.attached[id_] = contacts.attachment_of(message) if code == "NoError" else None
 
     def _given_up(self, places: Sequence[int], error: Unavailable) -> bool:
         """Ask for less the next time; True if the one item that was asked for is refused for what it did to the answer."""
@@ -267,12 +314,12 @@ class _Fetch:
         """Whether a neighbour arrived, which proves that it is not the server as such."""
         return any(isinstance(one, Item) for one in self.answers.values())
 
-    def _read(self, index: int, message: Any, stream: bytes | None) -> Fetched:
+    def _read(self, index: int, message: Any, stream: bytes | None, kind: Kind) -> Fetched:
         ref = self.refs[index]
         if (failure := _failed(ref, message)) is not None:
             return failure
         if self.lane is Lane.COMPOSE:
-            return item_of(ref, _item_in(message))
+            return self._composed(ref, _item_in(message), kind)
         if stream is None:
             raise Unavailable("The source sent an item without its stream.", code="no stream")
         digest = digest_of(stream)
@@ -286,6 +333,14 @@ class _Fetch:
         if strange:
             _tell_once(strange)
         return Item(ref=ref, lane=Lane.IMPORT, item_class="", digest=digest, stream=stream)
+
+    def _composed(self, ref: Ref, element: Any, kind: Kind) -> Fetched:
+        attached: list[tuple[Attachment, bool]] = []
+        for id_, _ in contacts.attachment_ids(element) if kind.attachments else ():
+            if (one := self.attached.get(id_)) is None:
+                return Refusal("source-cannot-deliver", "The source does not deliver one of its attachments.", "no attachment")
+            attached.append(one)
+        return kind.read(ref, element, attached)
 
     def _not_delivered(self, index: int, error: WireError) -> None:
         if error.code in _BREAKS:

@@ -315,11 +315,13 @@ class GraphClient:
         safe: bool | None = None,
         quiet: bool = False,
         parts: int = 1,
+        content_type: str = "application/json",
     ) -> Reply:
         """One request to Graph, paced; the answer if it is a success.
 
         ``path`` is relative to the version root, or a next link as the server gave it. ``safe`` says that repeating it does no
-        harm; by default only GET is. ``parts`` is how many requests a batch counts for. Raises what ``classify`` says.
+        harm; by default only GET is. ``parts`` is how many requests a batch counts for. ``content_type`` is that of the body.
+        Raises what ``classify`` says.
         """
         tenant = self.tenant
         silence.check(method, path, body, quiet=quiet)
@@ -332,7 +334,7 @@ class GraphClient:
         safe = method == "GET" if safe is None else safe
         headers = {"Prefer": IMMUTABLE}
         if body is not None:
-            headers["Content-Type"] = "application/json"
+            headers["Content-Type"] = content_type
         cost = Cost(requests=parts, upload_bytes=0 if body is None else len(body))
         token = await self.token()
         refusals = 0

@@ -72,19 +72,24 @@ def file_attachment(attachment: Attachment) -> dict[str, Any]:
         "contentBytes": spliced(attachment.content),
     }
     if attachment.content_type:
-        found["contentType"] = _text(attachment.content_type)[0]
+        found["contentType"] = safe_text(attachment.content_type)[0]
     if attachment.content_id:
-        found["contentId"] = _text(attachment.content_id)[0]
+        found["contentId"] = safe_text(attachment.content_id)[0]
     return found
 
 
 def attachment_name(attachment: Attachment) -> str:
     """Its name, or one made of its kind; Graph takes none without."""
-    name = _text(attachment.name)[0].strip()[:255]
+    name = safe_text(attachment.name)[0].strip()[:255]
     return name or ("message.eml" if attachment.content_type == "message/rfc822" else "attachment")
 
 
-def _text(text: str) -> tuple[str, bool]:
+def usable(address: str) -> bool:
+    """Whether an address is an SMTP address as Graph takes it."""
+    return _SMTP.match(address) is not None
+
+
+def safe_text(text: str) -> tuple[str, bool]:
     """The text without what JSON or Exchange can't hold, and whether something was replaced."""
     found = _CONTROLS.sub("", text)
     if not found.isascii():
@@ -95,9 +100,9 @@ def _text(text: str) -> tuple[str, bool]:
 def _person(address: Address) -> dict[str, Any]:
     found: dict[str, str] = {}
     if address.name:
-        found["name"] = _text(address.name)[0]
+        found["name"] = safe_text(address.name)[0]
     if address.address:
-        found["address"] = _text(address.address)[0]
+        found["address"] = safe_text(address.address)[0]
     return {"emailAddress": found}
 
 
@@ -137,14 +142,14 @@ def _properties(message: Message, item_class: str, lost: list[str]) -> list[dict
     if submitted:
         found.append(x.pair(x.SUBMITTED, x.written(submitted)))
     if message.headers:
-        headers = _text(message.headers)[0]
+        headers = safe_text(message.headers)[0]
         if len(headers.encode()) <= HEADER_LIMIT:
             found.append(x.pair(x.HEADERS, headers))
         else:
             lost.append("headers")
     for name, text in ((x.IN_REPLY_TO, message.in_reply_to), (x.REFERENCES, message.references)):
         if text:
-            found.append(x.pair(name, _text(text)[0]))
+            found.append(x.pair(name, safe_text(text)[0]))
     for name, number in ((x.ICON, message.icon), (x.LAST_VERB, message.last_verb)):
         if number is not None:
             found.append(x.pair(name, str(number)))
@@ -156,8 +161,8 @@ def _properties(message: Message, item_class: str, lost: list[str]) -> list[dict
 
 
 def _fields(message: Message, lost: list[str]) -> dict[str, Any]:
-    subject, odd = _text(message.subject)
-    body, odd_body = _text(message.body)
+    subject, odd = safe_text(message.subject)
+    body, odd_body = safe_text(message.body)
     if odd or odd_body:
         lost.append("characters")
     if len(subject) > SUBJECT_LIMIT:
@@ -179,15 +184,15 @@ def _fields(message: Message, lost: list[str]) -> dict[str, Any]:
         found["from"] = _person(author)
     if sender and (sender.name or sender.address):
         found["sender"] = _person(sender)
-    usable = [each for each in message.reply_to if _SMTP.match(each.address)]
-    if usable:
-        found["replyTo"] = _people(usable)
-    if len(usable) < len(message.reply_to):
+    answering = [each for each in message.reply_to if usable(each.address)]
+    if answering:
+        found["replyTo"] = _people(answering)
+    if len(answering) < len(message.reply_to):
         lost.append("reply-to")  # one unusable address there fails the whole request
     if message.message_id:
-        found["internetMessageId"] = _text(message.message_id)[0]
+        found["internetMessageId"] = safe_text(message.message_id)[0]
     if message.categories:
-        found["categories"] = [_text(each)[0] for each in message.categories]
+        found["categories"] = [safe_text(each)[0] for each in message.categories]
     if message.follow_up:
         found["flag"] = _flag(message.follow_up)
         if message.follow_up.status == "flagged" and message.follow_up.start and not message.follow_up.due:

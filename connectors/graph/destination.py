@@ -41,6 +41,7 @@ from connectors.graph.client import GraphClient
 from connectors.graph.folders import Folders
 from connectors.graph.importing import Importing, MailboxId
 from connectors.graph.lookup import MAIL_CLASSES, Lookup, is_mail
+from connectors.graph.people import Contacts
 from connectors.graph.resources import Resource, covers
 
 T = TypeVar("T")
@@ -78,7 +79,7 @@ class GraphDestination:
         self._mailbox_id = MailboxId(client, mailbox)
         self._importing = Importing(client, mailbox, self._mailbox_id)
         self._folders = Folders(client, mailbox, self._mailbox_id, self._batch_lock)
-        self._resources: tuple[Resource, ...] = ()
+        self._resources: tuple[Resource, ...] = (Contacts(client, mailbox, self._folders, self._batch_lock),)
         self._lookup = Lookup(client, mailbox, self._folders, self._batch_lock, self._resources)
         self._translates = True
 

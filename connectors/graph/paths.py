@@ -5,7 +5,8 @@ from __future__ import annotations
 from urllib.parse import quote
 
 
-def _quoted(text: str) -> str:
+def quoted(text: str) -> str:
+    """An id as a segment of a path."""
     return quote(text, safe="")
 
 
@@ -18,17 +19,37 @@ def query(path: str, **options: str | int) -> str:
 
 def user(mailbox: str) -> str:
     """The user that owns a mailbox, by id or user principal name."""
-    return f"/users/{_quoted(mailbox)}"
+    return f"/users/{quoted(mailbox)}"
 
 
 def message(mailbox: str, item_id: str) -> str:
     """One message, wherever it lies."""
-    return f"{user(mailbox)}/messages/{_quoted(item_id)}"
+    return f"{user(mailbox)}/messages/{quoted(item_id)}"
 
 
 def mail_folder(mailbox: str, folder_id: str) -> str:
     """One mail folder, by id or well-known name."""
-    return f"{user(mailbox)}/mailFolders/{_quoted(folder_id)}"
+    return f"{user(mailbox)}/mailFolders/{quoted(folder_id)}"
+
+
+def contact(mailbox: str, contact_id: str) -> str:
+    """One contact, wherever it lies."""
+    return f"{user(mailbox)}/contacts/{quoted(contact_id)}"
+
+
+def contacts_of(mailbox: str, folder_id: str) -> str:
+    """The contacts of one folder of contacts."""
+    return f"{user(mailbox)}/contactFolders/{quoted(folder_id)}/contacts"
+
+
+def todo_lists(mailbox: str) -> str:
+    """The To Do lists of a user."""
+    return f"{user(mailbox)}/todo/lists"
+
+
+def todo_tasks(mailbox: str, list_id: str) -> str:
+    """The tasks of one list."""
+    return f"{todo_lists(mailbox)}/{quoted(list_id)}/tasks"
 
 
 def admin(mailbox_id: str) -> str:
@@ -38,9 +59,9 @@ def admin(mailbox_id: str) -> str:
 
 def admin_folder(mailbox_id: str, folder_id: str) -> str:
     """One folder of any class."""
-    return f"{admin(mailbox_id)}/folders/{_quoted(folder_id)}"
+    return f"{admin(mailbox_id)}/folders/{quoted(folder_id)}"
 
 
 def admin_item(mailbox_id: str, folder_id: str, item_id: str) -> str:
     """One item of any class."""
-    return f"{admin_folder(mailbox_id, folder_id)}/items/{_quoted(item_id)}"
+    return f"{admin_folder(mailbox_id, folder_id)}/items/{quoted(item_id)}"

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from . import exchange_mime as mime
 from .exchange_call import Refused, b64, text, when
 from .exchange_ids import attachment_id, change_key, folder_id, item_id
-from .exchange_properties import address, appointment, common, meeting, own_value, task
+from .exchange_properties import address, appointment, common, meeting, named_address, own_value, task
 from .truth import Item, Person
 
 if TYPE_CHECKING:
@@ -150,6 +150,8 @@ def attachment(shape: Shape, item: Item, index: int, tail: str = "") -> str:
     if item.modified is not None:
         inner += f"<t:LastModifiedTime>{when(item.modified)}</t:LastModifiedTime>"
     inner += f"<t:IsInline>{'true' if part.inline else 'false'}</t:IsInline>"
+    if tag == "FileAttachment":
+        inner += f"<t:IsContactPhoto>{'true' if part.photo else 'false'}</t:IsContactPhoto>"
     return f"<t:{tag}>{inner}{tail}</t:{tag}>"
 
 
@@ -193,20 +195,66 @@ def _addresses(shape: Shape, item: Item) -> str:
         value, name = address(item, numbers[0]), address(item, numbers[1])
         if isinstance(value, str) and value:
             shown = f' Name="{text(name)}"' if isinstance(name, str) and name else ""
-            found.append(f'<t:Entry Key="EmailAddress{key}"{shown} RoutingType="SMTP">{text(value, shape.unlawful)}</t:Entry>')
+            way = address(item, numbers[0] - 1)
+            shown += f' RoutingType="{text(way)}"' if isinstance(way, str) and way else ' RoutingType="SMTP"'
+            found.append(f'<t:Entry Key="EmailAddress{key}"{shown}>{text(value, shape.unlawful)}</t:Entry>')
     return f"<t:EmailAddresses>{''.join(found)}</t:EmailAddresses>" if found else ""
+
+
+_PHONES = (
+    ("AssistantPhone", 0x3A2E), ("BusinessFax", 0x3A24), ("BusinessPhone", 0x3A08), ("BusinessPhone2", 0x3A1B),
+    ("Callback", 0x3A02), ("CarPhone", 0x3A1E), ("CompanyMainPhone", 0x3A57), ("HomeFax", 0x3A25), ("HomePhone", 0x3A09),
+    ("HomePhone2", 0x3A2F), ("Isdn", 0x3A2D), ("MobilePhone", 0x3A1C), ("OtherFax", 0x3A23), ("OtherTelephone", 0x3A1F),
+    ("Pager", 0x3A21), ("PrimaryPhone", 0x3A1A), ("RadioPhone", 0x3A1D), ("Telex", 0x3A2C), ("TtyTddPhone", 0x3A4B),
+)  # fmt: skip
+_POSTAL = ("Street", "City", "State", "CountryOrRegion", "PostalCode")
+_PLACES: tuple[tuple[str, tuple[int, ...]], ...] = (
+    ("Home", (0x3A5D, 0x3A59, 0x3A5C, 0x3A5A, 0x3A5B)),
+    ("Business", (0x8045, 0x8046, 0x8047, 0x8049, 0x8048)),
+    ("Other", (0x3A63, 0x3A5F, 0x3A62, 0x3A60, 0x3A61)),
+)
 
 
 def _phones(shape: Shape, item: Item) -> str:
     found = []
-    for key, tag in (
-        ("BusinessFax", 0x3A24), ("BusinessPhone", 0x3A08), ("BusinessPhone2", 0x3A1B), ("HomePhone", 0x3A09),
-        ("MobilePhone", 0x3A1C), ("OtherTelephone", 0x3A1F), ("Pager", 0x3A21),
-    ):  # fmt: skip
+    for key, tag in _PHONES:
         value = own_value(item.extended, tag)
         if isinstance(value, str) and value:
             found.append(f'<t:Entry Key="{key}">{text(value, shape.unlawful)}</t:Entry>')
     return f"<t:PhoneNumbers>{''.join(found)}</t:PhoneNumbers>" if found else ""
+
+
+def _postal(shape: Shape, item: Item) -> str:
+    found = []
+    for key, places in _PLACES:
+        inner = ""
+        for tag, place in zip(_POSTAL, places, strict=True):
+            value = address(item, place) if place >= 0x8000 else own_value(item.extended, place)
+            if isinstance(value, str) and value:
+                inner += f"<t:{tag}>{text(value, shape.unlawful)}</t:{tag}>"
+        if inner:
+            found.append(f'<t:Entry Key="{key}">{inner}</t:Entry>')
+    return f"<t:PhysicalAddresses>{''.join(found)}</t:PhysicalAddresses>" if found else ""
+
+
+def _im(shape: Shape, item: Item) -> str:
+    values = (address(item, 0x8062), *(named_address(item, f"AirSync:IMAddress{number}") for number in (2, 3)))
+    found = [
+        f'<t:Entry Key="ImAddress{place}">{text(value, shape.unlawful)}</t:Entry>'
+        for place, value in enumerate(values, 1)
+        if isinstance(value, str) and value
+    ]
+    return f"<t:ImAddresses>{''.join(found)}</t:ImAddresses>" if found else ""
+
+
+def _strings(tag: str, get: Callable[[Item], object]) -> Show:
+    def show(shape: Shape, item: Item) -> str:
+        values = get(item)
+        if not isinstance(values, list) or not values:
+            return ""
+        return f"<t:{tag}>{''.join(f'<t:String>{text(one, shape.unlawful)}</t:String>' for one in values)}</t:{tag}>"
+
+    return show
 
 
 def _member(shape: Shape, person: Person) -> str:
@@ -359,17 +407,28 @@ FIELDS: dict[str, list[tuple[str, Show]]] = {
         ("contacts:FileAs", _text("FileAs", lambda item: address(item, 0x8005))),
         ("contacts:DisplayName", _text("DisplayName", _tag(0x3001))),
         ("contacts:GivenName", _text("GivenName", _tag(0x3A06))),
+        ("contacts:Initials", _text("Initials", _tag(0x3A0A))),
         ("contacts:MiddleName", _text("MiddleName", _tag(0x3A44))),
         ("contacts:Nickname", _text("Nickname", _tag(0x3A4F))),
         ("contacts:CompanyName", _text("CompanyName", _tag(0x3A16))),
         ("contacts:EmailAddresses", _addresses),
+        ("contacts:PhysicalAddresses", _postal),
         ("contacts:PhoneNumbers", _phones),
+        ("contacts:AssistantName", _text("AssistantName", _tag(0x3A30))),
         ("contacts:Birthday", _time("Birthday", _tag(0x3A42))),
         ("contacts:BusinessHomePage", _filled("BusinessHomePage", _tag(0x3A51))),
+        ("contacts:Children", _strings("Children", _tag(0x3A58))),
         ("contacts:Department", _text("Department", _tag(0x3A18))),
+        ("contacts:Generation", _text("Generation", _tag(0x3A05))),
+        ("contacts:ImAddresses", _im),
         ("contacts:JobTitle", _text("JobTitle", _tag(0x3A17))),
+        ("contacts:Manager", _text("Manager", _tag(0x3A4E))),
         ("contacts:OfficeLocation", _text("OfficeLocation", _tag(0x3A19))),
+        ("contacts:Profession", _text("Profession", _tag(0x3A46))),
+        ("contacts:SpouseName", _text("SpouseName", _tag(0x3A48))),
         ("contacts:Surname", _text("Surname", _tag(0x3A11))),
+        ("contacts:WeddingAnniversary", _time("WeddingAnniversary", _tag(0x3A41))),
+        ("contacts:HasPicture", _bool("HasPicture", lambda item: any(part.photo for part in item.parts))),
     ],
     "distributionlist": [
         ("distributionlist:DisplayName", _text("DisplayName", lambda item: item.subject)),

@@ -270,6 +270,11 @@ def address(item: Item, number: int) -> object:
     return own_value(item.extended, (_SETS["Address"], number))
 
 
+def named_address(item: Item, name: str) -> object:
+    """A property of the contacts' set that has a name in words."""
+    return own_value(item.extended, (_SETS["Address"], name))
+
+
 def meeting(item: Item, number: int) -> object:
     """A property of the meetings' set."""
     return own_value(item.extended, (_SETS["Meeting"], number))

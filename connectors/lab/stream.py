@@ -130,6 +130,8 @@ def _buffer(item: Item) -> bytes:
         if part.content_id is not None:
             out += mapi.header(mapi.TEXT, mapi.ATTACH_ID), mapi.write_text(part.content_id)
         out.append(struct.pack("<HHi", mapi.INT, mapi.ATTACH_FLAGS, 4 if part.inline else 0))
+        if part.photo:
+            out.append(struct.pack("<HHH", mapi.BOOL, mapi.ATTACH_PHOTO, 1))
         out += (
             mapi.header(mapi.BYTES, mapi.ATTACH_DATA),
             mapi.write_bytes(part.content),
@@ -285,6 +287,7 @@ def _close(item: Item, marker: int, inner: dict[object, object]) -> None:
             inline=bool(flags & 4),
             content_id=None if content_id is None else _as(content_id, str),
             kind="message" if inner.get(mapi.ATTACH_METHOD) == 5 else "file",
+            photo=bool(inner.get(mapi.ATTACH_PHOTO)),
         )
     )
 

@@ -23,9 +23,8 @@ from .login import ROLES, Login, LoginError
 from .tenant_batch import all_parts, owner_of, path_of, read_parts, size_of, throttled
 from .tenant_call import FOUR_MB, Answer, Call, GraphError, read_query
 from .tenant_index import Index
-from .tenant_mail import create
 from .tenant_parts import put_part
-from .tenant_routes import ROUTES, Handler
+from .tenant_routes import CREATING, ROUTES, Handler
 from .tenant_sending import SENDING
 from .truth import Estate
 
@@ -116,7 +115,7 @@ class Tenant:
             if route.method == call.method:
                 if route.roles and route.roles.isdisjoint(self.options.roles):
                     raise _denied(call)
-                call.names = {name: unquote(value) for name, value in found.groupdict().items()}
+                call.names = {name: unquote(value) for name, value in found.groupdict().items() if value is not None}
                 owner = call.names.get("user") or call.names.get("mailbox") or ""
                 call.index = self.index(owner)
                 if call.index is None:
@@ -132,7 +131,7 @@ class Tenant:
             handler = self.handler(call)
         except GraphError as error:
             return error.answer()
-        return self.carry_out(call, handler, creates=handler is create)
+        return self.carry_out(call, handler, creates=handler in CREATING)
 
     def carry_out(self, call: Call, handler: Handler, *, creates: bool) -> Answer:
         """Let a handler answer, with the mailbox to itself; or answer that nothing is known, and let it act later."""

@@ -220,6 +220,10 @@ def set_property(item: Item, name: str, value: str) -> bool:
                 item.item_class = value
             case "integer 0x36":
                 item.sensitivity = int(value)
+            case "integer 0x17":
+                item.importance = int(value)
+            case "string 0x37":
+                item.subject = value
             case "boolean 0x29":
                 item.wants_read_receipt = _truth(value)
             case _:

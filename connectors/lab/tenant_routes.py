@@ -6,6 +6,7 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from . import tenant_contacts as contacts
 from . import tenant_delta as delta
 from . import tenant_events as events
 from . import tenant_folders as folders
@@ -45,6 +46,7 @@ _EXPORT, _IMPORT = (
     _either("MailboxItem.ImportExport.All"),
 )
 _SEE_EVENTS, _EVENTS = _either("Calendars.Read", "Calendars.ReadWrite"), _either("Calendars.ReadWrite")
+_SEE_CONTACTS, _CONTACTS = _either("Contacts.Read", "Contacts.ReadWrite"), _either("Contacts.ReadWrite")
 _SEE_SETTINGS, _SETTINGS = _either("MailboxSettings.Read", "MailboxSettings.ReadWrite"), _either("MailboxSettings.ReadWrite")
 # Which permission opens /settings/exchange is not documented: any of the same interface does.
 _ANY_OF_INTERFACE = _SEE_FOLDERS | _SEE_ITEMS | _EXPORT
@@ -62,6 +64,8 @@ _BOX = "admin/exchange/mailboxes/{mailbox}"
 _DELTA = r"delta(?:\(\))?"
 _MESSAGE = "users/{user}/messages/{message}"
 _FOLDER = "users/{user}/mailFolders/{folder}"
+_CONTACT = "users/{user}/(?:contactFolders/{folder}/)?contacts/{contact}"
+_CONTACTS_OF = "users/{user}/(?:contactFolders/{folder}/)?contacts"
 ROUTES = (
     route("GET", rf"users/{{user}}/mailFolders/{_DELTA}", delta.mail_folders, _SEE_MAIL),
     route("GET", rf"{_FOLDER}/messages/{_DELTA}", delta.messages, _SEE_MAIL),
@@ -104,6 +108,18 @@ ROUTES = (
     route("DELETE", "users/{user}/events/{event}", events.remove_event, _EVENTS),
     route("GET", "users/{user}/outlook/masterCategories", events.list_categories, _SEE_SETTINGS),
     route("POST", "users/{user}/outlook/masterCategories", events.make_category, _SETTINGS),
+    route("GET", _CONTACTS_OF, contacts.list_, _SEE_CONTACTS),
+    route("POST", _CONTACTS_OF, contacts.create, _CONTACTS),
+    route("GET", _CONTACT, contacts.get, _SEE_CONTACTS),
+    route("PATCH", _CONTACT, contacts.change, _CONTACTS),
+    route("DELETE", _CONTACT, contacts.remove, _CONTACTS),
+    route("GET", rf"{_CONTACT}/photo/\$value", contacts.get_photo, _SEE_CONTACTS),
+    route("PUT", rf"{_CONTACT}/photo/\$value", contacts.put_photo, _CONTACTS),
+    route("GET", "users/{user}/contactFolders", contacts.list_folders, _SEE_CONTACTS),
+    route("POST", "users/{user}/contactFolders", contacts.make_folder, _CONTACTS),
+    route("GET", "users/{user}/contactFolders/{folder}", contacts.get_folder, _SEE_CONTACTS),
+    route("GET", "users/{user}/contactFolders/{folder}/childFolders", contacts.list_folders, _SEE_CONTACTS),
+    route("POST", "users/{user}/contactFolders/{folder}/childFolders", contacts.make_folder, _CONTACTS),
     route("GET", f"{_BOX}/folders", folders.list_admin, _SEE_FOLDERS),
     route("POST", f"{_BOX}/folders", folders.make_admin, _FOLDERS),
     route("GET", f"{_BOX}/folders/{{folder}}", folders.get_admin, _SEE_FOLDERS),
@@ -117,3 +133,5 @@ ROUTES = (
     route("POST", f"{_BOX}/exportItems", imports.export, _EXPORT),
     route("POST", f"{_BOX}/createImportSession", imports.open_session, _IMPORT),
 )
+CREATING: frozenset[Handler] = frozenset({mail.create, contacts.create})
+"""Handlers that make an item: what of them is answered with a time-out may still be carried out later."""

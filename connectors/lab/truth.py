@@ -28,7 +28,10 @@ class Person:
 
 @dataclass(slots=True)
 class Part:
-    """One attachment. ``kind`` is ``file`` or ``message`` (a nested message; ``content`` is then its RFC 5322 bytes)."""
+    """One attachment. ``kind`` is ``file`` or ``message`` (a nested message; ``content`` is then its RFC 5322 bytes).
+
+    ``photo`` marks the picture of a contact.
+    """
 
     name: str
     content_type: str
@@ -37,6 +40,7 @@ class Part:
     content_id: str | None = None
     kind: str = "file"
     id: str = ""
+    photo: bool = False
 
 
 @dataclass(slots=True)

@@ -165,7 +165,7 @@ class Carried:
 
 @pytest.fixture(scope="module", params=["import", "compose"])
 def carried(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Carried]:
-    """The rich mailbox, at the other side; compose carries its messages only."""
+    """The rich mailbox, at the other side; compose carries what has a resource of its own."""
     estate = Estate()
     mailbox = estate.add(an_empty(0, 1))
     items = {"inbox": [a_rich_mail(), a_done_mail()]}
@@ -294,7 +294,7 @@ def altered(carried: Carried, subject: str, change: Change) -> list[str]:
 def test_nothing_differs_where_nothing_was_altered(carried: Carried) -> None:
     verdict = carried.check()
     assert verdict.differences == ()
-    items = {"import": 6, "compose": 2}[carried.lane]
+    items = {"import": 6, "compose": 2 + len(COMPOSED)}[carried.lane]
     assert verdict.figures["compared"] == verdict.figures["equal"] == items
     assert not [word for word in verdict.figures if word.startswith("explained.")]
 
@@ -308,7 +308,23 @@ def test_another_day_of_completion_is_named(carried: Carried) -> None:
     assert altered(carried, "Done", setting("flag_completed", WHEN)) == ["flag-completed"]
 
 
-@pytest.mark.parametrize("carried", ["import"], indirect=True)  # the compose lane carries messages only
+COMPOSED = ("Ben Bank",)
+"""Subjects of those of them that the compose lane carries."""
+
+
+@pytest.mark.parametrize("carried", ["compose"], indirect=True)
+@pytest.mark.parametrize(
+    ("subject", "name", "change"),
+    [one for one in OTHERS if one[0] in COMPOSED],
+    ids=[f"{subject}-{name}" for subject, name, _ in OTHERS if subject in COMPOSED],
+)
+def test_what_is_altered_in_what_was_composed_is_named_and_nothing_else(
+    carried: Carried, subject: str, name: str, change: Change
+) -> None:
+    assert altered(carried, subject, change) == [name]
+
+
+@pytest.mark.parametrize("carried", ["import"], indirect=True)  # the compose lane carries not all of them
 @pytest.mark.parametrize(("subject", "name", "change"), OTHERS, ids=[f"{subject}-{name}" for subject, name, _ in OTHERS])
 def test_what_is_altered_in_other_items_is_named_and_nothing_else(
     carried: Carried, subject: str, name: str, change: Change

@@ -121,6 +121,30 @@ def use_items(face: Face) -> None:
     face.good("DELETE", f"admin/folders/inbox/items/{made['itemId']}", status=204)
 
 
+def use_contacts(face: Face) -> None:
+    made = face.good("POST", "contactFolders", {"displayName": "Friends"}, status=201)["id"]
+    face.good("POST", f"contactFolders/{made}/childFolders", {"displayName": "Old"}, status=201)
+    face.good("GET", f"contactFolders/{made}/childFolders")
+    face.good("GET", f"contactFolders/{made}")
+    face.good("GET", "contactFolders")
+    given = {
+        "givenName": "Ann",
+        "emailAddresses": [{"name": "Ann", "address": "ann@x.example"}],
+        "businessPhones": ["1"],
+        "homeAddress": {"street": "1 Road", "city": "Town"},
+        "birthday": "1970-02-03T11:59:00Z",
+        **mark("c"),
+    }
+    own = face.good("POST", f"contactFolders/{made}/contacts", given, status=201)["id"]
+    face.good("GET", f"contactFolders/{made}/contacts?{EXPAND}")
+    face.good("GET", f"contacts/{own}?{EXPAND}")
+    face.good("PATCH", f"contacts/{own}", {"displayName": "Anna", "nickName": "An"})
+    picture = {"data": b"\xff\xd8\xff\xe0 picture", "headers": {"Content-Type": "image/jpeg"}}
+    assert face.ask("PUT", f"contacts/{own}/photo/$value", **picture).status_code == 200
+    assert face.ask("GET", f"contacts/{own}/photo/$value").content == picture["data"]
+    face.good("DELETE", f"contacts/{own}", status=204)
+
+
 def use_the_rest(face: Face) -> None:
     face.good("GET", "")
     face.good("GET", "settings/exchange")
@@ -154,7 +178,7 @@ def log(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("log") / "x.jsonl"
     with Lab(LabPlan(mailboxes=1, items=0, log=path)) as lab, signed_in(lab) as session:
         face = Face(lab, session, fresh(lab))
-        for use in (use_folders, use_messages, use_items, use_the_rest):
+        for use in (use_folders, use_messages, use_items, use_contacts, use_the_rest):
             use(face)
     return path.with_name("x-graph.jsonl")
 

@@ -1,0 +1,66 @@
+"""What the compose lane asks of Exchange for each kind of item, and who reads the answer.
+
+``KINDS`` is the whole table: messages are asked for with their MIME; other kinds have a shape of their own, and attachments that
+come by GetAttachment.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+from lxml import etree
+
+from connectors.base import Attachment, Item, Lane, Ref, digest_of
+from connectors.ews import contacts, convert, soap
+from connectors.ews.answer import T
+
+Attached: TypeAlias = Sequence[tuple[Attachment, bool]]
+"""Attachments with their content, and whether each is a contact's photo."""
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """One kind of item: the class prefixes (none: whatever no other takes), its GetItem, and the reader of an answer."""
+
+    classes: tuple[str, ...]
+    ask: Callable[[Sequence[str]], str]
+    read: Callable[[Ref, Any, Attached], Item]
+    attachments: bool = False
+
+
+def _message(ref: Ref, element: Any, _: Attached) -> Item:
+    return convert.item_of(ref, element)
+
+
+def _contact(ref: Ref, element: Any, attached: Attached) -> Item:
+    item_class = element.findtext(f"{T}ItemClass") or "IPM.Contact"
+    return Item(
+        ref=ref,
+        lane=Lane.COMPOSE,
+        item_class=item_class,
+        digest=_digest(element, attached),
+        contact=contacts.contact_of(element, attached),
+    )
+
+
+def _digest(element: Any, attached: Attached) -> bytes:
+    """Eight bytes over all that an element tells but its id and version, and over its attachments."""
+    told = [etree.tostring(child) for child in element if etree.QName(child).localname not in ("ItemId", "Attachments")]
+    for one, _ in attached:
+        told += one.name.encode("utf-8", "surrogatepass"), one.content
+    return digest_of(b"".join(told))
+
+
+MAIL = Kind((), soap.get_composed, _message)
+KINDS: tuple[Kind, ...] = (Kind(("IPM.Contact",), contacts.get_contacts, _contact, attachments=True),)
+
+
+def kind_of(item_class: str) -> Kind:
+    """The kind of items of this class; that of messages if no other takes it."""
+    folded = item_class.casefold()
+    for kind in KINDS:
+        if any(folded == one.casefold() or folded.startswith(one.casefold() + ".") for one in kind.classes):
+            return kind
+    return MAIL
