@@ -1,16 +1,22 @@
-"""What an item costs: CPU of the engine's process alone, beside a floor, in interleaved rounds.
+"""What things cost: CPU of each contestant's process alone, side by side, in interleaved rounds.
 
     uv run python tests/bench/bench.py import-30k
     uv run python tests/bench/bench.py --list
+    uv run python tests/bench/bench.py all --out bench.json
 
 Both servers are in a process of their own and everything runs on this machine. Figures are medians over the rounds, in
-milliseconds of CPU (user and system) an item; what is held to is the ratio to the floor, never a figure in seconds.
+milliseconds of CPU (user and system) an item; what is held to is the ratio between contestants of one run, never a figure in
+seconds. Contestants: ``engine``; ``floor``, the leanest script over the same libraries; ``curl``, libcurl with a search for
+bytes, the limit (``uv pip install pycurl``; left out where it is missing); ``stock-raw`` and ``stock-models``, what an engineer
+would write with exchangelib and the vendor's SDK.
 """
 
 from __future__ import annotations
 
 import argparse
+import importlib.util
 import json
+import platform
 import statistics
 import subprocess
 import sys
@@ -18,116 +24,250 @@ import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import replace
+from datetime import datetime
 from pathlib import Path
 from typing import Any
+
+from cases import CASES, Case
 
 HERE = Path(__file__).parent
 
 
-@dataclass(frozen=True, slots=True)
-class Case:
-    """What is carried: so many items of ``size`` bytes of text, with an attachment or none, in a lane."""
-
-    lane: str
-    size: int
-    items: int
-    attachment: int = 0
-
-    @property
-    def bytes(self) -> int:
-        return self.size + self.attachment
-
-
-CASES = {
-    "import-4k": Case("import", 4_000, 1500),
-    "import-30k": Case("import", 30_000, 1000),
-    "import-300k": Case("import", 300_000, 200),
-    "import-20m": Case("import", 4_000, 6, 20_000_000),
-    "compose-4k": Case("compose", 4_000, 400),
-    "compose-30k": Case("compose", 4_000, 400, 26_000),
-    "compose-300k": Case("compose", 4_000, 100, 296_000),
-}
-
-
 def main() -> int:
     reader = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
-    reader.add_argument("case", nargs="?", default="import-30k", choices=CASES)
+    reader.add_argument("case", nargs="*", default=["import-30k"], help="names of cases, or all")
     reader.add_argument("--rounds", type=int, default=3)
     reader.add_argument("--items", type=int, help="instead of the case's own number")
+    reader.add_argument("--only", action="append", help="a contestant; may be given several times")
     reader.add_argument("--out", type=Path, help="the figures, as JSON")
     reader.add_argument("--list", action="store_true", help="name the cases")
     asked = reader.parse_args()
     if asked.list:
-        print("\n".join(CASES))
+        print("\n".join(f"{name:24} {case.about}" for name, case in CASES.items()))
         return 0
-    told = measure(CASES[asked.case], rounds=asked.rounds, items=asked.items)
-    print(table(asked.case, told))
-    if asked.out:
-        asked.out.write_text(json.dumps({"case": asked.case, **told}, indent=1))
+    names = list(CASES) if asked.case == ["all"] else asked.case
+    if unknown := [name for name in names if name not in CASES]:
+        raise SystemExit(f"there is no case {unknown[0]}; --list names them")
+    found: dict[str, Any] = {"at": datetime.now().astimezone().isoformat("T", "seconds"), "machine": machine(), "cases": {}}
+    for name in names:
+        case = replace(CASES[name], items=asked.items, few={}) if asked.items else CASES[name]
+        found["cases"][name] = told = measure(case, rounds=asked.rounds, only=asked.only)
+        print(table(name, told), flush=True)
+        if asked.out:
+            asked.out.write_text(json.dumps(found, indent=1))
     return 0
 
 
-def measure(case: Case, *, rounds: int, items: int | None = None) -> dict[str, Any]:
+def machine() -> str:
+    return f"Python {platform.python_version()}, {platform.system()} {platform.machine()}"
+
+
+def measure(case: Case, *, rounds: int, only: list[str] | None = None) -> dict[str, Any]:
     """Medians by contestant, and their ratios to the floor."""
-    names = ["engine", "floor"]
+    if case.does == "startup":
+        return startup(rounds)
+    names = [name for name in ("engine", *case.others) if only is None or name in only]
     found: dict[str, list[dict[str, Any]]] = {name: [] for name in names}
+    missing = [name for name in names if name == "curl" and importlib.util.find_spec("pycurl") is None]
     for _ in range(rounds):
         for name in names:
-            found[name].append(once(name, case, items or case.items))
-    told: dict[str, Any] = {"items": items or case.items, "bytes": case.bytes, "rounds": rounds}
+            if name not in missing:
+                found[name].append(once(name, case))
+    told: dict[str, Any] = {"about": case.about, "items": case.items, "bytes": case.bytes, "rounds": rounds, "missing": missing}
     for name in names:
-        cpu = [one["cpu"] / one["items"] * 1000 for one in found[name]]
-        last = found[name][-1]
-        told[name] = {
-            "cpu_ms": statistics.median(cpu), "all_cpu_ms": cpu,
-            "seconds": statistics.median(one["seconds"] for one in found[name]),
-            **{word.replace(" ", "_"): value / last["items"] for word, value in last.items() if "requests" in word},
-        }  # fmt: skip
-    told["ratio"] = told["engine"]["cpu_ms"] / told["floor"]["cpu_ms"]
+        if found[name]:
+            told[name] = medians(found[name])
+    agree(case, told)
+    if {"engine", "floor"} <= told.keys():
+        told["ratio"] = told["engine"]["cpu_ms"] / told["floor"]["cpu_ms"]
+    for name in names:
+        if name != "engine" and {"engine", name} <= told.keys():
+            told[f"engine : {name}"] = told["engine"]["cpu_ms"] / told[name]["cpu_ms"]
     return told
 
 
-def once(name: str, case: Case, items: int) -> dict[str, Any]:
-    """One contestant over a fresh lab; the floor always imports, because nothing leaner carries the same items."""
-    words = {"engine": case.lane, "floor": str(case.bytes)}
-    with tempfile.TemporaryDirectory(prefix="bench-") as folder, lab(Path(folder), case, items):
-        command = [sys.executable, str(HERE / f"{name}.py"), folder, words[name]]
-        done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=HERE.parents[1])
-        if done.returncode:
-            raise SystemExit(f"{name}: {(done.stderr or done.stdout).strip()[-2000:]}")
-        told: dict[str, Any] = json.loads(done.stdout.strip().splitlines()[-1])
-    if told["items"] != items:
-        raise SystemExit(f"{name} carried {told['items']} of {items} items")
+def medians(found: list[dict[str, Any]]) -> dict[str, Any]:
+    last = found[-1]
+    cpu = [one["cpu"] / max(1, one["items"]) * 1000 for one in found]
+    told: dict[str, Any] = {
+        "items": last["items"], "cpu_ms": statistics.median(cpu), "all_cpu_ms": cpu,
+        "cpu_seconds": statistics.median(one["cpu"] for one in found),
+        "seconds": statistics.median(one["seconds"] for one in found),
+    }  # fmt: skip
+    for side in ("source", "target"):
+        if f"{side} requests" in last:
+            told[f"{side}_requests"] = last[f"{side} requests"]
+            told[f"{side}_requests_an_item"] = last[f"{side} requests"] / max(1, last["items"])
+        if f"{side} by kind" in last:
+            told[f"{side}_requests_by_kind"] = last[f"{side} by kind"]
+    if "ledger" in last:
+        told["ledger_share"] = statistics.median(
+            (one["ledger"].get("intend", 0.0) + one["ledger"].get("settle", 0.0)) / one["cpu"] for one in found
+        )
+        told["ledger_cpu_seconds"] = last["ledger"]
+    same = ("mailboxes", "folders", "peak_mb", "hash", "bytes_an_item", "us_an_item", "wall_us_an_item")
+    return told | {word: last[word] for word in same if last.get(word) is not None}
+
+
+def agree(case: Case, told: dict[str, Any]) -> None:
+    """Hold what arrived against one another: in the import lane the very same items, whoever carried them."""
+    if case.does == "seed" and case.lane == "import":
+        by_number: dict[int, set[str]] = {}
+        for one in told.values():
+            if isinstance(one, dict) and "hash" in one:
+                by_number.setdefault(one["items"], set()).add(one["hash"])
+        if any(len(hashes) > 1 for hashes in by_number.values()):
+            raise SystemExit("the contestants did not carry the same")
+
+
+def command_of(name: str, case: Case, folder: str) -> list[str]:
+    words = {
+        "engine": ["engine.py", folder, case.lane, case.does, str(case.mailboxes)],
+        "engine-import": ["engine.py", folder, "import", case.does, str(case.mailboxes)],
+        "floor": ["floor.py", folder, str(case.bytes)],
+        "curl": ["curl.py", folder, str(case.bytes)],
+        "stock-raw": ["stock.py", folder, "raw", case.lane],
+        "stock-models": ["stock.py", folder, "models", case.lane],
+    }[name]
+    return [sys.executable, str(HERE / words[0]), *words[1:]]
+
+
+def once(name: str, case: Case) -> dict[str, Any]:
+    """One contestant over a fresh lab. Floor and curl always import: nothing leaner carries the same items."""
+    case = replace(case, items=min(case.items, case.few.get(name, case.items)))
+    if case.does == "ledger":
+        return answered([sys.executable, str(HERE / "ledger.py"), case.lane, str(case.items)], None)
+    with tempfile.TemporaryDirectory(prefix="bench-") as folder, lab(Path(folder), case) as process:
+        told = answered(command_of(name, case, folder), (process, Path(folder)))
+        ended(process)
+        arrived = json.loads((Path(folder) / "arrived.json").read_text())
+    if case.does == "seed":
+        several = list(arrived.values())[1:]
+        told["hash"] = several[0][1]
+        for count, _ in several:
+            if count != case.items or told["items"] != case.items * case.mailboxes:
+                raise SystemExit(f"{name} carried {told['items']} items, {count} arrived, and not {case.items}")
     return told
+
+
+def answered(command: list[str], lab: tuple[subprocess.Popen[str], Path] | None) -> dict[str, Any]:
+    """The last line of a contestant; what it asks of the lab on the way is done."""
+    asked, told = 0, ""
+    with tempfile.TemporaryFile("w+") as errors:
+        with subprocess.Popen(
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=errors, text=True, cwd=HERE.parents[1]
+        ) as process:
+            assert process.stdin is not None
+            assert process.stdout is not None
+            for line in process.stdout:
+                told = line
+                if line.startswith("lab: ") and lab is not None:
+                    assert lab[0].stdin is not None
+                    lab[0].stdin.write(line.removeprefix("lab: "))
+                    lab[0].stdin.flush()
+                    wait_for(lab[1] / f"done-{asked}", lab[0])
+                    asked += 1
+                    process.stdin.write("done\n")
+                    process.stdin.flush()
+        if process.returncode:
+            errors.seek(0)
+            raise SystemExit(f"{Path(command[1]).name}: {errors.read().strip()[-2000:]}")
+    found: dict[str, Any] = json.loads(told)
+    return found
+
+
+def wait_for(file: Path, process: subprocess.Popen[str]) -> None:
+    until = time.monotonic() + 300
+    while not file.exists():
+        if process.poll() is not None or time.monotonic() > until:
+            raise SystemExit("the lab did not answer")
+        time.sleep(0.02)
 
 
 @contextmanager
-def lab(folder: Path, case: Case, items: int) -> Iterator[None]:
-    words = ["--dir", str(folder), "--items", str(items), "--size", str(case.size), "--attachment", str(case.attachment)]
-    command = [sys.executable, str(HERE / "bench_lab.py"), *words]
-    process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, cwd=HERE.parents[1])
+def lab(folder: Path, case: Case) -> Iterator[subprocess.Popen[str]]:
+    words = ["--dir", folder, "--items", case.items, "--size", case.size, "--attachment", case.attachment]
+    words += ["--mailboxes", case.mailboxes, "--folders", case.folders]
+    command = [sys.executable, str(HERE / "bench_lab.py"), *map(str, words)]
+    process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True, cwd=HERE.parents[1])
     try:
-        until = time.monotonic() + 120
-        while not (folder / "ready").exists():
-            if process.poll() is not None or time.monotonic() > until:
-                raise SystemExit("the lab did not start")
-            time.sleep(0.05)
+        wait_for(folder / "ready", process)
         config = folder / "lab.toml"
         # Signing in a connection costs each contestant the same and says nothing.
         config.write_text(config.read_text().replace('auth = "ntlm"', 'auth = "basic"'))
-        yield
+        yield process
     finally:
-        if process.stdin:
-            process.stdin.close()
-        process.wait(30)
+        ended(process)
+
+
+def ended(process: subprocess.Popen[str]) -> None:
+    if process.stdin and not process.stdin.closed:
+        process.stdin.close()
+    process.wait(120)
+
+
+def startup(rounds: int) -> dict[str, Any]:
+    """CPU of ``--help`` and ``status`` as processes of their own, beside a Python that does nothing."""
+    import resource
+
+    told: dict[str, Any] = {"about": CASES["startup"].about, "rounds": rounds}
+    with tempfile.TemporaryDirectory(prefix="bench-") as folder:
+        command = [sys.executable, "-m", "migrator"]
+        subprocess.run([*command, "init", "--dir", folder], check=True, capture_output=True)
+        config = make_ready(Path(folder))
+        contestants = {
+            "python": [sys.executable, "-c", "pass"],
+            "help": [*command, "--help"],
+            "status": [*command, "-c", str(config), "status"],
+        }
+        found: dict[str, list[float]] = {name: [] for name in contestants}
+        for _ in range(rounds + 1):  # the first of all writes byte code
+            for name, words in contestants.items():
+                before = resource.getrusage(resource.RUSAGE_CHILDREN)
+                subprocess.run(words, check=True, capture_output=True, cwd=HERE.parents[1])
+                after = resource.getrusage(resource.RUSAGE_CHILDREN)
+                found[name].append(after.ru_utime - before.ru_utime + after.ru_stime - before.ru_stime)
+    for name, seconds in found.items():
+        told[name] = {"cpu_seconds": statistics.median(seconds[1:])}
+    return told
+
+
+def make_ready(folder: Path) -> Path:
+    """A config whose ledger is there, with nothing in it."""
+    from migrator import app
+    from migrator.config import load
+
+    config = folder / "migrator.toml"
+    with app.open_ledger(load(config)):
+        return config
 
 
 def table(name: str, told: dict[str, Any]) -> str:
-    lines = [f"{name}: {told['items']} items of {told['bytes']:,} bytes, medians of {told['rounds']} rounds"]
-    for one in ("engine", "floor"):
-        lines.append(f"  {one:7} {told[one]['cpu_ms']:8.3f} ms CPU an item   {told[one]['seconds']:6.1f} s")
-    lines.append(f"  engine : floor = {told['ratio']:.2f}")
+    lines = [f"{name}: {told['about']}, medians of {told['rounds']} rounds"]
+    for one, figures in told.items():
+        if not isinstance(figures, dict):
+            continue
+        if "cpu_ms" in figures:
+            line = f"  {one:14} {figures['cpu_ms']:9.3f} ms CPU an item {figures['cpu_seconds']:8.2f} s CPU"
+            line += f" {figures['seconds']:7.1f} s"
+        else:
+            line = f"  {one:14} {figures['cpu_seconds']:8.2f} s CPU"
+        if "target_requests" in figures:
+            line += f"   requests {figures['source_requests']:5} + {figures['target_requests']:6}"
+        lines.append(line)
+    for word, value in told.items():
+        if word.startswith("engine : "):
+            lines.append(f"  {word} = {value:.3g}")
+    engine = told.get("engine", {})
+    for word, shown in (
+        ("ledger_share", "intend and settle, share of CPU"),
+        ("bytes_an_item", "bytes an item"),
+        ("peak_mb", "MB"),
+    ):
+        if word in engine:
+            lines.append(f"  {shown} = {engine[word]:.3g}")
+    lines += [f"  {one} is not installed here: left out" for one in told.get("missing", ())]
     return "\n".join(lines)
 
 
