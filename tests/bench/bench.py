@@ -106,7 +106,7 @@ def medians(found: list[dict[str, Any]]) -> dict[str, Any]:
             (one["ledger"].get("intend", 0.0) + one["ledger"].get("settle", 0.0)) / one["cpu"] for one in found
         )
         told["ledger_cpu_seconds"] = last["ledger"]
-    same = ("mailboxes", "folders", "peak_mb", "hash", "bytes_an_item", "us_an_item", "wall_us_an_item")
+    same = ("mailboxes", "folders", "peak_mb", "hash", "bytes_an_item", "loose_bytes_an_item", "us_an_item", "wall_us_an_item")
     return told | {word: last[word] for word in same if last.get(word) is not None}
 
 

@@ -40,7 +40,7 @@ SYNC = (
     "</m:SyncFolderItems>"
 )
 FOLDERS = ("inbox", "sentitems", "deleteditems")
-BATCH, BYTES = 20, 8_000_000
+BATCH, BYTES = 100, 8_000_000
 OPENING = b"<m:Data>"
 JSON = {"Content-Type": "application/json"}
 PATIENT = aiohttp.ClientTimeout()
