@@ -172,7 +172,34 @@ OF_ITEMS: Final[dict[str, Advice]] = {
 }
 """Reasons that an item carries in the ledger, in the order of the catalogue."""
 
+_SETTING = "Leaves this one setting out, by name (`migrator settings` lists it), and goes on with the others."
+
 OF_MORE: Final[dict[str, Advice]] = {
+    "rule-quota": Advice(
+        "The room that a mailbox of the target has for inbox rules, about 256 KB, is used up.",
+        _SETTING,
+        "Let its owner make some rules shorter or remove some, then run `migrator settings --apply` again.",
+    ),
+    "rule-refused": Advice(
+        "The target does not take an inbox rule like this one.",
+        _SETTING,
+        "Let its owner make the rule anew in Outlook on the web.",
+    ),
+    "time-refused": Advice(
+        "The target does not take these times of automatic replies, or these working hours.",
+        _SETTING,
+        "Let its owner set them in Outlook on the web.",
+    ),
+    "category-exists": Advice(
+        "The target has a category of that name already.",
+        _SETTING,
+        "Nothing; run `migrator settings` again to see how it differs.",
+    ),
+    "setting-refused": Advice(
+        "The target does not take a setting as the source has it.",
+        _SETTING,
+        "Let its owner set it by hand; report it if it looks ordinary.",
+    ),
     "throttled": Advice(
         "The server did nothing and asks to come back later.",
         "Waits as long as asked, to the fraction, and sends it again; the seconds are in the report.",

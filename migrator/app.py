@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from connectors.link import Link
     from connectors.pacer import Memory
     from connectors.reading import Reader
+    from connectors.settings import SettingsSource, SettingsTarget
     from migrator.vault import Vault
     from migrator.wavefile import WaveLine
     from state.store import Ledger
@@ -266,6 +267,18 @@ class Connected:
         from connectors.graph.reading import GraphReader
 
         return GraphReader(self.client_for(mailbox.target), mailbox.target)
+
+    def source_settings(self, mailbox: MailboxRow, stop: threading.Event) -> SettingsSource:
+        """Open the settings of one source mailbox."""
+        from connectors.ews.settings import ExchangeSettings
+
+        return ExchangeSettings(self.server, mailbox.source, stop=stop)
+
+    def target_settings(self, mailbox: MailboxRow) -> SettingsTarget:
+        """Open the settings of one target mailbox."""
+        from connectors.graph.settings import GraphSettings
+
+        return GraphSettings(self.client_for(mailbox.target), mailbox.target)
 
     def ask_source(self, mailboxes: Sequence[str]) -> Iterator[Answer]:
         """The source's questions before a migration; never writes."""

@@ -24,6 +24,7 @@ COMMANDS = {
     "init": "migrator.commands.set_up",
     "check": "migrator.commands.set_up",
     "run": "migrator.commands.carry",
+    "settings": "migrator.commands.set_over",
     "status": "migrator.commands.look",
     "verify": "migrator.commands.look",
     "report": "migrator.commands.look",

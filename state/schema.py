@@ -11,6 +11,7 @@ hints          until when a server asked to be left alone
 notes          what happened, in sentences
 decisions      what a person decided about items that can't go: who, why, when
 kept           where the content of an item that can't go lies, and its hash
+settings       what became of each rule, category and the like of a mailbox
 """
 
 from __future__ import annotations
@@ -34,7 +35,7 @@ from sqlalchemy import (
     true,
 )
 
-HEAD: Final = "0003"
+HEAD: Final = "0004"
 """The newest revision. A constant, so that opening a ledger need not load alembic; a test holds it to the revisions."""
 
 metadata = MetaData(
@@ -223,4 +224,19 @@ kept = Table(
     Column("bytes", BigInteger, nullable=False),
     Column("file", Text, nullable=False),
     Column("sha256", Text, nullable=False),
+)
+
+settings = Table(
+    "settings",
+    metadata,
+    Column("mailbox_id", Integer, ForeignKey("mailboxes.id"), primary_key=True),
+    Column("key", LargeBinary, primary_key=True),
+    Column("at", Double, nullable=False),
+    Column("waits", Boolean, nullable=False),
+    Column("kind", Text, nullable=False),
+    Column("name", Text, nullable=False),
+    Column("state", Text, nullable=False),
+    Column("why", Text, nullable=False),
+    Column("target", Text, nullable=False),
+    Column("stored", LargeBinary, nullable=False),
 )

@@ -39,6 +39,7 @@ from state.model import (
 )
 from state.records import Statements, Writes, cleaned, mailbox_of, pass_of, rekey_of, writes_of
 from state.schema import hints, installation, mailboxes, notes, passes
+from state.settings import SettingRows
 from state.views import Note, Refused
 from state.writer import GroupWriter, PlainWriter, Writer
 
@@ -359,6 +360,11 @@ class Ledger:
     def approvals(self) -> Approvals:
         """What a person decided about what did not go, and where its content is kept."""
         return Approvals(self._read, self._write, self._fenced, self._words)
+
+    @property
+    def settings(self) -> SettingRows:
+        """What became of the settings of each mailbox."""
+        return SettingRows(self._read, self._fenced)
 
     def left_alone(self, mailbox_id: int | None = None, limit: int | None = None) -> list[Refused]:
         """What the target's user changed, and is left so though its source changed too; DONE, or GONE if it left the source."""

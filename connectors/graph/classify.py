@@ -175,6 +175,12 @@ CODES: dict[str, Row] = {
     "ErrorFolderQuotaExceeded": _DEPTH,
     "ErrorDeleteDistinguishedFolder": Row(_M.REFUSED, "special-folder", "a special folder can't be removed"),
     "ErrorMoveDistinguishedFolder": Row(_M.REFUSED, "special-folder", "a special folder can't be moved"),
+    # a setting can't go
+    "ErrorRulesOverQuota": Row(_M.REFUSED, "rule-quota", "the target's room for rules is used up"),
+    "ErrorInboxRulesValidationError": Row(_M.REFUSED, "rule-refused", "the target does not take a rule like this"),
+    "ErrorInvalidTimeSettings": Row(_M.REFUSED, "time-refused", "the target does not take these times"),
+    "ErrorPropertyUpdate": Row(_M.REFUSED, "category-exists", "the target has a category of that name already"),
+    "InvalidArguments": Row(_M.REFUSED, "malformed", "the target refuses one of its properties"),
     # the mailbox can't
     "ErrorQuotaExceeded": _FULL,
     "quotaLimitReached": _FULL,

@@ -316,15 +316,16 @@ class GraphClient:
         quiet: bool = False,
         parts: int = 1,
         content_type: str = "application/json",
+        word: silence.Word | None = None,
     ) -> Reply:
         """One request to Graph, paced; the answer if it is a success.
 
         ``path`` is relative to the version root, or a next link as the server gave it. ``safe`` says that repeating it does no
         harm; by default only GET is. ``parts`` is how many requests a batch counts for. ``content_type`` is that of the body.
-        Raises what ``classify`` says.
+        ``word`` is what the operator asked for that the guard would refuse. Raises what ``classify`` says.
         """
         tenant = self.tenant
-        silence.check(method, path, body, quiet=quiet)
+        silence.check(method, path, body, quiet=quiet, word=word)
         if path.startswith("http"):
             if not path.startswith(tenant.graph_url.rstrip("/") + "/"):
                 raise UnknownAnswer("Graph gave a link to another host")

@@ -65,3 +65,28 @@ def admin_folder(mailbox_id: str, folder_id: str) -> str:
 def admin_item(mailbox_id: str, folder_id: str, item_id: str) -> str:
     """One item of any class."""
     return f"{admin_folder(mailbox_id, folder_id)}/items/{quoted(item_id)}"
+
+
+def rules(mailbox: str) -> str:
+    """The inbox rules."""
+    return f"{mail_folder(mailbox, 'inbox')}/messageRules"
+
+
+def rule(mailbox: str, rule_id: str) -> str:
+    """One inbox rule."""
+    return f"{rules(mailbox)}/{quoted(rule_id)}"
+
+
+def categories(mailbox: str) -> str:
+    """The list of categories."""
+    return f"{user(mailbox)}/outlook/masterCategories"
+
+
+def settings(mailbox: str) -> str:
+    """Automatic replies, hours, time zone."""
+    return f"{user(mailbox)}/mailboxSettings"
+
+
+def calendar_permissions(mailbox: str) -> str:
+    """Who may do what in the calendar."""
+    return f"{user(mailbox)}/calendar/calendarPermissions"

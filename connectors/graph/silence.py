@@ -6,7 +6,8 @@ Every request passes through ``check`` before it leaves, each part of a ``$batch
 - an event with attendees: creating one sends invitations, changing or deleting one sends updates or cancellations, and no
   supported switch prevents it; since a change or deletion does not show who attends, both are forbidden for every event
   [learn.microsoft.com/graph/api/user-post-events, event-update, event-delete];
-- an inbox rule that forwards or redirects and is live, and an automatic reply that is not off;
+- an inbox rule that forwards or redirects and is live, and an automatic reply that is not off, unless the operator has asked
+  for exactly that, which the caller says as a ``Word``;
 - marking a message read, or deleting it, unless the caller says that it is known to be quiet: the sender may have asked for
   a receipt.
 """
@@ -14,6 +15,7 @@ Every request passes through ``check`` before it leaves, each part of a ``$batch
 from __future__ import annotations
 
 import re
+from enum import StrEnum
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
@@ -34,6 +36,14 @@ _FORWARDS = ("forwardTo", "forwardAsAttachmentTo", "redirectTo")
 _PARENS = re.compile(r"\(.*\)$")
 _ITEM = re.compile(r"^(users/[^/]+|me)/(mailfolders/.+/)?messages/[^/]+$")
 _ADMIN_ITEM = re.compile(r"^admin/exchange/mailboxes/[^/]+/folders/.+/items/[^/]+$")
+
+
+class Word(StrEnum):
+    """What an operator has asked for by name; each lifts one rule of this page and no other."""
+
+    RULES = "rules"  # a rule that sends nothing may be switched on; the request has to show what it does
+    FORWARDING = "forwarding"  # so may one that forwards
+    REPLIES = "replies"  # automatic replies may be on
 
 
 class ForbiddenRequest(WireError):
@@ -66,12 +76,12 @@ def _read(body: bytes | None) -> Any:
         raise ForbiddenRequest("the body of a request that must be checked can't be read") from None
 
 
-def check(method: str, path: str, body: bytes | None = None, *, quiet: bool = False) -> None:
+def check(method: str, path: str, body: bytes | None = None, *, quiet: bool = False, word: Word | None = None) -> None:
     """Raise ForbiddenRequest if this request could cause mail.
 
     ``path`` is a URL or a path below the version root. ``body`` is the JSON that would be sent. ``quiet`` says that the caller
-    knows the message to ask for no receipt; it lifts only the last rule. Requests to import and upload addresses are not Graph
-    paths and submit nothing to transport, so they need no check.
+    knows the message to ask for no receipt; it lifts only the last rule. ``word`` is what the operator asked for. Requests to
+    import and upload addresses are not Graph paths and submit nothing to transport, so they need no check.
     """
     verb = method.upper()
     if verb in ("GET", "HEAD"):
@@ -87,7 +97,7 @@ def check(method: str, path: str, body: bytes | None = None, *, quiet: bool = Fa
     if parts and parts[-1] in _ACTIONS:
         raise ForbiddenRequest(f"{verb} …/{parts[-1]} would send mail")
     _check_calendar(verb, parts, body)
-    _check_settings(verb, parts, body)
+    _check_settings(verb, parts, body, word)
     if not quiet and (_ITEM.match(where) or _ADMIN_ITEM.match(where)):
         if verb == "DELETE":
             raise ForbiddenRequest("deleting an unread message could send a receipt; the caller does not say that it is quiet")
@@ -116,17 +126,20 @@ def _check_calendar(verb: str, parts: list[str], body: bytes | None) -> None:
         raise ForbiddenRequest("creating an event with attendees would send invitations")
 
 
-def _check_settings(verb: str, parts: list[str], body: bytes | None) -> None:
+def _check_settings(verb: str, parts: list[str], body: bytes | None, word: Word | None) -> None:
     if "messagerules" in parts and verb in ("POST", "PATCH", "PUT"):
         rule = _read(body)
         actions = (rule or {}).get("actions") or {}
         live = (rule or {}).get("isEnabled", True) is not False
-        if live and any(actions.get(name) for name in _FORWARDS):
+        if live and any(actions.get(name) for name in _FORWARDS) and word is not Word.FORWARDING:
             raise ForbiddenRequest("a live inbox rule that forwards would send mail")
-        if verb != "POST" and rule and rule.get("isEnabled") is True:
+        if verb != "POST" and rule and rule.get("isEnabled") is True and (word not in _SWITCHES or not actions):
             raise ForbiddenRequest("enabling an inbox rule whose actions are not shown could send mail")
     if "mailboxsettings" in parts and verb in ("PATCH", "PUT"):
         settings = _read(body) or {}
         replies = settings.get("automaticRepliesSetting") or (settings if "status" in settings else {})
-        if replies and replies.get("status") != "disabled":
+        if replies and replies.get("status") != "disabled" and word is not Word.REPLIES:
             raise ForbiddenRequest("automatic replies that are not off would send mail")
+
+
+_SWITCHES = (Word.RULES, Word.FORWARDING)

@@ -12,6 +12,7 @@ from .exchange_feed import Feed, feed_of
 from .exchange_ids import change_key, find_folder, folder_id, folder_ids
 from .exchange_properties import Path, own_value, read_path
 from .exchange_restriction import matcher
+from .exchange_settings import permission_set
 from .exchange_shape import additional
 from .truth import Box, Mailbox
 
@@ -19,7 +20,7 @@ _BASES = ("IdOnly", "Default", "AllProperties")
 _ELEMENTS = (("ipf.appointment", "CalendarFolder"), ("ipf.contact", "ContactsFolder"), ("ipf.task", "TasksFolder"))
 _ORDER = (
     "ParentFolderId", "FolderClass", "DisplayName", "TotalCount", "ChildFolderCount", "extended", "EffectiveRights",
-    "DistinguishedFolderId", "UnreadCount",
+    "DistinguishedFolderId", "PermissionSet", "UnreadCount",
 )  # fmt: skip
 _DEFAULT = {"DisplayName", "TotalCount", "ChildFolderCount", "UnreadCount"}
 _RIGHTS = (
@@ -59,6 +60,9 @@ class FolderShape:
         for name in _ORDER:
             if name == "extended":
                 out += [path.write(folder_value(self.call, feed, box, path)) for path in self.extended]
+            elif name == "PermissionSet":
+                if name in self.wanted:
+                    out.append(permission_set(owner, box, element == "CalendarFolder"))
             elif self.base == "AllProperties" or name in self.wanted or (self.base == "Default" and name in _DEFAULT):
                 out.append(self._field(owner, box, name, element))
         out.append(f"</t:{element}>")

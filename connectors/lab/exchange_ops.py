@@ -1,4 +1,4 @@
-"""Names and settings: ResolveNames, rules, automatic replies, delegates, categories; and the table of all operations."""
+"""Names and ids: ResolveNames and ConvertId; and the table of all operations."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import Any
 from .exchange_call import Call, answer, b64, children, invalid, message, text
 from .exchange_folders import find_folder_below, get_folder
 from .exchange_items import export_items, find_item_below, get_attachment, get_item
+from .exchange_settings import get_delegate, get_inbox_rules, get_user_configuration, get_user_oof_settings
 from .exchange_sync import sync_folder_hierarchy, sync_folder_items
 
 Operation = Callable[[Call, Any], bytes]
@@ -80,37 +81,6 @@ _FORMATS = ("EwsLegacyId", "EwsId", "EntryId", "HexEntryId", "StoreId", "OwaId")
 _XSI = "http://www.w3.org/2001/XMLSchema-instance"
 
 
-def _own_answer(operation: str, fallback: bytes) -> Operation:
-    """An operation whose answer stands in the options, by mailbox; otherwise it says that nothing is set."""
-
-    def answer_it(call: Call, element: Any) -> bytes:
-        address = call.box_of().address.lower()
-        written = call.options.answers.get((address, operation))
-        return fallback if written is None else written.encode()
-
-    return answer_it
-
-
-_NO_RULES = (
-    b'<m:GetInboxRulesResponse ResponseClass="Success"><m:ResponseCode>NoError</m:ResponseCode>'
-    b"<m:OutlookRuleBlobExists>false</m:OutlookRuleBlobExists></m:GetInboxRulesResponse>"
-)
-_NO_REPLIES = (
-    b'<m:GetUserOofSettingsResponse><m:ResponseMessage ResponseClass="Success"><m:ResponseCode>NoError</m:ResponseCode>'
-    b"</m:ResponseMessage><t:OofSettings><t:OofState>Disabled</t:OofState><t:ExternalAudience>None</t:ExternalAudience>"
-    b"<t:InternalReply><t:Message/></t:InternalReply><t:ExternalReply><t:Message/></t:ExternalReply></t:OofSettings>"
-    b"<m:AllowExternalOof>All</m:AllowExternalOof></m:GetUserOofSettingsResponse>"
-)
-_NO_DELEGATES = (
-    b'<m:GetDelegateResponse ResponseClass="Error"><m:MessageText>No delegates are set.</m:MessageText>'
-    b"<m:ResponseCode>ErrorDelegateMissingConfiguration</m:ResponseCode><m:DescriptiveLinkKey>0</m:DescriptiveLinkKey>"
-    b"</m:GetDelegateResponse>"
-)
-_NO_CONFIGURATION = answer(
-    "GetUserConfiguration",
-    iter([message("GetUserConfiguration", "", "ErrorItemNotFound", "The specified object was not found in the store.")]),
-)
-
 OPERATIONS: dict[str, Operation] = {
     "GetFolder": get_folder,
     "FindFolder": find_folder_below,
@@ -122,9 +92,9 @@ OPERATIONS: dict[str, Operation] = {
     "ExportItems": export_items,
     "ResolveNames": resolve_names,
     "ConvertId": convert_id,
-    "GetInboxRules": _own_answer("GetInboxRules", _NO_RULES),
-    "GetUserOofSettingsRequest": _own_answer("GetUserOofSettings", _NO_REPLIES),
-    "GetDelegate": _own_answer("GetDelegate", _NO_DELEGATES),
-    "GetUserConfiguration": _own_answer("GetUserConfiguration", _NO_CONFIGURATION),
+    "GetInboxRules": get_inbox_rules,
+    "GetUserOofSettingsRequest": get_user_oof_settings,
+    "GetDelegate": get_delegate,
+    "GetUserConfiguration": get_user_configuration,
 }
 """What the server answers, by the name of the request's element in the messages namespace."""

@@ -14,6 +14,7 @@ from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
 from . import oddities
+from .setups import furnish_setups
 from .tongues import ENGLISH, LEGACY, OWNERS, ROLES, SOURCE_ROLES, STRANGERS, Tongue
 from .truth import Box, Estate, Item, Mailbox, Part, Person, seeded_bytes
 
@@ -39,6 +40,7 @@ def furnish(estate: Estate, *, mailboxes: int, items: int, seed: int) -> None:
                 writer.put(index, items)
         if huge:
             writer.put_huge()
+    furnish_setups(list(estate.mailboxes.values()), TODAY)
 
 
 def an_empty(number: int, seed: int) -> Mailbox:

@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 from functools import lru_cache
 from typing import Any
 
+from .tenant_factory import new_permissions, new_settings
 from .truth import Box, Item, Mailbox, seeded_bytes
 
 STAMP_ENDING = "name migrationstamp"
@@ -74,6 +75,9 @@ class Index:
         self._read = 0
         self.born: dict[str, datetime] = {}
         self.categories: dict[str, dict[str, Any]] = {}
+        self.rules: dict[str, dict[str, Any]] = {}
+        self.settings = new_settings()
+        self.permissions = new_permissions()
         self.lock = threading.RLock()
 
     def catch_up(self) -> None:

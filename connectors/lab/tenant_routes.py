@@ -13,6 +13,7 @@ from . import tenant_folders as folders
 from . import tenant_import as imports
 from . import tenant_mail as mail
 from . import tenant_parts as parts
+from . import tenant_settings as settings
 from .tenant_call import Answer, Call
 
 Handler = Callable[[Call], Answer]
@@ -120,6 +121,14 @@ ROUTES = (
     route("GET", "users/{user}/contactFolders/{folder}", contacts.get_folder, _SEE_CONTACTS),
     route("GET", "users/{user}/contactFolders/{folder}/childFolders", contacts.list_folders, _SEE_CONTACTS),
     route("POST", "users/{user}/contactFolders/{folder}/childFolders", contacts.make_folder, _CONTACTS),
+    route("GET", f"{_FOLDER}/messageRules", settings.list_rules, _SEE_SETTINGS),
+    route("POST", f"{_FOLDER}/messageRules", settings.make_rule, _SETTINGS),
+    route("GET", f"{_FOLDER}/messageRules/{{rule}}", settings.get_rule, _SEE_SETTINGS),
+    route("PATCH", f"{_FOLDER}/messageRules/{{rule}}", settings.change_rule, _SETTINGS),
+    route("DELETE", f"{_FOLDER}/messageRules/{{rule}}", settings.remove_rule, _SETTINGS),
+    route("GET", "users/{user}/mailboxSettings", settings.get_settings, _SEE_SETTINGS),
+    route("PATCH", "users/{user}/mailboxSettings", settings.change_settings, _SETTINGS),
+    route("GET", "users/{user}/calendar/calendarPermissions", settings.list_permissions, _SEE_EVENTS),
     route("GET", f"{_BOX}/folders", folders.list_admin, _SEE_FOLDERS),
     route("POST", f"{_BOX}/folders", folders.make_admin, _FOLDERS),
     route("GET", f"{_BOX}/folders/{{folder}}", folders.get_admin, _SEE_FOLDERS),

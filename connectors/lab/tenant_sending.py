@@ -6,10 +6,9 @@ None of it is let in by a permission alone: it has to be seen here that an app t
 from __future__ import annotations
 
 from . import tenant_events as events
+from . import tenant_settings as settings
 from .tenant_call import Answer, Call
 from .tenant_routes import EVERYBODY, Route, route
-
-_FORWARDS = ("forwardTo", "forwardAsAttachmentTo", "redirectTo")
 
 
 def _sent(call: Call, kind: str, *to: str) -> None:
@@ -38,36 +37,12 @@ def remove_calendar(call: Call) -> Answer:
     return Answer(204)
 
 
-def share(call: Call) -> Answer:
-    """POST of a calendar's permission: who it is for gets an invitation."""
-    _sent(call, "sharing invitation")
-    return Answer(201, {"id": "shared"})
-
-
-def make_rule(call: Call) -> Answer:
-    """POST of an inbox rule: one that is on and forwards will send what arrives."""
-    given = call.json()
-    actions = given.get("actions") or {}
-    if given.get("isEnabled", True) and any(actions.get(name) for name in _FORWARDS):
-        _sent(call, "forwarding rule")
-    return Answer(201, {"id": "ruled"})
-
-
-def set_up(call: Call) -> Answer:
-    """PATCH of the mailbox's settings: automatic replies that are on answer whoever writes."""
-    replies = call.json().get("automaticRepliesSetting") or {}
-    if replies.get("status", "disabled") != "disabled":
-        _sent(call, "automatic replies")
-    return Answer(200, {})
-
-
 _EVENT = "users/{user}/(?:calendar/)?events/{event}"
 SENDING: tuple[Route, ...] = (
     route("POST", f"{_EVENT}/(?:accept|decline|tentativelyAccept|cancel|forward)", answer_meeting, EVERYBODY),
     route("POST", f"{_EVENT}/attachments", attach, EVERYBODY),
     route("POST", "users/{user}/calendars/{calendar}/events", events.make_event, EVERYBODY),
     route("DELETE", "users/{user}/calendars/{calendar}", remove_calendar, EVERYBODY),
-    route("POST", "users/{user}/calendar/calendarPermissions", share, EVERYBODY),
-    route("POST", "users/{user}/mailFolders/{folder}/messageRules", make_rule, EVERYBODY),
-    route("PATCH", "users/{user}/mailboxSettings", set_up, EVERYBODY),
+    route("POST", "users/{user}/calendar/calendarPermissions", settings.share, EVERYBODY),
+    route("PATCH", "users/{user}/calendar/calendarPermissions/{permission}", settings.share_otherwise, EVERYBODY),
 )

@@ -11,6 +11,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
+from .setups import Setup
+
 
 def now() -> datetime:
     """The present moment in UTC, whole milliseconds, as Exchange stores times."""
@@ -138,6 +140,8 @@ class Mailbox:
     clock: int = 0
     sent: list[dict[str, object]] = field(default_factory=list)
     """Whatever this mailbox would have e-mailed to anybody: invitations, updates, cancellations, receipts."""
+    setup: Setup = field(default_factory=Setup)
+    """Rules, categories and the like, as the source has them."""
     lock: threading.RLock = field(default_factory=threading.RLock, repr=False)
 
     def tick(self, what: str, folder_id: str, item_id: str = "") -> int:

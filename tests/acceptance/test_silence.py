@@ -226,6 +226,11 @@ def places(shared_lab: Lab) -> dict[str, str]:
 
 
 MEETING = {"subject": "x", "attendees": [{"emailAddress": {"address": OUTSIDERS[0].address}}]}
+FORWARDING = {
+    "displayName": "x",
+    "sequence": 1,
+    "actions": {"forwardTo": [{"emailAddress": {"address": OUTSIDERS[0].address}}]},
+}
 FORBIDDEN: list[tuple[str, str, object, str]] = [
     ("POST", "{user}/sendMail", {"message": {"subject": "x"}}, "mail"),
     ("POST", "{user}/messages/{mail}/send", None, "mail"),
@@ -249,7 +254,8 @@ FORBIDDEN: list[tuple[str, str, object, str]] = [
     ("PATCH", "{user}/messages/{mail}", {"isRead": True}, "read receipt"),
     ("DELETE", "{user}/messages/{mail}", None, "not-read receipt"),
     ("DELETE", "{admin}/folders/inbox/items/{mail}", None, "not-read receipt"),
-    ("POST", "{user}/mailFolders/inbox/messageRules", {"actions": {"forwardTo": [{}]}}, "forwarding rule"),
+    ("PATCH", "{user}/calendar/calendarPermissions/RGVmYXVsdA==", {"role": "read"}, "sharing invitation"),
+    ("POST", "{user}/mailFolders/inbox/messageRules", FORWARDING, "forwarding rule"),
     ("PATCH", "{user}/mailboxSettings", {"automaticRepliesSetting": {"status": "alwaysEnabled"}}, "automatic replies"),
 ]
 """Every request of the interface that e-mails somebody, and what the tenant writes down when it comes."""

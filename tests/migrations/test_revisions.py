@@ -51,6 +51,10 @@ FILLED["0003"] = [
     "INSERT INTO folders VALUES (1, 1, 'inbox', NULL, 'Inbox', 'IPF.Note', 'inbox', 'T', 'c', 'f', {true}, 2, 2, 's', 0, 2, 9.0)",
     *(statement for statement in FILLED["0002"] if not statement.startswith(("INSERT INTO mailboxes", "INSERT INTO folders"))),
 ]
+FILLED["0004"] = [
+    *FILLED["0003"],
+    "INSERT INTO settings VALUES (1, {key1}, 6.0, {true}, 'rule', 'Newsletters', 'carried', '', 'R1', {none})",
+]
 LITERALS = {
     "sqlite": {"true": "1", "key1": "X'0101'", "key2": "X'0202'", "none": "X''", "target": "X'0041'"},
     "postgresql": {"true": "true", "key1": "'\\x0101'", "key2": "'\\x0202'", "none": "'\\x'", "target": "'\\x0041'"},
@@ -118,6 +122,8 @@ def test_a_ledger_of_each_revision_keeps_its_rows(empty_url: str, revision: str)
         approved = {1: frozenset({b"\x02\x02"})} if revision >= "0002" else {}
         assert ledger.approvals.approved() == approved
         assert len(ledger.approvals.kept()) == len(approved)
+        carried = {1: {"carried": 1, "waiting": 1, "listed": 0, "scripted": 0}} if revision >= "0004" else {}
+        assert ledger.settings.counts() == carried
 
 
 def test_a_server_without_a_schema_must_be_migrated_first(empty_postgres_url: str) -> None:
