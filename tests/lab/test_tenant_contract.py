@@ -145,6 +145,19 @@ def use_contacts(face: Face) -> None:
     face.good("DELETE", f"contacts/{own}", status=204)
 
 
+def use_settings(face: Face) -> None:
+    sender = [{"emailAddress": {"address": "a@x.example"}}]
+    rule = {"displayName": "x", "sequence": 1, "conditions": {"fromAddresses": sender, "hasAttachments": True}}
+    made = face.good("POST", "mailFolders/inbox/messageRules", {**rule, "actions": {"markAsRead": True}}, status=201)["id"]
+    assert [one["id"] for one in face.good("GET", "mailFolders/inbox/messageRules")["value"]] == [made]
+    face.good("PATCH", f"mailFolders/inbox/messageRules/{made}", {"isEnabled": False})
+    assert not face.good("GET", f"mailFolders/inbox/messageRules/{made}")["isEnabled"]
+    face.good("DELETE", f"mailFolders/inbox/messageRules/{made}", status=204)
+    face.good("PATCH", "mailboxSettings", {"automaticRepliesSetting": {"status": "disabled", "internalReplyMessage": "Away."}})
+    assert "Away." in face.good("GET", "mailboxSettings")["automaticRepliesSetting"]["internalReplyMessage"]
+    assert [one["role"] for one in face.good("GET", "calendar/calendarPermissions")["value"]] == ["freeBusyRead"]
+
+
 def use_the_rest(face: Face) -> None:
     face.good("GET", "")
     face.good("GET", "settings/exchange")
@@ -178,7 +191,7 @@ def log(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("log") / "x.jsonl"
     with Lab(LabPlan(mailboxes=1, items=0, log=path)) as lab, signed_in(lab) as session:
         face = Face(lab, session, fresh(lab))
-        for use in (use_folders, use_messages, use_items, use_contacts, use_the_rest):
+        for use in (use_folders, use_messages, use_items, use_contacts, use_settings, use_the_rest):
             use(face)
     return path.with_name("x-graph.jsonl")
 
