@@ -24,12 +24,14 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from typing import TYPE_CHECKING, Literal, Protocol, TypeAlias
 
+import msgspec
 import xxhash
+from msgspec.structs import replace
 
 from connectors.errors import WireError
 
@@ -89,8 +91,7 @@ class Folder:
     change_stamp: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Ref:
+class Ref(msgspec.Struct, frozen=True, gc=False):
     """One version of one source item. ``version`` is the change key; ``size`` in bytes, 0 if unknown.
 
     ``item_class`` is the class as listed, where whoever fetches has to ask for other things by class; empty if unknown.
@@ -102,8 +103,7 @@ class Ref:
     item_class: str = ""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Facts:
+class Facts(msgspec.Struct, frozen=True, kw_only=True, gc=False, omit_defaults=True):
     """What a listing tells of an item. None: the server did not say; for the silence flags that counts as yes."""
 
     item_class: str = "IPM.Note"
@@ -152,8 +152,7 @@ def _seconds(moment: datetime | None) -> str:
     return "" if moment is None else str(int(moment.astimezone(UTC).timestamp()))
 
 
-@dataclass(frozen=True, slots=True)
-class Identity:
+class Identity(msgspec.Struct, frozen=True, gc=False):
     """What an item is recognised by. ``rungs`` run from the surest to the weakest; two items are taken for one if they share one.
 
     Size is no part of it: the target computes its own. Copies of one message share an identity, so hits are counted.
@@ -238,16 +237,14 @@ def key_in(stamp: str) -> bytes | None:
     return key if len(key) == 16 and stamp_of(key) == folded else None
 
 
-@dataclass(frozen=True, slots=True)
-class Put:
+class Put(msgspec.Struct, frozen=True, gc=False):
     """The item is there, new or changed; which of the two the ledger knows."""
 
     ref: Ref
     facts: Facts
 
 
-@dataclass(frozen=True, slots=True)
-class ReadFlag:
+class ReadFlag(msgspec.Struct, frozen=True, gc=False):
     """Only the read flag changed. ``version`` may be the new change key or empty."""
 
     id: str
@@ -255,8 +252,7 @@ class ReadFlag:
     version: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Drop:
+class Drop(msgspec.Struct, frozen=True, gc=False):
     """The item left this folder: deleted, or moved elsewhere under a new id."""
 
     id: str
@@ -373,8 +369,7 @@ class WriteKind(StrEnum):
     REMOVE = "remove"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Write:
+class Write(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """One thing to do in the target.
 
     CREATE needs folder_id, item, stamp. UPDATE needs folder_id, target_id, version, item. FLAG needs target_id, is_read.
@@ -393,8 +388,7 @@ class Write:
     item: Item | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Receipt:
+class Receipt(msgspec.Struct, frozen=True, gc=False):
     """It is there. ``version`` is the target's change key after the write, empty if the server gave none.
 
     ``degraded`` names each property the lane could not carry whole.
@@ -432,8 +426,7 @@ Fetched: TypeAlias = Item | Refusal | Gone
 Outcome: TypeAlias = Receipt | Refusal | Doubt | Unsent
 
 
-@dataclass(frozen=True, slots=True)
-class TargetRef:
+class TargetRef(msgspec.Struct, frozen=True, gc=False):
     """A target item that a look-up found. ``rungs`` are those of its identity as the target shows it.
 
     ``subject_hash`` tells copies apart that share message id and times; None where the target does not show it.
@@ -449,8 +442,7 @@ class TargetRef:
     subject_hash: bytes | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Entry:
+class Entry(msgspec.Struct, frozen=True, gc=False):
     """One line of an inventory, of either side."""
 
     id: str

@@ -86,5 +86,5 @@ class Crew:
 
     def lane(self, row: Row, opened: Open) -> Lane | None:
         """The lane that this row travels by; None if none carries its class."""
-        item_class = plan.unpack_facts(opened.facts).item_class
+        item_class = plan.class_in(opened.facts)
         return plan.choose(item_class, row.lane, self.settings.lane, self.source.offers, self.destination.accepts)

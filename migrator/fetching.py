@@ -89,4 +89,4 @@ class Fetcher:
 
 def class_of(opened: Open) -> str:
     """The item class that the listing told; mail if it told none."""
-    return plan.unpack_facts(opened.facts).item_class
+    return plan.class_in(opened.facts)

@@ -14,7 +14,8 @@ of its pass, and of the one after.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
+
+from msgspec.structs import replace
 
 from connectors.base import (
     Doubt,
@@ -219,7 +220,7 @@ def _recount_some(crew: Crew, watched: Sequence[Pair], may_remove: bool) -> None
                 continue
             owned.add(hit.id)
             if may_remove and may_be_removed_quietly(row):
-                item_class = plan.unpack_facts(opened.facts).item_class
+                item_class = plan.class_in(opened.facts)
                 removals.append(Write(kind=WriteKind.REMOVE, lane=Lane(row.lane), item_class=item_class, target_id=hit.id))
             else:
                 left += 1

@@ -7,7 +7,8 @@ nothing that follows an earlier one can miss anything, and what one listing miss
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import replace
+
+from msgspec.structs import replace
 
 from connectors.base import Folder, Page, Put
 from connectors.errors import StaleCursor

@@ -19,7 +19,9 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+
+from msgspec.structs import replace
 
 from connectors.base import Destination, Role, Source
 from connectors.errors import MailboxBlocked, Unavailable

@@ -12,10 +12,11 @@ from __future__ import annotations
 import itertools
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TypeVar
 
 import msgspec
+from msgspec.structs import replace
 
 from connectors.base import Change, Drop, Facts, Lane, Limits, Put, ReadFlag, identify, item_key, short_hash
 from state.model import ItemState, Mark, Open, Row, Step, Work
@@ -37,6 +38,18 @@ def pack_facts(facts: Facts) -> bytes:
 def unpack_facts(packed: bytes) -> Facts:
     """The facts that ``pack_facts`` packed; plain mail if none were kept."""
     return _DECODER.decode(packed) if packed else Facts()
+
+
+class _OnlyClass(msgspec.Struct):
+    item_class: str = Facts().item_class
+
+
+_CLASS_DECODER = msgspec.msgpack.Decoder(_OnlyClass)
+
+
+def class_in(packed: bytes) -> str:
+    """The item class in the facts that ``pack_facts`` packed, without reading the rest."""
+    return _CLASS_DECODER.decode(packed).item_class if packed else _OnlyClass().item_class
 
 
 def identity_of(facts: Facts) -> bytes:
@@ -67,15 +80,14 @@ def fold(changes: Iterable[Change]) -> dict[bytes, Change]:
 
 def marks_of(facts: Facts) -> Mark:
     """The small facts that a row keeps. What the server did not say counts as yes: silence is guarded by doubt."""
-    marks = Mark(0)
-    if facts.is_read:
-        marks |= Mark.READ
-    if facts.has_attendees is not False:
-        marks |= Mark.ATTENDEES
-    if facts.wants_receipt is not False:
-        marks |= Mark.RECEIPT
-    return marks
+    return _MARKS[bool(facts.is_read), facts.has_attendees is not False, facts.wants_receipt is not False]
 
+
+# Every combination once: putting flags together for each item took longer than all else that is decided about it.
+_MARKS = {
+    (read, attendees, receipt): Mark(Mark.READ * read | Mark.ATTENDEES * attendees | Mark.RECEIPT * receipt)
+    for read, attendees, receipt in itertools.product((False, True), repeat=3)
+}
 
 _FROM_LISTING = Mark.READ | Mark.ATTENDEES | Mark.RECEIPT
 
@@ -226,7 +238,7 @@ def match(left: Sequence[Row], came: Sequence[tuple[Row, Open]], movable: Sequen
                 move = Move(row, *candidate)
                 if exact and not move.unchanged:
                     continue
-                if not move.same_folder and not carries(movable, unpack_facts(move.opened.facts).item_class):
+                if not move.same_folder and not carries(movable, class_in(move.opened.facts)):
                     continue
                 candidates.remove(candidate)
                 moves.append(move)

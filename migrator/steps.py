@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from msgspec.structs import replace
 
 from connectors.base import Lane, Refusal, TargetRef, short_hash
 from migrator import plan

@@ -11,8 +11,10 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
+
+from msgspec.structs import replace
 
 from connectors.base import (
     Doubt,
@@ -125,7 +127,7 @@ class Transfer:
             if lane is not None or opened.work in (Work.FLAG, Work.MOVE):
                 yield row, opened, lane or Lane.IMPORT
             else:
-                item_class = plan.unpack_facts(opened.facts).item_class
+                item_class = plan.class_in(opened.facts)
                 refused.append(refuse(row, opened, Refusal("no-lane", f"No lane that is open carries the class {item_class}.")))
         if refused:
             self._crew.ledger.settle(self._crew.lease, refused)
@@ -234,7 +236,7 @@ class Transfer:
 
     def _write(self, lot: plan.Lot, row: Row, opened: Open, item: Item | None, version: str, replacing: bool) -> Write:
         kind = WriteKind.CREATE if replacing else WriteKind(lot.work.value)
-        item_class = plan.unpack_facts(opened.facts).item_class
+        item_class = plan.class_in(opened.facts)
         return Write(
             kind=kind,
             lane=lot.lane,
@@ -339,7 +341,7 @@ class Transfer:
         crew = self._crew
         if refusal.reason == "quota":
             raise MailboxBlocked(refusal.detail, code=refusal.code, side="target", mend="Raise the quota or archive mail.")
-        item_class = plan.unpack_facts(opened.facts).item_class
+        item_class = plan.class_in(opened.facts)
         free = opened.work is Work.CREATE and lot.lane is Lane.IMPORT and crew.settings.lane == "auto"
         other = Lane.COMPOSE
         if free and plan.choose(item_class, other, "auto", crew.source.offers, crew.destination.accepts) is other:

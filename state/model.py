@@ -13,8 +13,11 @@ A row that still wants something done has an ``Open`` beside it; the two tables 
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from enum import IntEnum, IntFlag, StrEnum
+
+import msgspec
+from msgspec.structs import astuple
 
 
 class IllegalMove(Exception):
@@ -149,8 +152,7 @@ AFTER_CUTOVER = frozenset({MailboxState.ROUTED, MailboxState.SWEEPING, MailboxSt
 """The target is in use by its owner: passes only add to it."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Row:
+class Row(msgspec.Struct, frozen=True, kw_only=True, gc=False, eq=False):
     """One item of one mailbox. ``version``, ``identity``, ``target_version`` and ``digest`` are eight bytes each.
 
     ``target`` is the target id as the connector gave it; the store packs it. ``modified`` is in seconds since 1970, 0 if unknown.
@@ -171,11 +173,16 @@ class Row:
     target: str | None = None
     target_version: bytes = b""
     digest: bytes = b""
-    number: int = field(default=0, compare=False, repr=False)
+    number: int = 0
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Row) and astuple(self)[:-1] == astuple(other)[:-1]
+
+    def __hash__(self) -> int:
+        return hash(self.key)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Open:
+class Open(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """The part of a row that only matters while something is to be done about it.
 
     ``facts`` is what the listing told, packed by the engine; the ledger never looks inside. ``batch`` numbers intents within a
@@ -195,8 +202,7 @@ class Open:
     code: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Step:
+class Step(msgspec.Struct, frozen=True, gc=False):
     """One row's change in a transaction: what it was, what it is now, and its open part (None: nothing left to do)."""
 
     old: Row | None
@@ -204,8 +210,7 @@ class Step:
     open: Open | None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class FolderRow:
+class FolderRow(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """One source folder and where it went. ``id`` is the ledger's own number.
 
     ``change_stamp`` was read before its feed was last read to its end, and ``read_at`` is when that was (wall-clock seconds).

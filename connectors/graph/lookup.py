@@ -10,9 +10,10 @@ from __future__ import annotations
 import asyncio
 from collections import defaultdict
 from collections.abc import AsyncIterator, Iterable, Sequence
-from dataclasses import replace
 from datetime import timedelta
 from typing import Any
+
+from msgspec.structs import replace
 
 from connectors.base import Facts, Identity, Role, TargetRef, identify, nearby
 from connectors.errors import MailboxBlocked, WireError

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import base64
+import dataclasses
 import itertools
-from dataclasses import replace
 
 from contract_worlds import WHEN, MemoryDestinationWorld, Sample
 
@@ -65,7 +65,9 @@ class GraphWorld:
             created=WHEN,
             modified=WHEN,
         )
-        return replace(plain, item=replace(plain.item, stream=base64.b64encode(stream.pack(item, _BUILD))))
+        return dataclasses.replace(
+            plain, item=dataclasses.replace(plain.item, stream=base64.b64encode(stream.pack(item, _BUILD)))
+        )
 
     def mark_read(self, target_id: str) -> None:
         with self.mailbox.lock:

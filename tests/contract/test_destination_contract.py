@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+import dataclasses
 
 import pytest
 from contract_worlds import DestinationWorld, Sample
+from msgspec.structs import replace
 
 from connectors.base import Claim, Folder, Lane, Outcome, Receipt, Refusal, Role, Unsent, Write, WriteKind, item_key, stamp_of
 
@@ -153,7 +154,7 @@ def test_a_write_into_a_folder_that_is_gone_did_nothing(target: DestinationWorld
 def test_a_damaged_stream_is_refused_and_its_neighbours_go(target: DestinationWorld) -> None:
     folder_id = place(target)
     good, bad = target.mail(Lane.IMPORT, "good"), target.mail(Lane.IMPORT, "bad")
-    broken = replace(creation(bad, folder_id), item=replace(bad.item, stream=b"AAAA"))
+    broken = replace(creation(bad, folder_id), item=dataclasses.replace(bad.item, stream=b"AAAA"))
     outcomes = target.destination.write([broken, creation(good, folder_id)]).result(30)
     assert isinstance(outcomes[0], Refusal)
     assert isinstance(outcomes[1], Receipt)

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import base64
+import dataclasses
 import secrets
 from collections.abc import Iterator
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 from test_login import fresh, tenant_of
 
 from connectors import base
@@ -202,7 +203,7 @@ def test_a_large_attachment_goes_up_in_a_session_of_its_own(target: Target) -> N
 def test_a_broken_stream_is_refused_and_leaves_nothing(target: Target, data: bytes) -> None:
     write = imported(an_item(), target.inbox())
     assert write.item is not None
-    broken = replace(write, item=replace(write.item, stream=base64.b64encode(data)))
+    broken = replace(write, item=dataclasses.replace(write.item, stream=base64.b64encode(data)))
     [outcome] = target.write(broken)
     assert isinstance(outcome, Refusal)
     assert target.items() == []

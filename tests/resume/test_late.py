@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 from resume_world import Late, World, furnished, id_of
 
 from state.model import PassKind, PassState

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+import dataclasses
 
 import pytest
+from msgspec.structs import replace
 
 from state.model import Choice, Decision, Fenced, ItemState, Kept, Lease, Open, Row, Step
 from state.store import Ledger
@@ -136,7 +137,7 @@ def kept_of(box: Poisoned, word: str) -> Kept:
 def test_what_is_kept_is_known_by_its_last_word(box: Poisoned) -> None:
     approvals = box.ledger.approvals
     approvals.keep(kept_of(box, "huge"))
-    approvals.keep(replace(kept_of(box, "huge"), bytes=6, file="refused/huge.eml.enc"))
+    approvals.keep(dataclasses.replace(kept_of(box, "huge"), bytes=6, file="refused/huge.eml.enc"))
     [one] = approvals.kept(box.mailbox_id)
     assert (one.bytes, one.file) == (6, "refused/huge.eml.enc")
     assert approvals.kept(box.mailbox_id + 1) == []
@@ -144,7 +145,7 @@ def test_what_is_kept_is_known_by_its_last_word(box: Poisoned) -> None:
 
 def test_what_arrived_or_lost_its_row_need_not_be_kept(box: Poisoned) -> None:
     approvals = box.ledger.approvals
-    lost = replace(kept_of(box, "huge"), key=b"an older key", file="refused/lost.eml")
+    lost = dataclasses.replace(kept_of(box, "huge"), key=b"an older key", file="refused/lost.eml")
     for one in (kept_of(box, "huge"), kept_of(box, "fine"), lost):
         approvals.keep(one)
     assert {one.file for one in approvals.superfluous(box.mailbox_id)} == {"refused/fine.eml", "refused/lost.eml"}

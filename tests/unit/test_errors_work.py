@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import csv
+import dataclasses
 import io
 import json
 from collections.abc import Callable, Iterator
-from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
 from connectors.base import Facts
 from migrator import cli, logs
@@ -96,7 +97,7 @@ def test_a_key_may_be_cut_short_as_long_as_it_names_one(ledger: Ledger) -> None:
 
 def test_shown_keys_grow_where_two_look_alike() -> None:
     def one(key: str) -> Stayed:
-        return replace(
+        return dataclasses.replace(
             Stayed(**dict.fromkeys(Stayed.__dataclass_fields__, "")),  # type: ignore[arg-type]
             key=key,
         )

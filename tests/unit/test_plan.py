@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from datetime import UTC, datetime
 
 import pytest
+from msgspec.structs import replace
 
 from connectors.base import Drop, Facts, Lane, Limits, Put, ReadFlag, Ref, identify, item_key, short_hash
 from migrator import plan

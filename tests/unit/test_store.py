@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import dataclasses
 import hashlib
 import os
 import secrets
@@ -10,10 +11,11 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 from sqlalchemy import text
 from sqlalchemy.exc import OperationalError
 
@@ -164,7 +166,7 @@ def test_a_mailbox_can_change_its_wave(ledger: Ledger) -> None:
     row = ledger.plan_mailbox("first", "ada@example.com", "ada@new.example.com")
     other = ledger.plan_mailbox("first", "bob@example.com", "bob@new.example.com")
     moved = ledger.plan_mailbox("second", "ada@example.com", "ada@new.example.com")
-    assert moved == replace(row, wave="second")
+    assert moved == dataclasses.replace(row, wave="second")
     assert ledger.mailboxes("second") == [moved]
     assert ledger.mailboxes("first") == [other]
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import itertools
 import random
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
+
+from msgspec.structs import replace
 
 from state.model import ITEM_MOVES, ItemState, Lease, Mark, Open, Row, Step, Tally, Work
 from state.store import Ledger

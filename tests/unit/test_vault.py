@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import os
 import shutil
@@ -9,12 +10,12 @@ import stat
 import sys
 from collections.abc import Iterator
 from concurrent.futures import Future
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
 import pybase64
 import pytest
+from msgspec.structs import replace
 
 from connectors.base import Doubt, Item, Lane, Message, Outcome, Receipt, Ref, Refusal
 from connectors.errors import Unavailable
@@ -172,7 +173,7 @@ def test_trouble_of_the_vault_never_fails_a_pass(
     full = Vault(tmp_path / "full", ledger, spare=shutil.disk_usage(tmp_path).total)
     full.keeper(mailbox)(row_of(), composed(), REFUSAL)
     assert "too little room" in capsys.readouterr().err
-    broken = replace(streamed(), stream=b"no base64 at all!")
+    broken = dataclasses.replace(streamed(), stream=b"no base64 at all!")
     Vault(tmp_path / "broken", ledger, spare=0).keeper(mailbox)(row_of(), broken, REFUSAL)
     assert files(tmp_path / "broken") == [], "no half file stays"
     assert ledger.approvals.kept() == []
