@@ -99,6 +99,8 @@ _OF_A_FOLDER = {
     Prop.FOLDER_TYPE: _NUMBER,
     Prop.HIDDEN: _TRUTH,
     Prop.UNREAD: _NUMBER,
+}
+_STAMPS = {
     Prop.COMMITTED: _TIME,
     Prop.DELETED: _NUMBER,
 }
@@ -169,6 +171,8 @@ def export(ids: Sequence[str]) -> str:
 
 _FOLDER_FIELDS = ("folder:DisplayName", "folder:ParentFolderId", "folder:FolderClass", "folder:TotalCount")
 _FOLDER_SHAPE = f"<m:FolderShape>{_ONLY_ID}{_asked(_FOLDER_FIELDS, _OF_A_FOLDER)}</m:FolderShape>"
+_STAMPED_SHAPE = f"<m:FolderShape>{_ONLY_ID}{_asked(_FOLDER_FIELDS, {**_OF_A_FOLDER, **_STAMPS})}</m:FolderShape>"
+_STAMP_SHAPE = f"<m:FolderShape>{_ONLY_ID}{_asked(('folder:TotalCount',), {Prop.UNREAD: _NUMBER, **_STAMPS})}</m:FolderShape>"
 
 
 def distinguished(role: str, owner: str | None) -> str:
@@ -177,10 +181,10 @@ def distinguished(role: str, owner: str | None) -> str:
     return f'<t:DistinguishedFolderId Id="{role}">{mailbox}</t:DistinguishedFolderId>'
 
 
-def find_folders(offset: int, owner: str | None) -> str:
-    """Every folder below the top, a thousand at once."""
+def find_folders(offset: int, owner: str | None, *, stamps: bool = True) -> str:
+    """Every folder below the top, a thousand at once, with its change stamp unless the server refuses that."""
     return (
-        f'<m:FindFolder Traversal="Deep">{_FOLDER_SHAPE}'
+        f'<m:FindFolder Traversal="Deep">{_STAMPED_SHAPE if stamps else _FOLDER_SHAPE}'
         f'<m:IndexedPageFolderView MaxEntriesReturned="1000" Offset="{offset}" BasePoint="Beginning"/>'
         f"<m:ParentFolderIds>{distinguished('msgfolderroot', owner)}</m:ParentFolderIds></m:FindFolder>"
     )
@@ -190,6 +194,12 @@ def get_special(roles: Sequence[str], owner: str | None) -> str:
     """The ids of special folders by their distinguished names."""
     ids = "".join(distinguished(role, owner) for role in roles)
     return f"<m:GetFolder><m:FolderShape>{_ONLY_ID}</m:FolderShape><m:FolderIds>{ids}</m:FolderIds></m:GetFolder>"
+
+
+def get_stamps(ids: Sequence[str]) -> str:
+    """GetFolder with nothing but change stamps, for servers that leave them out of a listing."""
+    folders = "".join(f'<t:FolderId Id="{escape(one)}"/>' for one in ids)
+    return f"<m:GetFolder>{_STAMP_SHAPE}<m:FolderIds>{folders}</m:FolderIds></m:GetFolder>"
 
 
 # -- reading

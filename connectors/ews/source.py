@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+from datetime import datetime
 from functools import partial
 from typing import Any, TypeVar
 
 import structlog
-from lxml import etree
 
 from connectors.base import (
     Attachment,
@@ -31,6 +32,7 @@ from connectors.ews import classify, contacts, export, soap
 from connectors.ews.answer import M, T, check, code_of, parse
 from connectors.ews.answer import messages as messages_of
 from connectors.ews.client import ExchangeServer, MailboxClient
+from connectors.ews.folders import folder_of, settled, stamp_of
 from connectors.ews.kinds import Kind, kind_of
 from connectors.ews.soap import Prop
 
@@ -38,7 +40,6 @@ R = TypeVar("R")
 
 _log = structlog.get_logger("connectors.ews")
 
-_SEARCH_FOLDER = "2"
 _LOOK_UP = 100
 _FEWEST = 16
 _REFUSED_IN_LISTING = frozenset({"ErrorInvalidPropertyRequest", "ErrorInvalidPropertyForOperation"})
@@ -62,6 +63,7 @@ class ExchangeSource:
         self.client = MailboxClient(server, mailbox, stop)
         self._owner = mailbox if server.settings.access == "full-access" else None
         self._bare = False
+        self._stamped = True
         self._most = {"SyncFolderItems": 512, "FindItem": 1000}
         self._roles_asked = [role for role in Role if role is not Role.ARCHIVE]
 
@@ -80,10 +82,15 @@ class ExchangeSource:
         roles = self._roles()
         top = next((id_ for id_, role in roles.items() if role is Role.ROOT), None)
         found: dict[str, Folder] = {}
-        for element in self._folder_pages():
-            folder = _folder(element, roles, top)
+        stamped = False
+        for element, old in self._folder_pages():
+            told = soap.extended(element)
+            stamped = stamped or Prop.COMMITTED in told
+            folder = folder_of(element, told, roles, top, old)
             if folder is not None:
                 found[folder.id] = folder
+        if not stamped:
+            found = {id_: replace(found[id_], change_stamp=stamp) for id_, stamp in self._stamps(list(found)).items()}
         waiting = list(found.values())
         shown: set[str] = set()
         while waiting:
@@ -120,12 +127,46 @@ class ExchangeSource:
 
         return self.client.ask("GetFolder", soap.get_special([role.value for role in asked], self._owner), read)
 
-    def _folder_pages(self) -> Iterator[Any]:
+    def _folder_pages(self) -> Iterator[tuple[Any, datetime | None]]:
+        """Every folder's element, and up to when a commit in it is old enough to be trusted."""
         offset: int | None = 0
         while offset is not None:
-            body = soap.find_folders(offset, self._owner)
-            page, offset = self.client.ask("FindFolder", body, _paged("Folders", offset))
-            yield from page
+            began = self.client.server.clock()
+            body = soap.find_folders(offset, self._owner, stamps=self._stamped)
+            try:
+                page, offset = self.client.ask("FindFolder", body, _paged("Folders", offset))
+            except UnknownAnswer as error:
+                if error.code not in _REFUSED_IN_LISTING or not self._stamped:
+                    raise
+                self._stamped = False
+                continue
+            old = self._settled(began)
+            yield from ((element, old) for element in page)
+
+    def _stamps(self, ids: Sequence[str]) -> dict[str, str | None]:
+        """The change stamps of folders, asked for one by one, a hundred in a request; None where there is none.
+
+        A server that gives none for the first hundred is not asked for the others.
+        """
+        found: dict[str, str | None] = dict.fromkeys(ids)
+        for at in range(0, len(ids), _LOOK_UP):
+            asked = ids[at : at + _LOOK_UP]
+            began = self.client.server.clock()
+            try:
+                elements = self.client.ask("GetFolder", soap.get_stamps(asked), partial(_told_folders, asked))
+            except UnknownAnswer as error:
+                if error.code not in _REFUSED_IN_LISTING:
+                    raise
+                break
+            old = self._settled(began)
+            shown = {id_: soap.extended(element) for id_, element in elements.items()}
+            found.update((id_, stamp_of(elements[id_], told, old)) for id_, told in shown.items())
+            if not any(Prop.COMMITTED in told for told in shown.values()):
+                break
+        return found
+
+    def _settled(self, began: float) -> datetime | None:
+        return settled(self.client.last_headers, self.client.server.clock() - began)
 
     # -- what changed
 
@@ -361,28 +402,18 @@ def _tell_once(opcodes: frozenset[int]) -> None:
         _log.warning("export streams hold records of a kind that is not known; they are carried as they are", opcode=opcode)
 
 
-def _folder(element: Any, roles: dict[str, Role], top: str | None) -> Folder | None:
-    told = soap.extended(element)
-    if told.get(Prop.FOLDER_TYPE) == _SEARCH_FOLDER or etree.QName(element).localname == "SearchFolder":
-        return None
-    own = element.find(f"{T}FolderId")
-    if own is None:
-        raise Unavailable("The source lists a folder without an id.", code="no id")
-    parent = element.find(f"{T}ParentFolderId")
-    parent_id = parent.get("Id") if parent is not None else None
-    total, unread = soap.number(element.findtext(f"{T}TotalCount")) or 0, soap.number(told.get(Prop.UNREAD)) or 0
-    changed, deleted = told.get(Prop.COMMITTED), told.get(Prop.DELETED)
-    return Folder(
-        id=own.get("Id"),
-        parent_id=None if parent_id == top else parent_id,
-        name=element.findtext(f"{T}DisplayName") or "",
-        kind=element.findtext(f"{T}FolderClass") or "IPF.Note",
-        role=roles.get(own.get("Id")),
-        total=total,
-        unread=unread,
-        hidden=soap.truth(told.get(Prop.HIDDEN)),
-        change_stamp=f"{changed}|{deleted}|{total}|{unread}" if changed and deleted else None,
-    )
+def _told_folders(asked: Sequence[str], messages: list[Any]) -> dict[str, Any]:
+    """The elements of a GetFolder's answer by the ids that were asked for; a folder that can't be read is missing."""
+    _same_number(messages, asked)
+    found: dict[str, Any] = {}
+    for id_, message in zip(asked, messages, strict=True):
+        code, values = code_of(message)
+        element = message.find(f"{M}Folders/*")
+        if code == "NoError" and element is not None:
+            found[id_] = element
+        elif classify.verdict(code).meaning in (classify.Meaning.THROTTLED, _UNAVAILABLE):
+            classify.raise_for(code, text="", values=values)
+    return found
 
 
 def _paged(held: str, offset: int) -> Callable[[list[Any]], tuple[list[Any], int | None]]:

@@ -7,7 +7,7 @@ import re
 from collections import OrderedDict
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from typing import Any
 
@@ -25,6 +25,11 @@ VERSIONS = (
     "V2016_07_13", "V2016_10_10", "V2017_01_07", "V2017_04_14", "V2017_07_11",
 )  # fmt: skip
 """Values of RequestServerVersion, oldest first [XSD: ExchangeVersionType]."""
+
+
+def _commit_time(number: int) -> datetime:
+    """A later event, a later time, and all of them long ago."""
+    return datetime(2020, 1, 1, tzinfo=UTC) + timedelta(seconds=number)
 
 
 @dataclass(slots=True, kw_only=True)
@@ -57,6 +62,16 @@ class ExchangeOptions:
     """Another number makes every sync state given out before unreadable."""
     change_stamps: bool = True
     """Folders show 0x670A and 0x670B."""
+    stamps_in_find: bool = False
+    """FindFolder shows them as well as GetFolder."""
+    refuse_stamps: tuple[str, ...] = ()
+    """Operations that refuse a request for them: ``FindFolder``, ``GetFolder``."""
+    unstamped: set[str] = field(default_factory=set)
+    """Folders (by the truth's id) that don't show them."""
+    stamp_hides: frozenset[str] = frozenset()
+    """Kinds of event (``new``, ``edit``, ``read``, ``gone``) that don't move a stamp, as they should."""
+    stamp_clock: Callable[[int], datetime] = _commit_time
+    """When the event of a number was committed. A coarse clock gives two of them one time."""
     search_key_on_copy: bool = True
     """A copy keeps the search key of its original; read by whoever copies."""
     export_ids_differ: bool = True

@@ -11,14 +11,12 @@ import gzip
 import json
 import zlib
 from bisect import bisect_left, bisect_right
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 
 from .exchange_call import Call, Refused
 from .truth import Event, Mailbox
-
-_BEGINNING = datetime(2020, 1, 1, tzinfo=UTC)
 
 
 @dataclass(slots=True)
@@ -79,9 +77,12 @@ class Feed:
             places = range(0 if start is None else bisect_right(track.numbers, start), bisect_right(track.numbers, told))
         return (track.events[place] for place in places if track.events[place].what == "new")
 
-    def committed(self, folder_id: str) -> datetime:
-        """When the folder's content last changed (0x670A); a later change, a later time."""
-        return _BEGINNING + timedelta(seconds=self.track(folder_id).last)
+    def committed(self, folder_id: str, hides: frozenset[str], clock: Callable[[int], datetime]) -> datetime:
+        """When something in the folder was last made or changed (0x670A), as far as the server does not hide it."""
+        track = self.track(folder_id)
+        if not hides:
+            return clock(track.last)
+        return clock(next((event.number for event in reversed(track.events) if event.what not in {"gone", *hides}), 0))
 
 
 def feed_of(call: Call) -> Feed:

@@ -16,6 +16,9 @@ from .exchange_settings import permission_set
 from .exchange_shape import additional
 from .truth import Box, Mailbox
 
+STAMPS = (0x670A, 0x670B)
+"""PidTagLocalCommitTimeMax, PidTagDeletedCountTotal."""
+
 _BASES = ("IdOnly", "Default", "AllProperties")
 _ELEMENTS = (("ipf.appointment", "CalendarFolder"), ("ipf.contact", "ContactsFolder"), ("ipf.task", "TasksFolder"))
 _ORDER = (
@@ -110,10 +113,13 @@ def folder_value(call: Call, feed: Feed, box: Box, path: Path) -> object:
         return known
     if not isinstance(place, int):
         return None
-    if place in (0x670A, 0x670B):
-        if not call.options.change_stamps:
+    if place in STAMPS:
+        if not call.options.change_stamps or box.id in call.options.unstamped:
             return None
-        return feed.committed(box.id) if place == 0x670A else feed.track(box.id).deleted
+        hides = call.options.stamp_hides
+        if place == 0x670A:
+            return feed.committed(box.id, hides, call.options.stamp_clock)
+        return 0 if "gone" in hides else feed.track(box.id).deleted
     if place == 0x0E08:
         return sum(owner.items[own].size for own in owner.by_folder.get(box.id, {}))
     if place == 0x66B5:
@@ -148,10 +154,16 @@ def read_folder_shape(call: Call, element: Any) -> FolderShape:
     return shape
 
 
+def _check_stamps(call: Call, shape: FolderShape, operation: str) -> None:
+    if operation in call.options.refuse_stamps and any(path.place in STAMPS for path in shape.extended):
+        raise Refused("ErrorInvalidPropertyRequest", "The property is not valid for this request.")
+
+
 def get_folder(call: Call, element: Any) -> bytes:
     """Each folder asked for, in order; one that does not exist is an error of its own."""
     given = children(element, ("FolderShape", "FolderIds"), ("FolderShape", "FolderIds"))
     shape = read_folder_shape(call, given["FolderShape"])
+    _check_stamps(call, shape, "GetFolder")
 
     def messages() -> Iterator[str]:
         for wire in folder_ids(given["FolderIds"]):
@@ -173,6 +185,9 @@ def find_folder_below(call: Call, element: Any) -> bytes:
         raise invalid("The 'Traversal' attribute is invalid.", element)
     fits = matcher(next(given["Restriction"].iterchildren("*")), partial(_folder_value, call)) if "Restriction" in given else None
     shape, view = read_folder_shape(call, given["FolderShape"]), given.get("IndexedPageFolderView")
+    _check_stamps(call, shape, "FindFolder")
+    if not call.options.stamps_in_find:
+        shape.extended = [path for path in shape.extended if path.place not in STAMPS]
 
     def messages() -> Iterator[str]:
         owner = call.box_of()

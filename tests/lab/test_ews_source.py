@@ -9,7 +9,7 @@ import sys
 import threading
 from collections.abc import Iterable, Iterator
 from contextlib import closing, contextmanager
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,7 @@ from connectors.base import Address, Entry, Facts, Folder, Gone, Item, Lane, Mes
 from connectors.errors import Halt, MailboxBlocked, StaleCursor
 from connectors.ews.client import ExchangeServer
 from connectors.ews.endpoint import Exchange
+from connectors.ews.folders import settled
 from connectors.ews.source import ExchangeSource
 from connectors.lab import exchange_ids, exchange_mime, stream, truth
 from connectors.lab.exchange import busy_for
@@ -253,6 +254,53 @@ def test_a_folder_without_a_change_stamp_has_none() -> None:
         assert {folder.change_stamp for folder in source.folders()} == {None}
 
 
+def stamps_of(source: ExchangeSource) -> dict[str, str | None]:
+    return {folder.name: folder.change_stamp for folder in source.folders()}
+
+
+def test_stamps_that_a_listing_leaves_out_are_asked_for_a_hundred_at_once() -> None:
+    with exchange(stamps_in_find=True) as served, reading(served) as source:
+        at_once = stamps_of(source)
+        assert source.figures()["requests.GetFolder"] == 1
+        assert all(at_once.values())
+    with exchange(stamps_in_find=False) as served, reading(served) as source:
+        assert stamps_of(source) == at_once
+        assert source.figures()["requests.GetFolder"] == 2
+
+
+def test_a_server_that_refuses_stamps_is_asked_without_them() -> None:
+    with exchange(refuse_stamps=("FindFolder",)) as served, reading(served) as source:
+        assert all(stamps_of(source).values())
+    with exchange(refuse_stamps=("FindFolder", "GetFolder")) as served, reading(served) as source:
+        assert set(stamps_of(source).values()) == {None}
+        assert stamps_of(source).keys() >= {"Posteingang"}
+
+
+@pytest.mark.parametrize("in_find", [True, False])
+def test_one_folder_without_a_stamp_does_not_spoil_the_others(in_find: bool) -> None:
+    with exchange(stamps_in_find=in_find) as served, reading(served) as source:
+        box = served.anna.by_role("inbox")
+        assert box is not None
+        served.options.unstamped = {box.id}
+        assert [name for name, stamp in stamps_of(source).items() if stamp is None] == ["Posteingang"]
+
+
+@pytest.mark.parametrize("in_find", [True, False])
+def test_a_stamp_is_trusted_when_no_later_change_can_share_its_time(in_find: bool) -> None:
+    with exchange(stamps_in_find=in_find) as served, reading(served) as source:
+        for age, trusted in ((-3600, False), (0, False), (30, False), (90, True)):
+            committed = datetime.now(UTC) - timedelta(seconds=age)
+            served.options.stamp_clock = lambda _, committed=committed: committed  # type: ignore[misc]
+            assert {stamp is not None for stamp in stamps_of(source).values()} == {trusted}, age
+
+
+def test_a_server_that_does_not_tell_the_time_gives_no_stamp_to_be_trusted() -> None:
+    assert settled({}, 0.0) is None
+    assert settled({"date": "yesterday"}, 0.0) is None
+    told = settled({"date": "Wed, 01 May 2024 10:00:00 GMT"}, 5.0)
+    assert told == datetime(2024, 5, 1, 9, 58, 55, tzinfo=UTC)
+
+
 def test_all_cursors_can_die_at_once() -> None:
     with exchange() as served, reading(served) as source:
         folder = inbox_of(source)
@@ -361,7 +409,7 @@ def test_a_seed_takes_few_requests(furnished: Estate) -> None:
             assert asked / len(mailbox.items) <= most
         figures = source.figures()
     assert figures["requests.SyncFolderItems"] == len(folders)
-    assert (figures["requests.GetFolder"], figures["requests.FindFolder"]) == (1, 1)
+    assert (figures["requests.GetFolder"], figures["requests.FindFolder"]) == (2, 1), "roles, change stamps; the tree"
     assert figures["bytes.received"] > figures["bytes.sent"] > 0
 
 
