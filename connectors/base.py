@@ -34,6 +34,7 @@ import xxhash
 from msgspec.structs import replace
 
 from connectors.errors import WireError
+from connectors.spool import Content
 
 if TYPE_CHECKING:
     from connectors.contact import Contact, Task
@@ -139,13 +140,18 @@ def short_hash(text: str) -> bytes:
     return hashlib.blake2b(text.encode(), digest_size=8).digest() if text else b""
 
 
-def digest_of(content: bytes) -> bytes:
+def digest_of(content: Content) -> bytes:
     """Eight bytes over an item's content as it was fetched (XXH3, 64 bits).
 
     They guard against accidents, not against a forger, and run at memory's speed: a cryptographic digest took as long as
     reading the content from the wire.
     """
-    return xxhash.xxh3_64_digest(content)
+    if isinstance(content, bytes):
+        return xxhash.xxh3_64_digest(content)
+    found = xxhash.xxh3_64()
+    for piece in content.pieces():
+        found.update(piece)
+    return found.digest()
 
 
 def _seconds(moment: datetime | None) -> str:
@@ -280,11 +286,12 @@ class Address:
 
 @dataclass(frozen=True, slots=True)
 class Attachment:
-    """One attachment. ``content`` is base64 without line breaks, carried over without being decoded where the source allows."""
+    """One attachment. ``content`` is base64 without line breaks, carried over without being decoded where the source allows; that
+    of a large item lies in a file."""
 
     name: str
     content_type: str
-    content: bytes = field(repr=False)
+    content: Content = field(repr=False)
     size: int = 0
     content_id: str | None = None
     inline: bool = False
@@ -338,6 +345,7 @@ class Item:
     """A fetched item: ``stream`` (import lane, base64 as the server sent it) is set, or one of the parts of the compose lane:
     ``message``, ``event``, ``contact``, ``task``.
 
+    The stream of a large item lies in a file, which is gone with the last reference to it.
     ``digest`` is eight bytes over the content as fetched, kept in the ledger so that proof outlives the source.
     """
 
@@ -345,7 +353,7 @@ class Item:
     lane: Lane
     item_class: str
     digest: bytes
-    stream: bytes | None = field(default=None, repr=False)
+    stream: Content | None = field(default=None, repr=False)
     message: Message | None = field(default=None, repr=False)
     event: Event | None = field(default=None, repr=False)
     contact: Contact | None = field(default=None, repr=False)
@@ -469,6 +477,8 @@ class Limits:
     write_items: int = 20
     write_bytes: int = 16_000_000
     item_bytes: int | None = None
+    spool_from: int | None = None
+    """Bytes from which an item that is fetched lies in a file and not in memory; None: all are in memory."""
     settle_horizon: float = 120.0
     """Seconds after the last byte of a write in doubt before a look-up can be trusted to see it."""
 

@@ -228,7 +228,7 @@ class MemoryDestination:
             content = Content(item_class=item.item_class, message=item.message, search_key=new_key)
         else:
             try:
-                content = unpack(item.stream or b"")
+                content = unpack(bytes(item.stream or b""))
             except ValueError:
                 return Refusal("corrupt", "the stream can't be read", "ErrorCorruptData")
             if not self._keep_search_key:

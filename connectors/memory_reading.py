@@ -60,10 +60,10 @@ def portrait_of(item_id: str, version: str, content: Content) -> Portrait:
     text, html = body(message.body_kind, message.body)
     flag = message.follow_up
     attached = [
-        nested(each.name, base64.b64decode(each.content))
+        nested(each.name, base64.b64decode(bytes(each.content)))
         if each.content_type == "message/rfc822"
         else enclosure(
-            each.name, each.content_type, base64.b64decode(each.content), inline=each.inline, content_id=each.content_id
+            each.name, each.content_type, base64.b64decode(bytes(each.content)), inline=each.inline, content_id=each.content_id
         )
         for each in message.attachments
     ]

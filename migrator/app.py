@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from connectors.pacer import Memory
     from connectors.reading import Reader
     from connectors.settings import SettingsSource, SettingsTarget
+    from connectors.spool import Spool
     from migrator.vault import Vault
     from migrator.wavefile import WaveLine
     from state.store import Ledger
@@ -140,6 +141,14 @@ def link_of(config: Config, wall: Callable[[], float] = time.time) -> Link | Non
     return Link(rate)
 
 
+def spool_of(config: Config) -> Spool:
+    """Where the content of large items lies while it is on its way; nothing is made before the first one."""
+    from connectors.spool import Spool
+    from migrator.vault import make_private
+
+    return Spool(Path(config.run.spool), spare=config.ledger.min_free_mb * 1_000_000, private=make_private)
+
+
 def _file(config: Config, key: str, path: str) -> str | None:
     if path and not Path(path).is_file():
         raise BadInput(
@@ -192,6 +201,7 @@ class Connected:
         self._stop = stop
         self._guard = guard
         self._memory = memory
+        self._spool = spool_of(config)
         self._lock = threading.Lock()
         self._server: ExchangeServer | None = None
         self._clients: dict[int, GraphClient] = {}
@@ -241,7 +251,7 @@ class Connected:
         """Open one source mailbox."""
         from connectors.ews.source import ExchangeSource
 
-        return ExchangeSource(self.server, mailbox.source, stop=stop)
+        return ExchangeSource(self.server, mailbox.source, stop=stop, spool=self._spool)
 
     def destination(self, mailbox: MailboxRow, stop: threading.Event) -> Destination:
         """Open one target mailbox."""

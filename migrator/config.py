@@ -100,6 +100,8 @@ class RunSection(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
     lane: LaneChoice = "auto"
     mailboxes_at_once: _Count = 4
+    in_flight_mb: _Count = 48
+    spool: _Text = "spool"
     settle_horizon: Annotated[float, Meta(ge=0)] = 120.0
     lease: _Seconds = 300.0
     look_first: bool = False
@@ -280,7 +282,7 @@ def load(file: Path) -> Config:
             apps=tuple(msgspec.structs.replace(app, certificate=_absolute(file, app.certificate)) for app in target.apps),
         ),
         ledger=msgspec.structs.replace(document.ledger, url=_ledger_url(file, document.ledger.url)),
-        run=document.run,
+        run=msgspec.structs.replace(run, spool=_absolute(file, run.spool)),
         rails=document.rails,
         waves=WavesSection(file=_absolute(file, document.waves.file)),
         errors=msgspec.structs.replace(document.errors, keep=_absolute(file, document.errors.keep)),

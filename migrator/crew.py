@@ -13,6 +13,7 @@ from connectors.base import Claim, Destination, Item, Lane, Refusal, Source
 from connectors.pacer import Stopped
 from migrator import plan
 from migrator.config import PassSettings
+from migrator.inflight import Pool
 from migrator.tenure import Tenure
 from state.model import FolderRow, Lease, Open, Row
 from state.store import Ledger
@@ -44,6 +45,7 @@ class Crew:
     figures: defaultdict[str, float] = field(default_factory=lambda: defaultdict(float))
     staked: bool = False
     keep: Keep = keep_nothing
+    pool: Pool = field(default_factory=Pool)
 
     @property
     def lease(self) -> Lease:

@@ -16,6 +16,7 @@ from itertools import chain
 import pybase64
 
 from connectors.base import Address, Attachment, Message
+from connectors.spool import Content
 
 _FIELD = re.compile(r"^[!-9;-~]+:.*(?:\n[ \t].*)*", re.MULTILINE)
 _OURS = ("content-", "mime-version:")
@@ -121,7 +122,7 @@ def _attached(one: Attachment) -> Iterator[bytes]:
         yield b"".join(text[place : place + 76] + b"\r\n" for place in range(0, len(text), 76))
 
 
-def decoded(base64: bytes) -> Iterator[bytes]:
+def decoded(base64: Content) -> Iterator[bytes]:
     """What base64 without line breaks stands for, in pieces. Raises ValueError where it is broken."""
     step = _AT_ONCE // 57 * 76
     for at in range(0, len(base64), step):

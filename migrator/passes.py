@@ -19,7 +19,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from msgspec.structs import replace
 
@@ -33,6 +33,7 @@ from migrator.config import PassSettings
 from migrator.conservation import LOOKED_AT, PREFIX, last_told, unaccounted
 from migrator.crew import Crew, Keep, keep_nothing
 from migrator.heal import heal, look_first, recount
+from migrator.inflight import Pool
 from migrator.listing import ABSENT, Listing
 from migrator.tenure import Tenure
 from migrator.transfer import Transfer, leave_changes
@@ -57,6 +58,7 @@ class Job:
     watch: Callable[[str, int, int], None] = lambda word, items, size: None
     clock: Callable[[], float] = time.time
     keep: Keep = keep_nothing
+    pool: Pool = field(default_factory=Pool)
 
     @property
     def lease(self) -> Lease:
@@ -109,6 +111,7 @@ def _crew_of(job: Job) -> Crew:
         watch=job.watch,
         clock=job.clock,
         keep=job.keep,
+        pool=job.pool,
     )
     job.destination.guard(job.tenure.may_leave)
     return crew

@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future
+from contextlib import closing
 from dataclasses import dataclass
 from functools import partial
 
@@ -35,6 +36,7 @@ from connectors.errors import MailboxBlocked, Unavailable, WireError
 from migrator import plan
 from migrator.crew import Crew
 from migrator.fetching import Fetcher, class_of
+from migrator.inflight import NOTHING, Share
 from migrator.steps import (
     AFTER_FLIP,
     REPLACED,
@@ -76,7 +78,7 @@ class Transfer:
         self._crew = crew
         self._out: deque[_Sent] = deque()
         self._batch = 0
-        self._fetcher = Fetcher(crew.source)
+        self._fetcher = Fetcher(crew.source, crew.pool, crew.stop)
 
     def close(self) -> None:
         """End the fetch thread."""
@@ -90,10 +92,15 @@ class Transfer:
         crew = self._crew
         try:
             while rows := crew.ledger.open_rows(crew.lease.mailbox_id, {ItemState.LISTED}, folder_id=folder_id, limit=_CHUNK):
-                lots = plan.batches(self._with_lanes(rows), crew.source.limits)
-                for lot, fetched in self._fetcher.ahead(lots):
-                    crew.halt_if_asked()
-                    self._send(lot, fetched)
+                lots = plan.batches(self._with_lanes(rows), self._fetcher.limits)
+                with closing(self._fetcher.ahead(lots)) as ahead:
+                    for lot, fetched, share in ahead:
+                        try:
+                            crew.halt_if_asked()
+                            self._send(lot, fetched, share)
+                        except BaseException:
+                            share.give_back()
+                            raise
                 self._settle_all()
         except BaseException:
             # Whatever left must be settled before the reason travels on; its own trouble would hide the reason.
@@ -115,7 +122,7 @@ class Transfer:
         lane = Lane.IMPORT
         for lot in plan.batches(((row, opened, lane) for row, opened in quiet), crew.source.limits):
             crew.halt_if_asked()
-            self._send(lot, ())
+            self._send(lot, [], NOTHING)
         self._settle_all()
 
     # -- lots and their fetching
@@ -135,15 +142,20 @@ class Transfer:
 
     # -- judging, intending, writing
 
-    def _send(self, lot: plan.Lot, fetched: Sequence[Fetched]) -> None:
-        """Judge a lot, intend what is to be sent, and send it; settles the oldest lot when too many are open."""
+    def _send(self, lot: plan.Lot, fetched: list[Fetched], share: Share) -> None:
+        """Judge a lot, intend what is to be sent, and send it; settles the oldest lot when too many are open.
+
+        Empties ``fetched``, and gives the share of the pool back when the answers are in.
+        """
         crew = self._crew
         pairs, items = self._sort_out(lot, fetched)
+        fetched.clear()
         if lot.work is not Work.CREATE:
             pairs, items, versions = self._judge(lot, pairs, items)
         else:
             versions = [""] * len(pairs)
         if not pairs:
+            share.give_back()
             return
         replacing = lot.work is Work.UPDATE and lot.lane is Lane.COMPOSE
         self._batch += 1
@@ -172,7 +184,8 @@ class Transfer:
         answers = crew.destination.write(writes)
         # CRASH WINDOW: sent, not settled
         sizes = [row.size if item is not None else 0 for (row, _), item in zip(pairs, items, strict=True)]
-        answers.add_done_callback(partial(let_go, items))
+        del writes
+        answers.add_done_callback(partial(let_go, items, share))
         sent = [(step.new, step.open) for step in intents if step.open is not None]
         self._out.append(_Sent(lot, sent, sizes, items, answers))
         while len(self._out) >= _OPEN_LOTS:
@@ -351,8 +364,9 @@ class Transfer:
         return refuse(row, opened, refusal)
 
 
-def let_go(items: list[Item | None], answers: Future[list[Outcome]]) -> None:
+def let_go(items: list[Item | None], share: Share, answers: Future[list[Outcome]]) -> None:
     """Once the answers are in, hold only what was refused: a lot that waits to be settled must not fill the memory."""
+    share.give_back()
     if answers.cancelled() or answers.exception() is not None:
         return
     for at, outcome in enumerate(answers.result()):

@@ -25,6 +25,7 @@ from migrator import stamps
 from migrator.config import PassSettings
 from migrator.conservation import off_by, told_by
 from migrator.crew import keep_nothing
+from migrator.inflight import Pool
 from migrator.passes import Job, PassReport, rebuild, run_pass
 from migrator.status import sentences
 from migrator.tenure import Tenure
@@ -109,6 +110,8 @@ class Run:
     no_room: Callable[[], str] = lambda: ""
     """Says in a sentence that the disk is nearly full; asked twice a second."""
     vault: Vault | None = None
+    pool: Pool = field(default_factory=Pool)
+    """The bytes that all mailboxes of the run hold in memory together."""
     rebuild: Literal["", "behind", "take-over"] = ""
     """Not a pass, but learning from the target what an earlier ledger knew; ``take-over``: whosever claim it carries."""
 
@@ -311,6 +314,7 @@ class _Mailbox:
                     watch=lambda word, items, size: self._watch(tenure, word, items, size),
                     clock=run.clock,
                     keep=run.vault.keeper(row) if run.vault else keep_nothing,
+                    pool=run.pool,
                 )
                 return _rebuilt(job, run.rebuild == "take-over") if run.rebuild else run_pass(job)
             finally:

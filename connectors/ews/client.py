@@ -14,8 +14,8 @@ import threading
 import time
 import uuid
 from collections import Counter
-from collections.abc import Callable, Mapping
-from typing import Any, NoReturn, TypeVar
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, NoReturn, Protocol, TypeVar
 from urllib.parse import urlsplit
 
 import requests
@@ -24,12 +24,13 @@ from requests.auth import HTTPBasicAuth
 from urllib3.exceptions import HTTPError, ReadTimeoutError
 
 from connectors.adaptive import AdaptiveSlots
-from connectors.errors import Halt, Throttled, Unavailable
+from connectors.errors import Halt, Throttled, Unavailable, WireError
 from connectors.ews import classify
 from connectors.ews.answer import messages, parse, raise_fault, raise_if_truncated
 from connectors.ews.endpoint import Exchange
 from connectors.link import Link
 from connectors.pacer import Budget, Cost, Memory, Pacer
+from connectors.spool import PIECE
 
 R = TypeVar("R")
 
@@ -183,6 +184,16 @@ def _protocol(settings: Exchange) -> Any:
     )
 
 
+class Diversion(Protocol):
+    """Reads an answer piece by piece and leads a part of it elsewhere. ``received`` counts all bytes that came."""
+
+    received: int
+
+    def read(self, pieces: Iterable[bytes]) -> bytes:
+        """What is left of the answer."""
+        ...
+
+
 class MailboxClient:
     """Calls as one mailbox. ``last_headers`` are the HTTP headers of the newest answer. Used by any thread of its mailbox."""
 
@@ -243,26 +254,30 @@ class MailboxClient:
         """Post one SOAP body, once, and return the answer's root element, proven to be a complete document."""
         return parse(self.post_once(kind, body))
 
-    def post_once(self, kind: str, body: str) -> bytes:
-        """One post, not repeated; the answer whole, but not parsed. For a caller inside ``call``."""
+    def post_once(self, kind: str, body: str, divert: Diversion | None = None) -> bytes:
+        """One post, not repeated; the answer whole, but not parsed. For a caller inside ``call``.
+
+        With ``divert`` a success is read in pieces by that, and what it leaves over is returned.
+        """
         text = _ENVELOPE.format(version=self.server.settings.request_version, identity=self._identity, body=body).encode()
         with self._lock:
             self._counts[f"requests.{kind}"] += 1
             self._counts["bytes.sent"] += len(text)
         began = self.server.clock()
-        status, told, answer = self._exchange(text)
+        status, told, answer = self._exchange(text, divert)
+        size = len(answer) if divert is None else divert.received or len(answer)
         if self.server.link is not None:
-            self.server.link.charge(len(text) + len(answer), began)
+            self.server.link.charge(len(text) + size, began)
         with self._lock:
-            self._counts["bytes.received"] += len(answer)
+            self._counts["bytes.received"] += size
         self.last_headers = told
         whole = self._checked(status, told, answer)
-        like = (kind, len(answer).bit_length() // 2)
+        like = (kind, size.bit_length() // 2)
         for slots in (self.slots, self.server.slots):
             slots.answered(like, began)
         return whole
 
-    def _exchange(self, text: bytes) -> tuple[int, dict[str, str], bytes]:
+    def _exchange(self, text: bytes, divert: Diversion | None) -> tuple[int, dict[str, str], bytes]:
         settings = self.server.settings
         headers = {
             "Content-Type": "text/xml; charset=utf-8",
@@ -280,9 +295,12 @@ class MailboxClient:
                 timeout=(_CONNECT_SECONDS, settings.timeout),
                 allow_redirects=False,
             ) as response:
+                if divert is not None and response.status_code == 200:
+                    left = divert.read(response.raw.stream(PIECE, decode_content=True))
+                    return response.status_code, dict(response.headers), left
                 # Read in one piece: that copies a large answer once less than chunks joined later, and costs half the time.
                 return response.status_code, dict(response.headers), response.raw.read(decode_content=True)
-        except Halt:
+        except WireError:
             raise
         except (requests.RequestException, HTTPError, OSError) as error:
             self._drop_session()

@@ -16,6 +16,7 @@ from connectors.errors import Unavailable
 from connectors.ews.answer import T
 from connectors.ews.mime import take_apart
 from connectors.ews.soap import Prop, extended, moment, number, truth
+from connectors.spool import Content
 
 _IMPORTANCE: dict[str, Literal["low", "normal", "high"]] = {"Low": "low", "High": "high"}
 _SENSITIVITY: dict[str, Literal["normal", "personal", "private", "confidential"]] = {
@@ -27,15 +28,17 @@ _COMPLETE, _FLAGGED = "1", "2"
 """PidTagFlagStatus [MS-OXOFLAG]."""
 
 
-def item_of(ref: Ref, element: Any) -> Item:
-    """A composed item out of its element. Raises Unavailable if the server left out the content."""
+def item_of(ref: Ref, element: Any, raw: Content | None = None) -> Item:
+    """A composed item out of its element; ``raw`` is its MIME where that was taken out before. Raises Unavailable if the server
+    left out the content."""
     content = element.find(f"{T}MimeContent")
     if content is None:
         raise Unavailable("The source sent an item without its content.", code="no content")
-    try:
-        raw = pybase64.b64decode((content.text or "").encode().translate(None, b" \t\r\n"), validate=True)
-    except ValueError:
-        raise Unavailable("The source sent an item whose content can't be read.", code="no content") from None
+    if raw is None:
+        try:
+            raw = pybase64.b64decode((content.text or "").encode().translate(None, b" \t\r\n"), validate=True)
+        except ValueError:
+            raise Unavailable("The source sent an item whose content can't be read.", code="no content") from None
     return Item(
         ref=ref,
         lane=Lane.COMPOSE,
@@ -45,7 +48,7 @@ def item_of(ref: Ref, element: Any) -> Item:
     )
 
 
-def message_of(element: Any, raw: bytes) -> Message:
+def message_of(element: Any, raw: Content) -> Message:
     """The message that the element's fields and its MIME describe."""
     told = extended(element)
     apart = take_apart(raw)

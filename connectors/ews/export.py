@@ -9,6 +9,7 @@ import pybase64
 
 from connectors.errors import Unavailable
 from connectors.ews.answer import M, messages, parse, raise_if_truncated
+from connectors.spool import Content
 
 _DATA = re.compile(rb"<(?:[A-Za-z_][\w.-]*:)?Data>")
 _BLANK = b" \t\r\n"
@@ -63,7 +64,7 @@ _FRAME = (1, 3, 4)
 _KNOWN = frozenset({1, 2, 3, 4})
 
 
-def check_stream(stream: bytes) -> frozenset[int]:
+def check_stream(stream: Content) -> frozenset[int]:
     """Walk the records of an export stream: it has to begin with the three of its frame and end where the last one ends.
 
     Only the few base64 characters at record headers are decoded. The frame is that of the samples in the vendor's
@@ -72,7 +73,7 @@ def check_stream(stream: bytes) -> frozenset[int]:
     """
     if not stream or len(stream) % 4:
         raise Unavailable("An export stream was cut short.", code="stream")
-    size = len(stream) // 4 * 3 - (2 if stream.endswith(b"==") else 1 if stream.endswith(b"=") else 0)
+    size = len(stream) // 4 * 3 - (2 if stream[-2:] == b"==" else 1 if stream[-1:] == b"=" else 0)
     at, count = 0, 0
     strange: set[int] = set()
     while at < size:

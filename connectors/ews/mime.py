@@ -2,7 +2,7 @@
 
 Parts are found by searching for their boundaries in the bytes, so that an attachment is copied once and never looked at line by
 line; a message within a message is carried exactly as it was sent. Whatever is broken is read as a mail program would show it,
-and named in ``odd``.
+and named in ``odd``. A message that lies in a file is taken apart there: what is large of it stays in the file.
 """
 
 from __future__ import annotations
@@ -17,9 +17,12 @@ from dataclasses import dataclass, field
 import pybase64
 
 from connectors.base import Attachment
+from connectors.ews.mime_large import ASIDE, carried_aside, encoded_aside
 from connectors.ews.mime_text import first_parameter, header_text, parameters, read_text
+from connectors.spool import Blob, Content
 
 _DEEPEST = 50
+_HEAD, _MARGIN = 65_536, 1024
 _LONGEST_NAME = 200
 _FULL_LINE = 60
 _BLANK = b" \t\r\n"
@@ -78,7 +81,7 @@ class Apart:
 class _Part:
     """A part in the bytes of the whole: its fields, and where its content is."""
 
-    raw: bytes
+    raw: Content
     start: int
     end: int
     fields: dict[bytes, bytes]
@@ -93,18 +96,26 @@ class _Part:
         return header_text(self.fields.get(name, b""))
 
     @property
+    def large(self) -> Blob | None:
+        """Its content, if that is to stay in the file that it lies in."""
+        if isinstance(self.raw, bytes) or self.end - self.start < ASIDE:
+            return None
+        return self.raw.cut(self.start, self.end)
+
+    @property
     def encoding(self) -> str:
         return self.text(b"content-transfer-encoding").partition(";")[0].strip().strip('"').lower()
 
 
-def take_apart(raw: bytes) -> Apart:
+def take_apart(raw: Content) -> Apart:
     """Body and attachments of a message, however broken it is."""
     apart = Apart()
-    if not raw.strip():
-        apart.note("empty")
-        return apart
-    if b"\n" not in raw:
-        raw = raw.replace(b"\r", b"\n")
+    if isinstance(raw, bytes):
+        if not raw.strip():
+            apart.note("empty")
+            return apart
+        if b"\n" not in raw:
+            raw = raw.replace(b"\r", b"\n")
     try:
         whole = _part(raw, 0, len(raw), apart)
         if not whole.start:
@@ -113,16 +124,20 @@ def take_apart(raw: bytes) -> Apart:
     except Exception:
         apart = Apart()
         apart.note("unreadable-mime")
-        apart.body = raw.partition(b"\n\n")[2].decode("utf-8", "replace")
-        apart.attachments.append(_attachment("original.eml", "message/rfc822", pybase64.b64encode(raw)))
+        if isinstance(raw, bytes):
+            apart.body = raw.partition(b"\n\n")[2].decode("utf-8", "replace")
+        whole_of_it = pybase64.b64encode(raw) if isinstance(raw, bytes) else encoded_aside(raw)
+        apart.attachments.append(_attachment("original.eml", "message/rfc822", whole_of_it))
     return apart
 
 
 # -- structure
 
 
-def _part(raw: bytes, start: int, end: int, apart: Apart | None, default: str = "text/plain") -> _Part:
+def _part(raw: Content, start: int, end: int, apart: Apart | None, default: str = "text/plain") -> _Part:
     """The part between two places: its fields up to the first line that is none, and the content behind them."""
+    if not isinstance(raw, bytes):
+        return _part_in_file(raw, start, end, apart, default)
     fields: dict[bytes, bytes] = {}
     at = start
     if envelope := _ENVELOPE_LINE.match(raw, at, end):
@@ -142,6 +157,22 @@ def _part(raw: bytes, start: int, end: int, apart: Apart | None, default: str = 
     if "/" not in kind:
         kind = "text/plain" if value else default
     return _Part(raw, at, end, fields, kind, given)
+
+
+def _part_in_file(raw: Blob, start: int, end: int, apart: Apart | None, default: str) -> _Part:
+    """The same in a file: only as much is read as holds the fields."""
+    size = _HEAD
+    while True:
+        head = raw[start : min(end, start + size)]
+        probe = Apart()
+        found = _part(head, 0, len(head), probe, default)
+        if start + size >= end or found.start < len(head) - _MARGIN:
+            break
+        size *= 4
+    if apart is not None:
+        for oddity in probe.odd:
+            apart.note(oddity)
+    return _Part(raw, start + found.start, end, found.fields, found.kind, found.given)
 
 
 def _children(part: _Part, apart: Apart) -> list[_Part]:
@@ -172,7 +203,7 @@ def _delimiters(part: _Part, mark: bytes) -> Iterator[tuple[int, int, bool]]:
     at = raw.find(mark, part.start, end)
     while at >= 0:
         behind = at + len(mark)
-        closing = raw.startswith(b"--", behind) and behind + 2 <= end
+        closing = raw[behind : behind + 2] == b"--" and behind + 2 <= end
         line = raw.find(b"\n", behind, end)
         rest = raw[behind + 2 * closing : end if line < 0 else line]
         if (at == part.start or raw[at - 1 : at] == b"\n") and not rest.strip():
@@ -229,10 +260,23 @@ def _holds(part: _Part, kind: str, depth: int) -> bool:
 
 def _nested(part: _Part, apart: Apart) -> None:
     """A message within the message, as it was sent."""
-    content = part.content if part.encoding not in ("base64", "quoted-printable") else pybase64.b64decode(_carried(part, apart))
+    if (large := part.large) is not None:
+        carried = _carried(part, apart)
+        inner = large if part.encoding not in ("base64", "quoted-printable") else pybase64.b64decode(carried[: _HEAD // 4 * 4])
+        subject = header_text(_part(inner, 0, len(inner), None).fields.get(b"subject", b"")).strip()
+        name = _name(part) or _nested_name(subject)
+        apart.attachments.append(_attachment(name, "message/rfc822", carried))
+        return
+    content = (
+        part.content if part.encoding not in ("base64", "quoted-printable") else pybase64.b64decode(_carried_whole(part, apart))
+    )
     subject = header_text(_part(content, 0, len(content), None).fields.get(b"subject", b"")).strip()
-    name = _name(part) or f"{_UNFIT.sub('_', subject)[:_LONGEST_NAME] or 'message'}.eml"
+    name = _name(part) or _nested_name(subject)
     apart.attachments.append(_attachment(name, "message/rfc822", pybase64.b64encode(content)))
+
+
+def _nested_name(subject: str) -> str:
+    return f"{_UNFIT.sub('_', subject)[:_LONGEST_NAME] or 'message'}.eml"
 
 
 def _leaf(part: _Part, apart: Apart, related: bool, shown: bool) -> None:
@@ -277,7 +321,7 @@ def _as_html(text: str) -> str:
 def _decoded(part: _Part, apart: Apart) -> bytes:
     match part.encoding:
         case "base64":
-            return pybase64.b64decode(_carried(part, apart))
+            return pybase64.b64decode(_carried_whole(part, apart))
         case "quoted-printable":
             return binascii.a2b_qp(part.content)
         case "x-uuencode" | "uuencode" | "uue" | "x-uue":
@@ -287,8 +331,14 @@ def _decoded(part: _Part, apart: Apart) -> bytes:
             return part.content
 
 
-def _carried(part: _Part, apart: Apart) -> bytes:
-    """Base64 of a part, without line breaks: as it stands if it came so, else encoded."""
+def _carried(part: _Part, apart: Apart) -> Content:
+    """Base64 of a part, without line breaks: as it stands if it came so, else encoded. That of a large part stays in the file."""
+    if (large := part.large) is not None and (aside := carried_aside(large, part.encoding)) is not None:
+        return aside
+    return _carried_whole(part, apart)
+
+
+def _carried_whole(part: _Part, apart: Apart) -> bytes:
     if part.encoding != "base64":
         return pybase64.b64encode(_decoded(part, apart))
     text = part.content.translate(None, _BLANK)
@@ -314,8 +364,8 @@ def _mended(text: bytes) -> bytes:
     return kept + b"=" * (-len(kept) % 4)
 
 
-def _attachment(name: str, kind: str, content: bytes, content_id: str | None = None, inline: bool = False) -> Attachment:
-    padding = 2 if content.endswith(b"==") else 1 if content.endswith(b"=") else 0
+def _attachment(name: str, kind: str, content: Content, content_id: str | None = None, inline: bool = False) -> Attachment:
+    padding = 2 if content[-2:] == b"==" else 1 if content[-1:] == b"=" else 0
     return Attachment(name, kind, content, len(content) // 4 * 3 - padding, content_id, inline)
 
 

@@ -32,9 +32,12 @@ from connectors.ews import classify, contacts, export, soap
 from connectors.ews.answer import M, T, check, code_of, parse
 from connectors.ews.answer import messages as messages_of
 from connectors.ews.client import ExchangeServer, MailboxClient
+from connectors.ews.convert import item_of
 from connectors.ews.folders import folder_of, settled, stamp_of
-from connectors.ews.kinds import Kind, kind_of
+from connectors.ews.kinds import MAIL, Kind, kind_of
+from connectors.ews.large import OPERATIONS, ask_large
 from connectors.ews.soap import Prop
+from connectors.spool import SPOOL_FROM, Content, Spool
 
 R = TypeVar("R")
 
@@ -50,18 +53,24 @@ _POISONED = frozenset({"malformed", "answer count"})
 _BREAKS = frozenset({"ErrorInternalServerError", "no content", "no stream", "no item"})
 """What a server answers for an item that breaks it."""
 _TRIES = 4
-_KINDS = {Lane.IMPORT: "ExportItems", Lane.COMPOSE: "GetItem"}
 
 # One GetItem or ExportItems a lot: the vendor advises at most 100 exports and short calls, since one may run a minute at most.
 _LIMITS = Limits(fetch_items=100, fetch_bytes=8_000_000)
+_SPOOLING = replace(_LIMITS, spool_from=SPOOL_FROM)
 
 
 class ExchangeSource:
-    """A mailbox behind ``connectors.base.Source``. ``fetch`` may run on a second thread while another one lists."""
+    """A mailbox behind ``connectors.base.Source``. ``fetch`` may run on a second thread while another one lists.
 
-    def __init__(self, server: ExchangeServer, mailbox: str, *, stop: threading.Event | None = None) -> None:
+    ``spool`` takes the content of large items; without one they are in memory as all others.
+    """
+
+    def __init__(
+        self, server: ExchangeServer, mailbox: str, *, stop: threading.Event | None = None, spool: Spool | None = None
+    ) -> None:
         self.client = MailboxClient(server, mailbox, stop)
         self._owner = mailbox if server.settings.access == "full-access" else None
+        self._spool = spool
         self._bare = False
         self._stamped = True
         self._most = {"SyncFolderItems": 512, "FindItem": 1000}
@@ -69,7 +78,7 @@ class ExchangeSource:
 
     @property
     def limits(self) -> Limits:
-        return _LIMITS
+        return _LIMITS if self._spool is None else _SPOOLING
 
     @property
     def offers(self) -> frozenset[Lane]:
@@ -222,7 +231,7 @@ class ExchangeSource:
 
     def fetch(self, refs: Sequence[Ref], lane: Lane) -> Iterator[Fetched]:
         """One answer a ref, in their order."""
-        return iter(_Fetch(self.client, refs, lane).run())
+        return iter(_Fetch(self.client, refs, lane, self._spool).run())
 
     def inventory(self, folder: Folder) -> Iterator[Entry]:
         """Every item of the folder, as the server has it now."""
@@ -262,8 +271,13 @@ class _Fetch:
     comes last from then on. An item is refused by name if the server delivers its neighbours, but not it, again and again.
     """
 
-    def __init__(self, client: MailboxClient, refs: Sequence[Ref], lane: Lane) -> None:
-        self.client, self.refs, self.lane = client, refs, lane
+    def __init__(self, client: MailboxClient, refs: Sequence[Ref], lane: Lane, spool: Spool | None = None) -> None:
+        self.client, self.refs, self.lane, self.spool = client, refs, lane, spool
+        self.large: frozenset[int] = frozenset()
+        """Items that come one at a time and go into a file."""
+        if spool is not None:
+            large = (at for at, ref in enumerate(refs) if ref.size >= SPOOL_FROM)
+            self.large = frozenset(at for at in large if lane is Lane.IMPORT or kind_of(refs[at].item_class) is MAIL)
         self.answers: dict[int, Fetched] = {}
         self.size = len(refs)
         self.order = list(range(len(refs)))
@@ -278,13 +292,13 @@ class _Fetch:
 
     def _once(self) -> None:
         """Ask for the next items that have no answer yet. Raises the first trouble, after every good answer was kept."""
-        places = [index for index in self.order if index not in self.answers][: self.size]
+        places = self._next()
         kind = kind_of(self.refs[places[0]].item_class)
         if self.lane is Lane.COMPOSE:
             # Other kinds of items are asked for other things, so they go apart.
             places = [index for index in places if kind_of(self.refs[index].item_class) is kind]
         try:
-            told = self._ask([self.refs[index].id for index in places], kind)
+            told = self._ask(places, kind)
             _same_number(told, places)
         except Unavailable as error:
             if self._given_up(places, error):
@@ -301,8 +315,17 @@ class _Fetch:
         if trouble is not None and any(index not in self.answers for index in places):
             raise trouble
 
-    def _ask(self, ids: Sequence[str], kind: Kind) -> list[tuple[Any, bytes | None]]:
-        operation = _KINDS[self.lane]
+    def _next(self) -> list[int]:
+        waiting = [index for index in self.order if index not in self.answers]
+        if not self.large:
+            return waiting[: self.size]
+        return waiting[:1] if waiting[0] in self.large else [index for index in waiting if index not in self.large][: self.size]
+
+    def _ask(self, places: Sequence[int], kind: Kind) -> Sequence[tuple[Any, Content | None]]:
+        if self.spool is not None and places[0] in self.large:
+            ref = self.refs[places[0]]
+            return ask_large(self.client, ref.id, self.lane, self.spool, ref.size)
+        operation, ids = OPERATIONS[self.lane], [self.refs[index].id for index in places]
         if self.lane is Lane.IMPORT:
             return export.read_export(self.client.post_once(operation, soap.export(ids)))
         root = parse(self.client.post_once(operation, kind.ask(ids)))
@@ -355,12 +378,12 @@ class _Fetch:
         """Whether a neighbour arrived, which proves that it is not the server as such."""
         return any(isinstance(one, Item) for one in self.answers.values())
 
-    def _read(self, index: int, message: Any, stream: bytes | None, kind: Kind) -> Fetched:
+    def _read(self, index: int, message: Any, stream: Content | None, kind: Kind) -> Fetched:
         ref = self.refs[index]
         if (failure := _failed(ref, message)) is not None:
             return failure
         if self.lane is Lane.COMPOSE:
-            return self._composed(ref, _item_in(message), kind)
+            return item_of(ref, _item_in(message), stream) if stream is not None else self._composed(ref, _item_in(message), kind)
         if stream is None:
             raise Unavailable("The source sent an item without its stream.", code="no stream")
         digest = digest_of(stream)

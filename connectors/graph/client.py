@@ -13,13 +13,13 @@ import ssl
 import threading
 import uuid
 from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterable, Mapping, Sequence
 from concurrent.futures import Future
 from concurrent.futures import TimeoutError as FutureTimeout
 from contextvars import ContextVar
 from dataclasses import dataclass
 from types import TracebackType
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
 import aiohttp
 import orjson
@@ -32,13 +32,13 @@ from connectors.graph.endpoint import Tenant
 from connectors.graph.tokens import Tokens
 from connectors.link import Link
 from connectors.pacer import LEASE_OVER, Budget, Cost, Memory, Pacer, Slots, Stopped
+from connectors.spool import PIECE
 
 T = TypeVar("T")
 
 STREAM_FROM = 1024 * 1024
 """Bytes from which a body is streamed; a larger one in one piece would hold the loop up."""
 
-PIECE = 256 * 1024
 SLOWEST = 50_000.0
 """Bytes a second below which a transfer counts as stuck."""
 
@@ -109,9 +109,20 @@ def raise_for(status: int, headers: Mapping[str, str], body: bytes) -> None:
     raise classify.error_of(status, code, hint, classify.retry_after(headers))
 
 
-async def _stream(pieces: Sequence[bytes]) -> AsyncIterator[bytes]:
+class Pieces(Protocol):
+    """A part of a body that is not in memory: its length, and its bytes in the order in which they leave, as often as asked."""
+
+    def __len__(self) -> int: ...
+
+    def pieces(self) -> Iterable[bytes]: ...
+
+
+async def _stream(pieces: Sequence[bytes | Pieces]) -> AsyncIterator[bytes]:
     for piece in pieces:
-        if len(piece) <= PIECE:
+        if not isinstance(piece, bytes):
+            for one in piece.pieces():
+                yield one
+        elif len(piece) <= PIECE:
             yield piece
         else:
             view = memoryview(piece)
@@ -365,7 +376,7 @@ class GraphClient:
         url: str,
         *,
         kind: str,
-        pieces: Sequence[bytes],
+        pieces: Sequence[bytes | Pieces],
         headers: Mapping[str, str],
         safe: bool = False,
     ) -> Reply:
@@ -413,7 +424,7 @@ class GraphClient:
         return found
 
     async def _exchange(
-        self, mailbox: str, method: str, url: str, kind: str, headers: Mapping[str, str], pieces: Sequence[bytes]
+        self, mailbox: str, method: str, url: str, kind: str, headers: Mapping[str, str], pieces: Sequence[bytes | Pieces]
     ) -> Reply:
         """One HTTP exchange, whatever its status. Raises Unavailable; ``did_nothing`` only if no connection was made."""
         session = self._session
@@ -428,7 +439,8 @@ class GraphClient:
             data = _stream(pieces)
             headers = {**headers, "Content-Length": str(length)}
         elif pieces:
-            data = pieces[0] if len(pieces) == 1 else b"".join(pieces)
+            whole = [piece if isinstance(piece, bytes) else b"".join(piece.pieces()) for piece in pieces]
+            data = whole[0] if len(whole) == 1 else b"".join(whole)
         counter = self._count(mailbox, kind, length)
         _may_leave.set(may_leave)
         try:

@@ -193,7 +193,7 @@ def _photo(photo: Attachment | None, lost: list[str]) -> Attachment | None:
     """The photo if the target takes it: a JPEG of less than PHOTO_LIMIT bytes."""
     if photo is None:
         return None
-    if photo.content.startswith(_JPEG) and raw_size(photo) < PHOTO_LIMIT:
+    if photo.content[: len(_JPEG)] == _JPEG and raw_size(photo) < PHOTO_LIMIT:
         return photo
     lost.append("photo")
     return None

@@ -20,6 +20,7 @@ import pybase64
 
 from connectors.base import Address, Attachment, FollowUp, Message, Refusal
 from connectors.graph import extended as x
+from connectors.spool import Content
 
 REQUEST_LIMIT = 3_500_000
 """Bytes of one creating request; the server's own limit is 4 MB for the whole request."""
@@ -56,8 +57,9 @@ def raw_size(attachment: Attachment) -> int:
     return length * 3 // 4 - attachment.content[-2:].count(b"=")
 
 
-def spliced(content: bytes) -> orjson.Fragment:
+def spliced(content: Content) -> orjson.Fragment:
     """Base64 as a JSON string, without a detour over text."""
+    content = bytes(content)
     if b"\n" in content or b"\r" in content:
         content = content.translate(None, b"\r\n")
     return orjson.Fragment(b'"' + content + b'"')

@@ -20,6 +20,7 @@ from connectors.errors import MailboxBlocked, Unavailable, UnknownAnswer
 from connectors.graph import paths
 from connectors.graph.client import IMMUTABLE, AddressSpent, GraphClient
 from connectors.graph.extended import moment
+from connectors.spool import Content
 
 EARLY = 120.0
 """Seconds before a session's end at which it is renewed."""
@@ -35,8 +36,8 @@ what waited for its turn meanwhile leaves with an address that another request h
 _HEADERS = {"Content-Type": "application/json", "Prefer": IMMUTABLE}
 
 
-def pieces_of(write: Write) -> tuple[bytes, ...]:
-    """The body of an import request as pieces; the stream is one of them, untouched."""
+def pieces_of(write: Write) -> tuple[Content, ...]:
+    """The body of an import request as pieces; the stream is one of them, untouched, and may lie in a file."""
     item = write.item
     if item is None or item.stream is None or write.folder_id is None:
         raise ValueError("an import needs a folder and an item with a stream")
@@ -49,7 +50,7 @@ def pieces_of(write: Write) -> tuple[bytes, ...]:
             "ChangeKey": write.version or "",
         }
     stream = item.stream
-    if b"\n" in stream or b"\r" in stream:
+    if isinstance(stream, bytes) and (b"\n" in stream or b"\r" in stream):
         stream = stream.translate(None, b"\r\n \t")
     return (orjson.dumps(fields)[:-1] + b',"Data":"', stream, b'"}')
 

@@ -117,7 +117,7 @@ class Contacts:
     async def _put_photo(self, contact_id: str, photo: Attachment) -> bool:
         """Whether the target took the photo; it may find that it is none."""
         path = paths.contact(self._mailbox, contact_id) + "/photo/$value"
-        body = pybase64.b64decode(photo.content)
+        body = pybase64.b64decode(bytes(photo.content))
         try:
             await self._client.ask(self._mailbox, "PUT", path, kind="photo", body=body, safe=True, content_type="image/jpeg")
         except Rejected as error:

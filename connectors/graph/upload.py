@@ -7,6 +7,7 @@ answer the server is asked where it stands; nothing is guessed. Its base64 is de
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from typing import Any
 
 import orjson
@@ -18,9 +19,13 @@ from connectors.graph import paths
 from connectors.graph.classify import Rejected
 from connectors.graph.client import AddressSpent, GraphClient
 from connectors.graph.convert import attachment_name, raw_size
+from connectors.spool import Blob, Content
 
 PART = 3_750_000
 """Bytes of one part; a multiple of three, so that its base64 can be cut at it."""
+
+_DECODED = 3 * 64 * 1024
+"""Bytes that are decoded at once of what lies in a file."""
 
 STUCK = 5
 """How often in a row a part may fail before the upload is given up."""
@@ -28,7 +33,21 @@ STUCK = 5
 _START = re.compile(r"^\s*(\d+)")
 
 
-def cut(content: bytes, start: int, stop: int) -> bytes:
+class Part:
+    """A part of an attachment whose base64 lies in a file; decoded piece by piece as it leaves."""
+
+    def __init__(self, content: Blob, start: int, stop: int) -> None:
+        self._content, self._start, self._stop = content, start, stop
+
+    def __len__(self) -> int:
+        return self._stop - self._start
+
+    def pieces(self) -> Iterator[bytes]:
+        for at in range(self._start, self._stop, _DECODED):
+            yield cut(self._content, at, min(at + _DECODED, self._stop))
+
+
+def cut(content: Content, start: int, stop: int) -> bytes:
     """The bytes ``start:stop`` that base64 without line breaks stands for, decoding no more than those."""
     first = start // 3
     last = -(-stop // 3)
@@ -82,7 +101,7 @@ async def upload(client: GraphClient, mailbox: str, message_id: str, attachment:
     Raises Rejected if the server turns it down, Unavailable if it stays unclear whether it is there.
     """
     content = attachment.content
-    if b"\n" in content or b"\r" in content:
+    if isinstance(content, bytes) and (b"\n" in content or b"\r" in content):
         content = content.translate(None, b"\r\n")
     total = raw_size(attachment)
     address = await _open(client, mailbox, message_id, attachment)
@@ -90,8 +109,9 @@ async def upload(client: GraphClient, mailbox: str, message_id: str, attachment:
     while at < total:
         stop = min(at + PART, total)
         headers = {"Content-Type": "application/octet-stream", "Content-Range": f"bytes {at}-{stop - 1}/{total}"}
+        part = cut(content, at, stop) if isinstance(content, bytes) else Part(content, at, stop)
         try:
-            reply = await client.send(mailbox, "PUT", address, kind="upload", pieces=(cut(content, at, stop),), headers=headers)
+            reply = await client.send(mailbox, "PUT", address, kind="upload", pieces=(part,), headers=headers)
         except (Unavailable, AddressSpent, Rejected) as error:
             failures += 1
             if failures > STUCK or (isinstance(error, Rejected) and error.status not in (404, 409, 410, 416)):

@@ -78,6 +78,7 @@ def run(words: Words, names: tuple[str, ...], lane: LaneChoice | None, approve_d
     chosen = select(lines, names, config.waves.file)
 
     from migrator import app, logs
+    from migrator.inflight import Pool
     from migrator.progress import watcher_for
     from migrator.waves import Run, run_wave
 
@@ -107,6 +108,7 @@ def run(words: Words, names: tuple[str, ...], lane: LaneChoice | None, approve_d
                 stop=stop,
                 watcher=watcher,
                 no_room=lambda: app.no_room(config),
+                pool=Pool(config.run.in_flight_mb * 1_000_000, config.run.mailboxes_at_once),
                 vault=None if dry_run else app.open_vault(config, ledger),
             ),
             [rows[line.source.lower()] for line in chosen],

@@ -15,6 +15,7 @@ from typing import Any
 from connectors.ews.client import ExchangeServer
 from connectors.ews.endpoint import Exchange
 from connectors.ews.source import ExchangeSource
+from connectors.spool import Spool
 
 S = "http://schemas.xmlsoap.org/soap/envelope/"
 M = "http://schemas.microsoft.com/exchange/services/2006/messages"
@@ -168,12 +169,14 @@ def scripted(script: Script | list[Answer | bytes]) -> Iterator[Scripted]:
 
 
 @contextmanager
-def source_of(url: str, time: Time | None = None, stop: threading.Event | None = None, **more: Any) -> Iterator[ExchangeSource]:
+def source_of(
+    url: str, time: Time | None = None, stop: threading.Event | None = None, spool: Spool | None = None, **more: Any
+) -> Iterator[ExchangeSource]:
     """A mailbox behind that address, signed in by Basic; waits cost nothing."""
     time = time or Time()
     settings: dict[str, Any] = {"username": "svc", "password": "pass word", "auth": "basic", "timeout": 5.0, **more}
     server = ExchangeServer(Exchange(url=url, **settings), stop=stop, clock=time.clock, sleep=time.sleep, random=lambda: 0.5)
-    source = ExchangeSource(server, ANNA)
+    source = ExchangeSource(server, ANNA, spool=spool)
     try:
         yield source
     finally:

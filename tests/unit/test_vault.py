@@ -8,6 +8,7 @@ import os
 import shutil
 import stat
 import sys
+import threading
 from collections.abc import Iterator
 from concurrent.futures import Future
 from functools import partial
@@ -20,6 +21,7 @@ from msgspec.structs import replace
 from connectors.base import Doubt, Item, Lane, Message, Outcome, Receipt, Ref, Refusal
 from connectors.errors import Unavailable
 from migrator import logs, vault
+from migrator.inflight import NOTHING, Pool
 from migrator.transfer import let_go
 from migrator.vault import Vault, VaultError, private_command, safe_name
 from state.model import ItemState, Kept, MailboxRow, Open, Row, Step
@@ -217,14 +219,17 @@ def test_a_folder_name_is_one_everywhere() -> None:
 
 def test_a_lot_whose_answers_are_in_holds_only_what_was_refused() -> None:
     answered: Future[list[Outcome]] = Future()
+    pool = Pool()
+    share = pool.take(10, threading.Event())
     items: list[Item | None] = [streamed(), composed(), None, streamed()]
-    answered.add_done_callback(partial(let_go, items))
+    answered.add_done_callback(partial(let_go, items, share))
     assert None not in (items[0], items[1], items[3])
     answered.set_result([Receipt("T"), REFUSAL, REFUSAL, Doubt(Unavailable("no answer"))])
     assert [item is not None for item in items] == [False, True, False, False]
+    assert pool.held == 0
     for end in (lambda one: one.cancel(), lambda one: one.set_exception(RuntimeError("bug"))):
         failed: Future[list[Outcome]] = Future()
         items = [streamed()]
-        failed.add_done_callback(partial(let_go, items))
+        failed.add_done_callback(partial(let_go, items, NOTHING))
         end(failed)
         assert items[0] is not None
