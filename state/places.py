@@ -11,7 +11,7 @@ from typing import Any, Final
 from sqlalchemy import Connection, insert, select, update
 
 from state.model import ASIDE, MAILBOX_MOVES, FolderRow, IllegalMove, MailboxRow, MailboxState
-from state.records import chunks, cleaned, folder_of, mailbox_of
+from state.records import FOLDER_COLUMNS, chunks, cleaned, folder_of, mailbox_of
 from state.schema import folders, installation, mailboxes
 
 Listed = tuple[str, str | None, str, str, str | None, int]
@@ -110,7 +110,8 @@ def _came_from(now: MailboxRow, state: MailboxState) -> MailboxState | None:
 
 def folders_of(db: Connection, mailbox_id: int) -> list[FolderRow]:
     """All folders of a mailbox, in the order in which they were first met."""
-    query = select(folders).where(folders.c.mailbox_id == mailbox_id).order_by(folders.c.id)
+    columns = (folders.c[name] for name in FOLDER_COLUMNS)
+    query = select(*columns).where(folders.c.mailbox_id == mailbox_id).order_by(folders.c.id)
     return [folder_of(found) for found in db.execute(query)]
 
 

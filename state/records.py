@@ -388,25 +388,13 @@ def mailbox_of(found: Any) -> MailboxRow:
     )
 
 
-def folder_of(found: Any) -> FolderRow:
-    """A folder from a row of its table."""
-    return FolderRow(
-        id=found.id,
-        source_id=found.source_id,
-        parent_source_id=found.parent_source_id,
-        name=found.name,
-        kind=found.kind,
-        role=found.role,
-        target_id=found.target_id,
-        cursor=found.cursor,
-        fingerprint=found.fingerprint,
-        complete=found.complete,
-        generation=found.generation,
-        total=found.total,
-        change_stamp=found.change_stamp,
-        absent=found.absent,
-        read_at=found.read_at,
-    )
+FOLDER_COLUMNS: Final = FolderRow.__struct_fields__
+"""What ``folder_of`` reads, in its order."""
+
+
+def folder_of(found: Sequence[Any]) -> FolderRow:
+    """A folder from the columns of ``FOLDER_COLUMNS``."""
+    return FolderRow(**dict(zip(FOLDER_COLUMNS, found, strict=True)))
 
 
 def pass_of(found: Any) -> PassRow:
