@@ -160,6 +160,12 @@ _FIELDS = {"class": "item_class", "from": "author"}
 _IF_TOLD = frozenset({"message-id", "html", "icon", "last-verb", "read", "draft", "read-receipt", "delivery-receipt"})
 """Compared only where the source has a value: a target makes up one of its own."""
 
+_MADE_UP = frozenset(
+    {"file-as", "work-address", "home-address", "other-address", "display-name"}
+    | {f"email-{place}-{what}" for place in (1, 2, 3) for what in ("name", "type", "original")}
+)
+"""Properties of contacts that servers make of others where there are none; compared only where the source has a value."""
+
 _TIMES = frozenset({"submitted", "received", "flag-start", "flag-due", "flag-completed"})
 
 
@@ -170,14 +176,16 @@ def compare(source: Portrait, target: Portrait) -> tuple[str, ...]:
     words it shows and to its elements that are no mere boxes, with where links and pictures lead; fractions of a second; the
     order of people, categories and attachments; a missing sender stands for the author and the other way round. Where the
     source has no message id, date, icon, attachment name, type or content id, a target may have one. Only headers of
-    HEADERS_OF_NOTE count. A start of a follow-up that is missing, or later than its end, is its end.
+    HEADERS_OF_NOTE count. A start of a follow-up that is missing, or later than its end, is its end. What servers make up for a
+    contact may be there.
     """
     blind = source.unseen | target.unseen
     found = [_exactly(name, source, target) for name in PROPERTIES if name not in blind and _differs(name, source, target)]
     if "attachments" not in blind:
         found += _attachments(source.attachments, target.attachments)
     ours, theirs = dict(source.more), dict(target.more)
-    found += [name for name in sorted(ours.keys() | theirs.keys()) if name not in blind and ours.get(name) != theirs.get(name)]
+    names = [name for name in sorted(ours.keys() | theirs.keys()) if name in ours or name not in _MADE_UP]
+    found += [name for name in names if name not in blind and ours.get(name) != theirs.get(name)]
     return tuple(dict.fromkeys(found))
 
 

@@ -99,6 +99,11 @@ OF_ITEMS: Final[dict[str, Advice]] = {
         _SETTLED,
         "Let its owner mend the series at the source; it is then tried again by itself.",
     ),
+    "no-task-access": Advice(
+        "The app may not write To Do lists, which tasks become in the compose lane.",
+        _SETTLED,
+        "Grant the app permission Tasks.ReadWrite.All, for the whole tenant, or open the import lane; then retry.",
+    ),
     "no-lane": Advice(
         "No lane that is open carries this item class.",
         _SETTLED,

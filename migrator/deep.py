@@ -42,6 +42,13 @@ EXPLAINED: dict[str, frozenset[str]] = {
     "subject": frozenset({"subject"}),
     "reply-to": frozenset({"reply-to"}),
     "body": frozenset({"text", "html", "attachment-surplus"}),
+    "notes": frozenset({"text"}),
+    "phone-order": frozenset({"business-phone", "business-phone-2", "home-phone", "home-phone-2"}),
+    "task-body": frozenset({"text"}),
+    "task-title": frozenset({"subject"}),
+    "task-class": frozenset({"class"}),
+    "task-percent": frozenset({"task-complete"}),
+    "reminder-over": frozenset({"task-reminds", "task-reminder"}),
 }
 """Names of what a lane could not carry whole, as receipts bring them, and the properties that this may change."""
 

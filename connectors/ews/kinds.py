@@ -13,7 +13,7 @@ from typing import Any, TypeAlias
 from lxml import etree
 
 from connectors.base import Attachment, Item, Lane, Ref, digest_of
-from connectors.ews import contacts, convert, soap
+from connectors.ews import contacts, convert, soap, tasks
 from connectors.ews.answer import T
 
 Attached: TypeAlias = Sequence[tuple[Attachment, bool]]
@@ -45,6 +45,12 @@ def _contact(ref: Ref, element: Any, attached: Attached) -> Item:
     )
 
 
+def _task(ref: Ref, element: Any, attached: Attached) -> Item:
+    item_class = element.findtext(f"{T}ItemClass") or "IPM.Task"
+    found = tasks.task_of(element, attached)
+    return Item(ref=ref, lane=Lane.COMPOSE, item_class=item_class, digest=_digest(element, attached), task=found)
+
+
 def _digest(element: Any, attached: Attached) -> bytes:
     """Eight bytes over all that an element tells but its id and version, and over its attachments."""
     told = [etree.tostring(child) for child in element if etree.QName(child).localname not in ("ItemId", "Attachments")]
@@ -54,7 +60,10 @@ def _digest(element: Any, attached: Attached) -> bytes:
 
 
 MAIL = Kind((), soap.get_composed, _message)
-KINDS: tuple[Kind, ...] = (Kind(("IPM.Contact",), contacts.get_contacts, _contact, attachments=True),)
+KINDS: tuple[Kind, ...] = (
+    Kind(("IPM.Contact",), contacts.get_contacts, _contact, attachments=True),
+    Kind(("IPM.Task",), tasks.get_tasks, _task, attachments=True),
+)
 
 
 def kind_of(item_class: str) -> Kind:

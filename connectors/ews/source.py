@@ -402,7 +402,7 @@ class _Fetch:
         attached: list[tuple[Attachment, bool]] = []
         for id_, _ in contacts.attachment_ids(element) if kind.attachments else ():
             if (one := self.attached.get(id_)) is None:
-                return Refusal("source-cannot-deliver", "The source does not deliver one of its attachments.", "no attachment")
+                return Refusal("source-cannot-deliver", "The source does not deliver one of its attachments.", "no content")
             attached.append(one)
         return kind.read(ref, element, attached)
 

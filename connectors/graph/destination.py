@@ -43,6 +43,7 @@ from connectors.graph.importing import Importing, MailboxId
 from connectors.graph.lookup import MAIL_CLASSES, Lookup, is_mail
 from connectors.graph.people import Contacts
 from connectors.graph.resources import Resource, covers
+from connectors.graph.todo import Tasks, unlike
 
 T = TypeVar("T")
 
@@ -79,7 +80,11 @@ class GraphDestination:
         self._mailbox_id = MailboxId(client, mailbox)
         self._importing = Importing(client, mailbox, self._mailbox_id)
         self._folders = Folders(client, mailbox, self._mailbox_id, self._batch_lock)
-        self._resources: tuple[Resource, ...] = (Contacts(client, mailbox, self._folders, self._batch_lock),)
+        self._tasks = Tasks(client, mailbox, self._folders, self._batch_lock)
+        self._resources: tuple[Resource, ...] = (
+            Contacts(client, mailbox, self._folders, self._batch_lock),
+            self._tasks,
+        )
         self._lookup = Lookup(client, mailbox, self._folders, self._batch_lock, self._resources)
         self._translates = True
 
@@ -125,6 +130,14 @@ class GraphDestination:
     def inventory(self, folder_id: str) -> Iterator[Entry]:
         path, of_items = self._client.run(self._lookup.inventory_path(folder_id))
         following: str | None = path
+        tasks = self._client.run(_clear_of_rejections(self._tasks.entries(folder_id))) if of_items else None
+        if tasks is not None:
+            items: list[dict[str, Any]] = []
+            while following:
+                found, following = self._client.run(_clear_of_rejections(self._lookup.page(following)))
+                items += found
+            yield from unlike(tasks, items)
+            return
         while following:
             found, following = self._client.run(_clear_of_rejections(self._lookup.page(following)))
             for each in found:

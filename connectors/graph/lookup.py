@@ -187,12 +187,13 @@ class Lookup:
     async def peek(self, target_ids: Sequence[str]) -> list[TargetRef | None]:
         """See ``Destination.peek``: as messages first; what is none is looked for in the folders of other kinds."""
         options = {"select": x.MESSAGE_SELECT, "expand": x.expand(x.MESSAGE_EXPAND)}
-        parts = [Part("GET", paths.query(paths.message(self._mailbox, each), **options)) for each in target_ids]
+        # An id with a colon is one of our own making, for what no other interface knows; Graph refuses it as no id at all.
+        asked = [index for index, each in enumerate(target_ids) if ":" not in each]
+        parts = [Part("GET", paths.query(paths.message(self._mailbox, target_ids[index]), **options)) for index in asked]
         answers = await batch(self._client, self._mailbox, self._batch_lock, parts, kind="peek", safe=True)
-        found: list[TargetRef | None] = []
-        missing: list[int] = []
-        for index, answer in enumerate(answers):
-            found.append(None)
+        found: list[TargetRef | None] = [None] * len(target_ids)
+        missing = [index for index, each in enumerate(target_ids) if ":" in each]
+        for index, answer in zip(asked, answers, strict=True):
             if isinstance(answer, dict):
                 found[index] = replace(_ref(answer, *x.facts_of_message(answer)), id=target_ids[index])
             elif isinstance(answer, Rejected):
@@ -204,6 +205,7 @@ class Lookup:
             for index in missing:
                 found[index] = here.get(target_ids[index])
             missing = [index for index in missing if found[index] is None]
+        missing = [index for index in missing if ":" not in target_ids[index]]
         for index, (folder_id, item) in (await self._elsewhere([target_ids[i] for i in missing], missing)).items():
             found[index] = replace(_ref(item, *x.facts_of_item(item), folder_id), id=target_ids[index])
         return found

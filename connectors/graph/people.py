@@ -102,6 +102,7 @@ class Contacts:
     async def peek(self, target_ids: Sequence[str]) -> dict[str, TargetRef]:
         """See ``Resource.peek``."""
         options = {"select": _SELECT, "expand": x.expand(_EXPAND)}
+        target_ids = [each for each in target_ids if ":" not in each]
         parts = [Part("GET", paths.query(paths.contact(self._mailbox, each), **options)) for each in target_ids]
         answers = await batch(self._client, self._mailbox, self._batch_lock, parts, kind="peek", safe=True)
         found: dict[str, TargetRef] = {}

@@ -37,7 +37,7 @@ from connectors.reading import (
     named,
     people,
 )
-from connectors.reading_items import IMPORTANCES, SENSITIVITIES, TEXT, asked_of, more_of, number, read_time
+from connectors.reading_items import COMMON, IMPORTANCES, SENSITIVITIES, TASK, TEXT, asked_of, more_of, number, read_time
 from connectors.reading_mail import nested
 
 _SELECT = (
@@ -51,6 +51,15 @@ _OF_MAIL = {
     _REFERENCES: "String", _ICON: "Integer", _VERB: "Integer", _SENSITIVITY: "Integer",
 }  # fmt: skip
 _UNSEEN = frozenset({"attachments"})
+_UNSEEN_OF_TASKS = frozenset({"attachments", "sensitivity", "task-percent"})
+_OF_TO_DO = "todo:"
+_TASK_STATUS = {"notStarted": 0, "inProgress": 1, "completed": 2, "waitingOnOthers": 3, "deferred": 4}
+_TASK_TIMES = {
+    (TASK, 0x8104): "startDateTime",
+    (TASK, 0x8105): "dueDateTime",
+    (TASK, 0x810F): "completedDateTime",
+    (COMMON, 0x8502): "reminderDateTime",
+}
 _NESTED = "#microsoft.graph.itemAttachment"
 
 
@@ -74,6 +83,8 @@ class GraphReader:
 
     async def _one(self, wanted: Wanted) -> Seen:
         try:
+            if wanted.id.startswith(_OF_TO_DO):
+                return await self._task(wanted)
             return await (self._mail(wanted) if is_mail(wanted.item_class) else self._item(wanted))
         except Rejected as error:
             return Gone(Ref(wanted.id)) if error.meaning is Meaning.GONE else Unreadable(wanted.id, error.code)
@@ -159,6 +170,32 @@ class GraphReader:
             unseen=_UNSEEN,
         )
         return replace(portrait, more=more_of(wanted.item_class, told))
+
+    async def _task(self, wanted: Wanted) -> Seen:
+        """A task of a To Do list [v1.0 todoTask]. How private it is, how much of it is done and its files are not read there."""
+        list_id, _, task_id = wanted.id.removeprefix(_OF_TO_DO).partition("/")
+        found = await self._get(f"{paths.todo_tasks(self._mailbox, list_id)}/{paths.quoted(task_id)}")
+        status = str(found.get("status") or "")
+        told = {
+            (TASK, 0x8101): str(_TASK_STATUS.get(status, 0)),
+            (TASK, 0x811C): str(status == "completed"),
+            (COMMON, 0x8503): str(bool(found.get("isReminderOn"))),
+        }
+        for place, name in _TASK_TIMES.items():
+            if (moment := _zoned(found.get(name))) is not None:
+                told[place] = moment.isoformat()
+        content = found.get("body") or {}
+        return Portrait(
+            id=wanted.id,
+            version=str(found.get("@odata.etag") or ""),
+            item_class="ipm.task",
+            categories=frozenset(level(one).casefold() for one in found.get("categories") or ()),
+            subject=hashed(found.get("title")),
+            text=body(str(content.get("contentType") or "text"), str(content.get("content") or ""))[0],
+            importance=str(found.get("importance") or "normal").casefold(),
+            more=more_of("IPM.Task", told),
+            unseen=_UNSEEN_OF_TASKS,
+        )
 
     async def _mailbox_id(self) -> str:
         if self._admin is None:

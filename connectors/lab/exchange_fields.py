@@ -15,6 +15,7 @@ from . import exchange_mime as mime
 from .exchange_call import Refused, b64, text, when
 from .exchange_ids import attachment_id, change_key, folder_id, item_id
 from .exchange_properties import address, appointment, common, meeting, named_address, own_value, task
+from .exchange_tasks import task_recurrence
 from .truth import Item, Person
 
 if TYPE_CHECKING:
@@ -442,6 +443,7 @@ FIELDS: dict[str, list[tuple[str, Show]]] = {
         ("task:IsRecurring", _bool("IsRecurring", lambda item: task(item, 0x8126))),
         ("task:Owner", _text("Owner", lambda item: task(item, 0x811F))),
         ("task:PercentComplete", _percent),
+        ("task:Recurrence", lambda _, item: task_recurrence(item)),
         ("task:StartDate", _time("StartDate", lambda item: task(item, 0x8104) or item.flag_start)),
         ("task:Status", _choice("Status", _STATUS, lambda item: task(item, 0x8101))),
     ],

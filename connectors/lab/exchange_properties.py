@@ -175,7 +175,7 @@ _BY_TAG: dict[int, Callable[[Item], object]] = {
     0x0E1B: lambda item: bool(item.parts),
     0x0E1D: lambda item: re.sub(r"^((re|fw|fwd|aw|wg): *)+", "", item.subject, flags=re.IGNORECASE),
     0x0E2B: lambda item: 1 if item.flag == "flagged" else None,
-    0x1000: lambda item: item.body_text,
+    0x1000: lambda item: item.words,
     0x1013: lambda item: None if item.body_html is None else item.body_html.encode("utf-8", "replace"),
     0x1035: lambda item: item.message_id,
     0x1039: lambda item: item.references,

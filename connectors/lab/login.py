@@ -17,7 +17,8 @@ from cryptography.hazmat.primitives.asymmetric import padding, rsa
 
 ROLES = (
     "MailboxItem.ImportExport.All", "MailboxItem.ReadWrite.All", "MailboxItem.Read.All", "MailboxFolder.ReadWrite.All",
-    "Mail.ReadWrite", "Calendars.ReadWrite", "Contacts.ReadWrite", "MailboxSettings.ReadWrite", "User.Read.All",
+    "Mail.ReadWrite", "Calendars.ReadWrite", "Contacts.ReadWrite", "MailboxSettings.ReadWrite", "Tasks.ReadWrite.All",
+    "User.Read.All",
 )  # fmt: skip
 _ASSERTION = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
 

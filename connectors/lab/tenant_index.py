@@ -57,7 +57,8 @@ def shown_time(moment: datetime | None) -> str | None:
     return None if moment is None else moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
-def _wire(*parts: object, length: int) -> str:
+def wire_of(*parts: object, length: int) -> str:
+    """An id as the wire shows it: always the same for the same parts."""
     return base64.urlsafe_b64encode(seeded_bytes(*parts, length=length)).decode()
 
 
@@ -115,10 +116,10 @@ class Index:
             self.by_stamp[stamp][item_id] = None
 
     def immutable(self, item: Item) -> str:
-        return _wire("immutable", item.id, length=54)
+        return wire_of("immutable", item.id, length=54)
 
     def classic(self, item: Item) -> str:
-        return _wire("classic", item.id, item.folder_id, length=114)
+        return wire_of("classic", item.id, item.folder_id, length=114)
 
     def wire(self, item: Item, immutable: bool) -> str:
         """An item's id on the wire."""
@@ -126,7 +127,7 @@ class Index:
 
     def folder_wire(self, box_id: str) -> str:
         """A folder's id on the wire, always the same."""
-        return _wire("folder", box_id, length=90)
+        return wire_of("folder", box_id, length=90)
 
     def item(self, wire: str) -> Item | None:
         """The item of a wire id, of either kind."""
@@ -193,7 +194,7 @@ _KNOWN: dict[str, Any] = {
         "Binary 0x300B": lambda item: item.search_key or None,
         "String 0x1035": lambda item: item.message_id,
         "String 0x0037": lambda item: item.subject,
-        "String 0x1000": lambda item: item.body_text,
+        "String 0x1000": lambda item: item.words,
         "Integer 0x0017": lambda item: item.importance,
         "Boolean 0x0029": lambda item: item.wants_read_receipt,
     }.items()

@@ -14,6 +14,7 @@ from . import tenant_import as imports
 from . import tenant_mail as mail
 from . import tenant_parts as parts
 from . import tenant_settings as settings
+from . import tenant_todo as todo
 from .tenant_call import Answer, Call
 
 Handler = Callable[[Call], Answer]
@@ -48,6 +49,7 @@ _EXPORT, _IMPORT = (
 )
 _SEE_EVENTS, _EVENTS = _either("Calendars.Read", "Calendars.ReadWrite"), _either("Calendars.ReadWrite")
 _SEE_CONTACTS, _CONTACTS = _either("Contacts.Read", "Contacts.ReadWrite"), _either("Contacts.ReadWrite")
+_SEE_TASKS, _TASKS = _either("Tasks.Read.All", "Tasks.ReadWrite.All"), _either("Tasks.ReadWrite.All")
 _SEE_SETTINGS, _SETTINGS = _either("MailboxSettings.Read", "MailboxSettings.ReadWrite"), _either("MailboxSettings.ReadWrite")
 # Which permission opens /settings/exchange is not documented: any of the same interface does.
 _ANY_OF_INTERFACE = _SEE_FOLDERS | _SEE_ITEMS | _EXPORT
@@ -65,6 +67,8 @@ _BOX = "admin/exchange/mailboxes/{mailbox}"
 _DELTA = r"delta(?:\(\))?"
 _MESSAGE = "users/{user}/messages/{message}"
 _FOLDER = "users/{user}/mailFolders/{folder}"
+_LISTS = "users/{user}/todo/lists"
+_TASK = "users/{user}/todo/lists/{list}/tasks/{task}"
 _CONTACT = "users/{user}/(?:contactFolders/{folder}/)?contacts/{contact}"
 _CONTACTS_OF = "users/{user}/(?:contactFolders/{folder}/)?contacts"
 ROUTES = (
@@ -129,6 +133,18 @@ ROUTES = (
     route("GET", "users/{user}/mailboxSettings", settings.get_settings, _SEE_SETTINGS),
     route("PATCH", "users/{user}/mailboxSettings", settings.change_settings, _SETTINGS),
     route("GET", "users/{user}/calendar/calendarPermissions", settings.list_permissions, _SEE_EVENTS),
+    route("GET", _LISTS, todo.list_lists, _SEE_TASKS),
+    route("POST", _LISTS, todo.make_list, _TASKS),
+    route("GET", f"{_LISTS}/{{list}}/tasks", todo.list_tasks, _SEE_TASKS),
+    route("POST", f"{_LISTS}/{{list}}/tasks", todo.create_task, _TASKS),
+    route("GET", _TASK, todo.get_task, _SEE_TASKS),
+    route("PATCH", _TASK, todo.change_task, _TASKS),
+    route("DELETE", _TASK, todo.remove_task, _TASKS),
+    route("GET", f"{_TASK}/linkedResources", todo.list_links, _SEE_TASKS),
+    route("PATCH", f"{_TASK}/linkedResources/{{link}}", todo.change_link, _TASKS),
+    route("GET", f"{_TASK}/attachments", todo.attachments, _SEE_TASKS),
+    route("POST", f"{_TASK}/attachments", todo.attach, _TASKS),
+    route("GET", f"{_TASK}/attachments/{{attachment}}", todo.attachment, _SEE_TASKS),
     route("GET", f"{_BOX}/folders", folders.list_admin, _SEE_FOLDERS),
     route("POST", f"{_BOX}/folders", folders.make_admin, _FOLDERS),
     route("GET", f"{_BOX}/folders/{{folder}}", folders.get_admin, _SEE_FOLDERS),
@@ -142,5 +158,5 @@ ROUTES = (
     route("POST", f"{_BOX}/exportItems", imports.export, _EXPORT),
     route("POST", f"{_BOX}/createImportSession", imports.open_session, _IMPORT),
 )
-CREATING: frozenset[Handler] = frozenset({mail.create, contacts.create})
+CREATING: frozenset[Handler] = frozenset({mail.create, contacts.create, todo.create_task})
 """Handlers that make an item: what of them is answered with a time-out may still be carried out later."""

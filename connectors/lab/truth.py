@@ -6,6 +6,8 @@ Both faces, the Exchange server and the tenant, are views over these values; tes
 from __future__ import annotations
 
 import hashlib
+import html
+import re
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -90,6 +92,13 @@ class Item:
     parts: list[Part] = field(default_factory=list)
     mime: bytes | None = None
     extended: dict[str, object] = field(default_factory=dict)
+
+    @property
+    def words(self) -> str | None:
+        """The text of the body; made from its HTML where it has no other, as a store does. None without a body."""
+        if self.body_text is not None or self.body_html is None:
+            return self.body_text
+        return html.unescape(re.sub(r"<[^>]*>", "", re.sub(r"(?i)<(?:br|/p|/div)[^>]*>", "\r\n", self.body_html)))
 
     @property
     def size(self) -> int:

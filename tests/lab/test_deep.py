@@ -296,7 +296,9 @@ def test_nothing_differs_where_nothing_was_altered(carried: Carried) -> None:
     assert verdict.differences == ()
     items = {"import": 6, "compose": 2 + len(COMPOSED)}[carried.lane]
     assert verdict.figures["compared"] == verdict.figures["equal"] == items
-    assert not [word for word in verdict.figures if word.startswith("explained.")]
+    # Half done and complete at once is a thing that To Do has no word for; the lane says so.
+    explained = {"import": set(), "compose": {"explained.task-complete"}}[carried.lane]
+    assert {word for word in verdict.figures if word.startswith("explained.")} == explained
 
 
 @pytest.mark.parametrize(("name", "change"), RICH, ids=[f"{number}-{name}" for number, (name, _) in enumerate(RICH)])
@@ -308,15 +310,18 @@ def test_another_day_of_completion_is_named(carried: Carried) -> None:
     assert altered(carried, "Done", setting("flag_completed", WHEN)) == ["flag-completed"]
 
 
-COMPOSED = ("Ben Bank",)
+COMPOSED = ("Ben Bank", "Tidy")
 """Subjects of those of them that the compose lane carries."""
+
+NOT_IN_TO_DO = ("task-percent", "task-complete")
+"""What a task of To Do does not show, or not apart from its status."""
 
 
 @pytest.mark.parametrize("carried", ["compose"], indirect=True)
 @pytest.mark.parametrize(
     ("subject", "name", "change"),
-    [one for one in OTHERS if one[0] in COMPOSED],
-    ids=[f"{subject}-{name}" for subject, name, _ in OTHERS if subject in COMPOSED],
+    [one for one in OTHERS if one[0] in COMPOSED and one[1] not in NOT_IN_TO_DO],
+    ids=[f"{subject}-{name}" for subject, name, _ in OTHERS if subject in COMPOSED and name not in NOT_IN_TO_DO],
 )
 def test_what_is_altered_in_what_was_composed_is_named_and_nothing_else(
     carried: Carried, subject: str, name: str, change: Change

@@ -158,6 +158,38 @@ def use_settings(face: Face) -> None:
     assert [one["role"] for one in face.good("GET", "calendar/calendarPermissions")["value"]] == ["freeBusyRead"]
 
 
+def use_tasks(face: Face) -> None:
+    lists = face.good("GET", "todo/lists")["value"]
+    assert {one["wellknownListName"] for one in lists} == {"defaultList", "flaggedEmails"}
+    own = face.good("POST", "todo/lists", {"displayName": "Garden"}, status=201)["id"]
+    day = {"dateTime": "2026-09-01T00:00:00.0000000", "timeZone": "UTC"}
+    given = {
+        "title": "Dig",
+        "body": {"contentType": "text", "content": "deep"},
+        "status": "inProgress",
+        "dueDateTime": day,
+        "isReminderOn": True,
+        "reminderDateTime": day,
+        "recurrence": {
+            "pattern": {"type": "daily", "interval": 1},
+            "range": {"type": "noEnd", "startDate": "2026-09-01"},
+        },
+        "linkedResources": [{"applicationName": "x", "displayName": "x", "externalId": "t"}],
+    }
+    tasks = f"todo/lists/{own}/tasks"
+    made = face.good("POST", tasks, given, status=201)["id"]
+    face.good("GET", f"{tasks}?$expand=linkedResources&$top=10")
+    face.good("GET", f"{tasks}/{made}")
+    face.good("PATCH", f"{tasks}/{made}", {"importance": "high"})
+    linked = face.good("GET", f"{tasks}/{made}/linkedResources")["value"]
+    face.good("PATCH", f"{tasks}/{made}/linkedResources/{linked[0]['id']}", {"externalId": "u"})
+    part = {"@odata.type": "#microsoft.graph.taskFileAttachment", "name": "a.txt", "contentBytes": "YQ=="}
+    attached = face.good("POST", f"{tasks}/{made}/attachments", part, status=201)["id"]
+    face.good("GET", f"{tasks}/{made}/attachments")
+    assert face.good("GET", f"{tasks}/{made}/attachments/{attached}")["contentBytes"] == "YQ=="
+    face.good("DELETE", f"{tasks}/{made}", status=204)
+
+
 def use_the_rest(face: Face) -> None:
     face.good("GET", "")
     face.good("GET", "settings/exchange")
@@ -191,7 +223,7 @@ def log(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("log") / "x.jsonl"
     with Lab(LabPlan(mailboxes=1, items=0, log=path)) as lab, signed_in(lab) as session:
         face = Face(lab, session, fresh(lab))
-        for use in (use_folders, use_messages, use_items, use_contacts, use_settings, use_the_rest):
+        for use in (use_folders, use_messages, use_items, use_contacts, use_settings, use_tasks, use_the_rest):
             use(face)
     return path.with_name("x-graph.jsonl")
 
