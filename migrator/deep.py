@@ -46,7 +46,6 @@ EXPLAINED: dict[str, frozenset[str]] = {
     "phone-order": frozenset({"business-phone", "business-phone-2", "home-phone", "home-phone-2"}),
     "task-body": frozenset({"text"}),
     "task-title": frozenset({"subject"}),
-    "task-class": frozenset({"class"}),
     "task-percent": frozenset({"task-complete"}),
     "reminder-over": frozenset({"task-reminds", "task-reminder"}),
 }

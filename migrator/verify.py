@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from connectors.base import Destination, Entry, Folder, Role, Source, identify, item_key, short_hash
+from connectors.reading import is_mail
 from state.model import ItemState, Mark, Row
 from state.store import Ledger
 
@@ -168,7 +169,9 @@ def _unequal(source: Entry, target: Entry, row: Row) -> Iterator[str]:
     if ours.subject_hash is not None and theirs.subject_hash is not None and ours.subject_hash != theirs.subject_hash:
         yield "subject"
     for what, mine, other in (("submitted", ours.submitted, theirs.submitted), ("received", ours.received, theirs.received)):
-        if mine is not None and (other is None or abs((mine - other).total_seconds()) >= 1):
+        if mine is None or (other is None and not is_mail(ours.item_class)):
+            continue  # only mail is sent; what is none may have lost that time, as To Do has no place for it
+        if other is None or abs((mine - other).total_seconds()) >= 1:
             yield what
     told = ours.is_read is not None and theirs.is_read is not None
     if told and ours.is_read != theirs.is_read and not row.marks & Mark.FLAG_WITHHELD:

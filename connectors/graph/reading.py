@@ -188,7 +188,7 @@ class GraphReader:
         return Portrait(
             id=wanted.id,
             version=str(found.get("@odata.etag") or ""),
-            item_class="ipm.task",
+            item_class=wanted.item_class.casefold(),  # not shown there
             categories=frozenset(level(one).casefold() for one in found.get("categories") or ()),
             subject=hashed(found.get("title")),
             text=body(str(content.get("contentType") or "text"), str(content.get("content") or ""))[0],

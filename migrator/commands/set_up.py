@@ -58,9 +58,10 @@ def init(words: Words, folder: Path) -> int:
 
 @click.command("check", short_help="Ask whether everything is in place; never writes.")
 @click.argument("names", nargs=-1, metavar="[WAVE|MAILBOX]...")
+@click.option("--fidelity", is_flag=True, help="Print what becomes of each property of each kind of item, by lane; ask nobody.")
 @global_options()
 @pass_words
-def check(words: Words, names: tuple[str, ...]) -> int:
+def check(words: Words, names: tuple[str, ...], fidelity: bool) -> int:
     """Ask whether everything is in place, one question a line: ok, NO with what to do, or not asked. Never writes.
 
     Without names, the first mailbox of each wave is asked for. Ends with 0 if all is well, 4 if only some mailboxes are not,
@@ -71,7 +72,16 @@ def check(words: Words, names: tuple[str, ...]) -> int:
       migrator check
       migrator check pilot
       migrator check anna@example.com --json
+      migrator check --fidelity
     """
+    if fidelity:
+        from migrator.fidelity import as_json, text
+
+        if words.json:
+            say_json({"fidelity": as_json(), "exit_code": 0})
+        else:
+            say_lines(*text())
+        return 0
     import threading
 
     from migrator import app, logs

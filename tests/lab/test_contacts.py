@@ -20,7 +20,7 @@ from connectors.lab.oddities import ADDRESS
 from connectors.lab.people import an_empty, make_path
 from connectors.lab.server import Lab, LabPlan
 from connectors.lab.truth import Estate, Item, Mailbox, Part
-from migrator import app, cli, config
+from migrator import app, cli, config, fidelity
 
 WHEN = datetime(2021, 3, 4, 5, 6, 7, tzinfo=UTC)
 COMMON = "{00062008-0000-0000-c000-000000000046}"
@@ -75,6 +75,12 @@ OTHERS: dict[str, tuple[str, Any]] = {
     "email-2-type": (f"String {ADDRESS} Id 0x8092", "EX"),
     "email-3": (f"String {ADDRESS} Id 0x80A3", "anna.private@example.net"),
 }
+LOST: dict[str, tuple[str, Any]] = {
+    "user-property": ("String {00020329-0000-0000-c000-000000000046} Name Shoe size", "45"),
+    "certificate": ("BinaryArray 0x3A70", [b"certificate"]),
+}
+OF_ITS_OWN = {"class", "subject", "submitted", "categories", "importance", "sensitivity", "notes", "photo"}
+"""What is kept and looked for by tests of their own."""
 
 
 def a_contact(name: str, **fields: Any) -> Item:
@@ -88,6 +94,7 @@ def a_full_contact() -> Item:
     extended: dict[str, object] = {key: f"{name} Ünïq 李" for name, key in TEXTS.items()}
     extended |= dict(OTHERS.values())
     found = a_contact("full", extended=extended, body_text="Line one\r\nLine two", categories=["Red", "Müller"])
+    found.extended.update(LOST.values())
     found.subject, found.importance, found.sensitivity = "Another subject", 2, 2
     found.parts.append(Part("ContactPicture.jpg", "image/jpeg", JPEG, photo=True))
     return found
@@ -179,6 +186,26 @@ def test_what_is_no_property_of_its_own_arrives_too(carried: Carried) -> None:
     assert (copy.body_text or "").splitlines() == (ours.body_text or "").splitlines()
     assert copy.submitted == ours.submitted
     assert [part.content for part in copy.parts if part.photo] == [JPEG]
+
+
+@pytest.mark.parametrize("name", LOST)
+def test_what_is_said_to_be_lost_is_lost(carried: Carried, name: str) -> None:
+    ours = next(item for item in carried.source.items.values() if item.subject == "Another subject")
+    assert _held(ours, LOST[name][0]) is not None
+    assert _held(carried.copy(str(_held(ours, "String 0x3001"))), LOST[name][0]) is None
+
+
+def test_search_key_and_time_of_creation_are_new(carried: Carried) -> None:
+    ours = next(item for item in carried.source.items.values() if item.subject == "Another subject")
+    copy = carried.copy(str(_held(ours, "String 0x3001")))
+    assert copy.search_key != ours.search_key
+    assert copy.created != ours.created
+
+
+def test_these_are_the_rows_of_the_fidelity_table() -> None:
+    assert fidelity.what("contact", "kept") == {*TEXTS, *OTHERS, *OF_ITS_OWN}
+    assert fidelity.what("contact", "degraded") == {*odd_contacts(), "characters", "notes"}  # these two in test_fidelity
+    assert fidelity.what("contact", "lost") == {*LOST, "search-key", "created"}
 
 
 @pytest.mark.parametrize("name", sorted(odd_contacts()))

@@ -20,7 +20,7 @@ from connectors.lab.people import an_empty, make_path
 from connectors.lab.server import Lab, LabPlan
 from connectors.lab.tenant_todo import links
 from connectors.lab.truth import Estate, Item, Mailbox, Part
-from migrator import app, cli, config
+from migrator import app, cli, config, fidelity
 
 WHEN = datetime(2021, 3, 4, 5, 6, 7, tzinfo=UTC)
 TASK = "{00062003-0000-0000-c000-000000000046}"
@@ -28,6 +28,7 @@ DAY = datetime(2026, 9, 1, tzinfo=UTC)
 SOON = datetime.now(UTC).replace(microsecond=0) + timedelta(days=30)
 START, DUE, DONE = (f"SystemTime {TASK} Id 0x{number:X}" for number in (0x8104, 0x8105, 0x810F))
 STATUS, COMPLETE, PERCENT = f"Integer {TASK} Id 0x8101", f"Boolean {TASK} Id 0x811C", f"Double {TASK} Id 0x8102"
+OWN = "String {00020329-0000-0000-c000-000000000046} Name Own"
 REMINDS, REMINDER = f"Boolean {COMMON} Id 0x8503", f"SystemTime {COMMON} Id 0x8502"
 
 
@@ -66,8 +67,9 @@ def a_full_task() -> Item:
         "full",
         body_html="<html><body><p>Do <b>it</b></p></body></html>",
         importance=2,
+        submitted=WHEN,
         categories=["Red", "Müller"],
-        extended={START: DAY, DUE: DAY + timedelta(days=2), STATUS: 1, REMINDS: True, REMINDER: SOON},
+        extended={START: DAY, DUE: DAY + timedelta(days=2), STATUS: 1, REMINDS: True, REMINDER: SOON, OWN: "own"},
         parts=[Part("plan.txt", "text/plain", b"the plan"), Part("größe.bin", "application/octet-stream", b"\x00" * 5000)],
     )
 
@@ -76,6 +78,7 @@ def plain_tasks() -> list[Item]:
     found = [
         a_task("done", body_text="Well done", extended={STATUS: 2, COMPLETE: True, PERCENT: 1.0, DONE: DAY}),
         a_task("waiting", extended={STATUS: 3}),
+        a_task("hours", extended={DUE: DAY + timedelta(hours=9)}),
         a_task("deferred", extended={STATUS: 4}, importance=0),
     ]
     return found + [a_task(name, extended=repeats(*how)) for name, how in PATTERNS.items()]
@@ -184,6 +187,24 @@ def test_every_pattern_arrives(carried: Carried, name: str) -> None:
     pattern, span = PATTERNS[name]
     held = orjson.loads(str(carried.copy(name).extended[RECURRENCE]))
     assert held == {"pattern": pattern, "range": {"startDate": "2026-09-01", **span}}
+
+
+def test_what_is_said_to_be_lost_is_lost(carried: Carried) -> None:
+    ours, copy = next(item for item in carried.source.items.values() if item.subject == "full"), carried.copy("full")
+    assert (_held(ours, OWN), _held(copy, OWN)) == ("own", None)
+    assert (ours.submitted, copy.submitted) == (WHEN, None)
+    assert copy.search_key != ours.search_key
+    assert copy.created != ours.created
+    assert _held(carried.copy("hours"), DUE) == DAY
+
+
+def test_these_are_the_rows_of_the_fidelity_table() -> None:
+    assert fidelity.what("task", "kept") == {
+        "subject", "text", "html", "importance", "categories", "start", "due", "completed", "status", "reminder", "recurrence",
+        "attachment-name", "attachment-content",
+    }  # fmt: skip
+    assert fidelity.what("task", "degraded") == {*odd_tasks(), "characters", "task-body"}  # these two in test_fidelity
+    assert fidelity.what("task", "lost") == {"user-property", "search-key", "created", "time-of-day", "submitted"}
 
 
 @pytest.mark.parametrize("name", sorted(odd_tasks()))
