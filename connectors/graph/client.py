@@ -12,6 +12,7 @@ import re
 import ssl
 import threading
 import uuid
+from asyncio.sslproto import SSLProtocol
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterable, Mapping, Sequence
 from concurrent.futures import Future
@@ -146,6 +147,15 @@ class _AskedLast(aiohttp.ClientRequest):
         return await super().send(conn)
 
 
+_BUFFER = 32 * 1024
+
+
+def _small_buffers() -> None:
+    """Let each connection hold a small buffer for what it reads: asyncio gives each 256 KB, and a hundred mailboxes have four
+    connections each. Answers are small; what is large is read in more turns."""
+    SSLProtocol.max_size = min(SSLProtocol.max_size, _BUFFER)
+
+
 class GraphClient:
     """One tenant for one process. Thread-safe; the loop starts with the first request.
 
@@ -241,6 +251,7 @@ class GraphClient:
             loop.close()
 
     async def _open(self) -> aiohttp.ClientSession:
+        _small_buffers()
         if self.tenant.graph_url.startswith("https:"):
             try:
                 self.context = ssl.create_default_context(cafile=self.tenant.ca_file)
