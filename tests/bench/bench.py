@@ -17,13 +17,12 @@ import argparse
 import importlib.util
 import json
 import platform
+import shutil
 import statistics
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
@@ -68,12 +67,17 @@ def measure(case: Case, *, rounds: int, only: list[str] | None = None) -> dict[s
     if case.does == "startup":
         return startup(rounds)
     names = [name for name in ("engine", *case.others) if only is None or name in only]
-    found: dict[str, list[dict[str, Any]]] = {name: [] for name in names}
     missing = [name for name in names if name == "curl" and importlib.util.find_spec("pycurl") is None]
-    for _ in range(rounds):
-        for name in names:
-            if name not in missing:
-                found[name].append(once(name, case))
+    turns = [name for _ in range(rounds) for name in names if name not in missing]
+    counts = [min(case.items, case.few.get(name, case.items)) for name in turns]
+    found: dict[str, list[dict[str, Any]]] = {name: [] for name in names}
+    if case.does == "ledger":
+        for name in turns:
+            found[name].append(answered([sys.executable, str(HERE / "ledger.py"), case.lane, str(case.items)], None))
+    else:
+        with LabProcess(case, counts) as lab:
+            for number, (name, items) in enumerate(zip(turns, counts, strict=True)):
+                found[name].append(once(name, replace(case, items=items), lab, number))
     told: dict[str, Any] = {"about": case.about, "items": case.items, "bytes": case.bytes, "rounds": rounds, "missing": missing}
     for name in names:
         if found[name]:
@@ -133,17 +137,11 @@ def command_of(name: str, case: Case, folder: str) -> list[str]:
     return [sys.executable, str(HERE / words[0]), *words[1:]]
 
 
-def once(name: str, case: Case) -> dict[str, Any]:
-    """One contestant over a fresh lab. Floor and curl always import: nothing leaner carries the same items."""
-    case = replace(case, items=min(case.items, case.few.get(name, case.items)))
-    if case.does == "ledger":
-        return answered([sys.executable, str(HERE / "ledger.py"), case.lane, str(case.items)], None)
-    with tempfile.TemporaryDirectory(prefix="bench-") as folder, lab(Path(folder), case) as process:
-        told = answered(command_of(name, case, folder), (process, Path(folder)))
-        ended(process)
-        arrived = json.loads((Path(folder) / "arrived.json").read_text())
+def once(name: str, case: Case, lab: LabProcess, number: int) -> dict[str, Any]:
+    """One contestant over a set of fresh mailboxes. Floor and curl always import: nothing leaner carries the same items."""
+    told = answered(command_of(name, case, str(lab.papers(number))), lab, number)
+    several = lab.gather(number)
     if case.does == "seed":
-        several = list(arrived.values())[1:]
         told["hash"] = several[0][1]
         for count, _ in several:
             if count != case.items or told["items"] != case.items * case.mailboxes:
@@ -151,9 +149,9 @@ def once(name: str, case: Case) -> dict[str, Any]:
     return told
 
 
-def answered(command: list[str], lab: tuple[subprocess.Popen[str], Path] | None) -> dict[str, Any]:
+def answered(command: list[str], lab: LabProcess | None, number: int = 0) -> dict[str, Any]:
     """The last line of a contestant; what it asks of the lab on the way is done."""
-    asked, told = 0, ""
+    told = ""
     with tempfile.TemporaryFile("w+") as errors:
         with subprocess.Popen(
             command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=errors, text=True, cwd=HERE.parents[1]
@@ -163,11 +161,8 @@ def answered(command: list[str], lab: tuple[subprocess.Popen[str], Path] | None)
             for line in process.stdout:
                 told = line
                 if line.startswith("lab: ") and lab is not None:
-                    assert lab[0].stdin is not None
-                    lab[0].stdin.write(line.removeprefix("lab: "))
-                    lab[0].stdin.flush()
-                    wait_for(lab[1] / f"done-{asked}", lab[0])
-                    asked += 1
+                    what, *words = line.split()[1:]
+                    lab.do(what, number, *words)
                     process.stdin.write("done\n")
                     process.stdin.flush()
         if process.returncode:
@@ -177,34 +172,66 @@ def answered(command: list[str], lab: tuple[subprocess.Popen[str], Path] | None)
     return found
 
 
-def wait_for(file: Path, process: subprocess.Popen[str]) -> None:
-    until = time.monotonic() + 300
-    while not file.exists():
-        if process.poll() is not None or time.monotonic() > until:
-            raise SystemExit("the lab did not answer")
-        time.sleep(0.02)
+class LabProcess:
+    """Both servers, in a process of their own, with a set of mailboxes for each run of a contestant."""
 
+    def __init__(self, case: Case, counts: list[int]) -> None:
+        self._folder = tempfile.TemporaryDirectory(prefix="bench-")
+        self.folder = Path(self._folder.name)
+        words = ["--dir", self.folder, "--size", case.size, "--attachment", case.attachment, "--mailboxes", case.mailboxes]
+        words += ["--folders", case.folders, "--items", *counts]
+        command = [sys.executable, str(HERE / "bench_lab.py"), *map(str, words)]
+        self._process = subprocess.Popen(
+            command, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True, cwd=HERE.parents[1]
+        )
+        self._done = 0
 
-@contextmanager
-def lab(folder: Path, case: Case) -> Iterator[subprocess.Popen[str]]:
-    words = ["--dir", folder, "--items", case.items, "--size", case.size, "--attachment", case.attachment]
-    words += ["--mailboxes", case.mailboxes, "--folders", case.folders]
-    command = [sys.executable, str(HERE / "bench_lab.py"), *map(str, words)]
-    process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True, cwd=HERE.parents[1])
-    try:
-        wait_for(folder / "ready", process)
-        config = folder / "lab.toml"
+    def __enter__(self) -> LabProcess:
+        try:
+            self._wait_for("ready")
+        except BaseException:
+            self.__exit__()
+            raise
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._process.stdin is not None:
+            self._process.stdin.close()
+        self._process.wait(120)
+        self._folder.cleanup()
+
+    def papers(self, number: int) -> Path:
+        """A folder with config, secrets and waves of one set, and with a ledger of its own."""
+        made = self.folder / f"set-{number}"
+        made.mkdir()
+        for name in ("ca.pem", "source-password.txt", "target-secret.txt"):
+            shutil.copy(self.folder / name, made)
         # Signing in a connection costs each contestant the same and says nothing.
-        config.write_text(config.read_text().replace('auth = "ntlm"', 'auth = "basic"'))
-        yield process
-    finally:
-        ended(process)
+        (made / "lab.toml").write_text((self.folder / "lab.toml").read_text().replace('auth = "ntlm"', 'auth = "basic"'))
+        head, *lines = (self.folder / "waves.csv").read_text().splitlines()
+        (made / "waves.csv").write_text("\n".join([head, *(line for line in lines if f",set{number:03d}" in line)]) + "\n")
+        return made
 
+    def do(self, *words: object) -> None:
+        """Have the lab do something, and wait until it is done."""
+        assert self._process.stdin is not None
+        self._process.stdin.write(" ".join(map(str, words)) + "\n")
+        self._process.stdin.flush()
+        self._wait_for(f"done-{self._done}")
+        self._done += 1
 
-def ended(process: subprocess.Popen[str]) -> None:
-    if process.stdin and not process.stdin.closed:
-        process.stdin.close()
-    process.wait(120)
+    def gather(self, number: int) -> list[tuple[int, str]]:
+        """How many items came to each mailbox of a set, and a hash of them; they are forgotten then."""
+        self.do("gather", number)
+        told: list[tuple[int, str]] = json.loads((self.folder / f"arrived-{number}.json").read_text())
+        return told
+
+    def _wait_for(self, name: str) -> None:
+        until = time.monotonic() + 300
+        while not (self.folder / name).exists():
+            if self._process.poll() is not None or time.monotonic() > until:
+                raise SystemExit("the lab did not answer")
+            time.sleep(0.02)
 
 
 def startup(rounds: int) -> dict[str, Any]:

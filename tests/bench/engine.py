@@ -109,7 +109,7 @@ def measured(share: LedgerShare) -> Iterator[dict[str, Any]]:
     before, began, wall = share.seconds(), time.process_time(), time.perf_counter()
     yield told
     told |= {"cpu": time.process_time() - began, "seconds": time.perf_counter() - wall}
-    told["ledger"] = {name: spent - before.get(name, 0.0) for name, spent in share.seconds().items()}
+    told["ledger"] = {name: max(0.0, spent - before.get(name, 0.0)) for name, spent in share.seconds().items()}
 
 
 class Bench:
