@@ -21,7 +21,7 @@ from connectors.lab.server import Lab, LabPlan
 from connectors.lab.truth import Box, Estate, Item, Mailbox, Part, Person, seeded_bytes
 
 FOLDERS = ("inbox", "sentitems", "deleteditems")
-WARM_UP = 40
+WARM_UP, WARM_UP_BYTES = 40, 2_000_000
 FRAME = 640
 """Bytes of an export stream of these messages beside text and attachment, roughly; text counts twice there."""
 
@@ -39,11 +39,12 @@ def main() -> int:
     letters = max(20, (asked.size - FRAME) // 2)
     words = " ".join(chance.choice(("lorem", "ipsum", "dolor", "sit", "amet")) for _ in range(letters // 5 + 1))
     content = chance.randbytes(asked.attachment)
+    warm_up = max(1, min(WARM_UP, WARM_UP_BYTES // (asked.size + asked.attachment)))
     for group, items in enumerate(asked.items):
         for number in range(asked.mailboxes + 1):
             mailbox = an_empty(number, 1)
             mailbox.address = address_of(group, number)
-            furnish(estate.add(mailbox), items if number else WARM_UP, words[:letters], content)
+            furnish(estate.add(mailbox), items if number else warm_up, words[:letters], content)
             for one in range(asked.folders if number else 0):
                 made = seeded_bytes("folder", mailbox.address, one, length=12).hex()
                 mailbox.add_box(Box(id=made, parent_id=mailbox.root_id, name=f"Folder {one:04d}"))
