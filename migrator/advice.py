@@ -358,6 +358,7 @@ CODES: Final[dict[str, Advice]] = {
     "answer count": Advice("The server gave another number of answers than it was asked questions.", _ALONE, _WELL),
     "no content": Advice("An item came without its content.", _ALONE, _WELL),
     "no stream": Advice("An item came without its export stream.", _ALONE, _WELL),
+    "no attachment": Advice("One of an item's attachments is not in the answer.", _ALONE, _WELL),
     "no item": Advice("An answer says that all is well, and holds no item.", _ALONE, _WELL),
     "stream": Advice(
         "An export stream does not hold together.",

@@ -49,6 +49,8 @@ class MailboxLine:
     balance: int
     unaccounted: int
     last_pass: str
+    settings: dict[str, int] = field(default_factory=dict)
+    """How many settings are carried, waiting for the operator's word, listed and scripted; empty if nobody carried any."""
     waited: dict[str, float] = field(default_factory=dict)
 
 
@@ -65,7 +67,10 @@ def gather(ledger: Ledger, wave: str | None = None) -> dict[str, Any]:
     for one in ledger.passes():
         passes[one.mailbox_id].append(one)
     approved = ledger.approvals.approved()
+    settings = ledger.settings.counts()
     lines = [_line(ledger, row, kept[row.id], sizes[row.id], passes[row.id], len(approved.get(row.id, ()))) for row in mailboxes]
+    for row, line in zip(mailboxes, lines, strict=True):
+        line.settings = settings.get(row.id, {})
     ids = {row.id: row.source for row in mailboxes}
     refusals = [
         {**_told(ids[one.mailbox_id], one), "approved": one.key in approved.get(one.mailbox_id, ())}

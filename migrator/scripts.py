@@ -22,7 +22,8 @@ from typing import TYPE_CHECKING
 
 from connectors.base import Role
 from connectors.settings import Delegate, Holder, Kind, Permission, Place
-from migrator.settings import Verdict, digest, hindrance_of, worth_carrying
+from migrator.settings_access import hindrance_of, worth_carrying
+from migrator.settings_words import Verdict, digest
 
 if TYPE_CHECKING:
     from migrator.settings_run import Carried

@@ -15,7 +15,9 @@ from datetime import UTC, datetime
 from connectors.base import Refusal
 from connectors.errors import Unavailable
 from connectors.settings import Kind, ReplyState, Rule, Settings, SettingsSource, SettingsTarget
-from migrator.settings import (
+from migrator.settings import counts, plan
+from migrator.settings_rules import stored
+from migrator.settings_words import (
     AddCategory,
     AddRule,
     Change,
@@ -29,15 +31,11 @@ from migrator.settings import (
     Surroundings,
     Verdict,
     Wishes,
-    counts,
-    plan,
-    stored,
 )
 from state.model import Lease, MailboxRow
 from state.settings import SettingRow, SettingState
 from state.store import Ledger
 
-_LEASE = 120.0
 _DONE = (SettingState.CARRIED, SettingState.SWITCHED)
 _TOLD = {
     Verdict.THERE: SettingState.CARRIED,
@@ -64,12 +62,16 @@ class Carried:
 
 @dataclass(slots=True, kw_only=True)
 class Work:
-    """What it takes to carry settings: the ledger, who runs this, the operator's wishes, and waits and clocks for tests."""
+    """What it takes to carry settings: the ledger, who runs this, the operator's wishes, and waits and clocks for tests.
+
+    ``horizon`` is how long after its intent a write can still be carried out, ``lease`` how long a mailbox is held; in seconds.
+    """
 
     ledger: Ledger
     owner: str
     wishes: Wishes = field(default_factory=Wishes)
     horizon: float = 120.0
+    lease: float = 60.0
     people: Mapping[str, str] = field(default_factory=dict)
     stop: threading.Event = field(default_factory=threading.Event)
     clock: Callable[[], float] = time.time
@@ -87,7 +89,7 @@ def carry(work: Work, mailbox: MailboxRow, source: SettingsSource, target: Setti
 
     Raises LeaseHeld while a pass or another such run is at this mailbox, and what the two sides raise; what is done stays done.
     """
-    lease = work.ledger.lease(mailbox.id, work.owner, _LEASE)
+    lease = work.ledger.lease(mailbox.id, work.owner, work.lease)
     try:
         return _carry(work, lease, mailbox, source, target)
     finally:
@@ -105,7 +107,7 @@ def _carry(work: Work, lease: Lease, mailbox: MailboxRow, source: SettingsSource
             continue
         if work.stop.is_set():
             raise Unavailable("Stopped; what is done stays done, run again.")
-        work.ledger.renew(lease, _LEASE)
+        work.ledger.renew(lease, work.lease)
         before = _row(entry, SettingState.INTENDED, work)
         known = {row.key: row for row in work.ledger.settings.rows(mailbox.id)}.get(entry.key)
         # What was carried before is remembered as that while one more thing is done to it.
@@ -131,8 +133,8 @@ def _settle(work: Work, lease: Lease) -> None:
     rows = work.ledger.settings.rows(lease.mailbox_id)
     latest = max((row.at for row in rows if row.state is SettingState.INTENDED), default=0.0)
     while (left := latest + work.horizon - work.clock()) > 0:
-        work.ledger.renew(lease, _LEASE)
-        if work.stop.wait(min(left, _LEASE / 4)):
+        work.ledger.renew(lease, work.lease)
+        if work.stop.wait(min(left, work.lease / 4)):
             raise Unavailable("Stopped; what is done stays done, run again.")
 
 

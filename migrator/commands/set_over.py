@@ -57,8 +57,8 @@ def settings(
     from migrator import app, logs
     from migrator import scripts as powershell
     from migrator.commands.carry import stop_on_signals
-    from migrator.settings import Wishes
     from migrator.settings_run import Work, people_of
+    from migrator.settings_words import Wishes
     from migrator.wavefile import select
 
     if only_plan and apply_:
@@ -78,6 +78,7 @@ def settings(
                     owner=app.owner(),
                     wishes=Wishes(enable_rules, enable_replies, frozenset(name.casefold() for name in named)),
                     horizon=config.run.settle_horizon,
+                    lease=config.run.lease,
                     people=people_of(everybody),
                     stop=stop,
                 )
@@ -178,7 +179,7 @@ def _listing(one: Carried, applied: bool) -> list[str]:
     for entry in one.entries:
         state = f" ({entry.state})" if entry.state else ""
         why = f": {entry.why}" if entry.why else ""
-        lines.append(f"  {_word(entry.verdict.value, applied):<17}{entry.kind.value} {entry.name}{state}{why}")
+        lines.append(f"  {_word(entry.verdict.value, applied):<18}{entry.kind.value} {entry.name}{state}{why}")
     return lines
 
 

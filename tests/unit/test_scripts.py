@@ -21,8 +21,9 @@ from connectors.settings import Abilities, Delegate, Holder, Permission, Place, 
 from connectors.settings import Kind as SettingKind
 from migrator.config import BadInput
 from migrator.scripts import SINGLE, applying, collecting, quoted, remark, table, write_scripts
-from migrator.settings import Surroundings, plan
+from migrator.settings import plan
 from migrator.settings_run import Carried
+from migrator.settings_words import Surroundings
 from state.model import MailboxRow, MailboxState
 
 PEOPLE = {"anna@old.test": "anna@new.test", "bob@old.test": "bob@new.test"}
