@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import io
 import threading
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
@@ -14,7 +14,8 @@ from typing import Any
 import pytest
 
 from connectors.base import Role
-from connectors.errors import Unavailable
+from connectors.errors import Halt, Unavailable
+from connectors.lab.faults import FaultPlan
 from connectors.lab.server import Lab, LabPlan
 from connectors.lab.setups import RuleSet, Setup
 from connectors.settings import Delivery, Holder, Kind, ReplyState, Settings, SettingsTarget, Untold, words_of
@@ -174,7 +175,7 @@ def test_what_the_source_has_is_in_the_target_after_one_run_and_a_second_one_wri
     assert sent(own_lab) == []
 
 
-def compare(side: Side, row: MailboxRow, done: Carried) -> None:
+def compare(side: Side, row: MailboxRow, done: Carried, on: Collection[str] = ()) -> None:
     """Hold both sides against each other, setting by setting, apart from the plan."""
     source, target = side.source(row), side.target(row)
     listed = {(one.kind, one.name) for one in done.entries if one.verdict is Verdict.LISTED}
@@ -190,7 +191,7 @@ def compare(side: Side, row: MailboxRow, done: Carried) -> None:
             ),
         )
         assert moved.content() == there.content()
-        assert not there.enabled
+        assert there.enabled == (here.name in on)
     assert source.reply is not None
     assert target.reply is not None
     assert target.reply.says_the_same(source.reply)
@@ -358,6 +359,28 @@ def test_a_run_that_dies_at_every_write_and_runs_again_ends_as_one_that_never_di
         assert again.counts == end.counts
         assert not [one for one in side.ledger.settings.rows(row.id) if one.state is SettingState.INTENDED]
     assert sent(own_lab) == []
+
+
+def test_wires_that_fail_and_lose_answers_make_no_difference(tmp_path: Path) -> None:
+    faults = FaultPlan(share=0.1, seed=7)
+    with Lab(LabPlan(folder=tmp_path / "hostile", mailboxes=1, items=0)) as lab:
+        migrate(lab, "run")
+        lab.faults.arm(faults)
+        runs = 0
+        with Side(lab) as side:
+            [row] = side.ledger.mailboxes()
+            while True:
+                runs += 1
+                assert runs < 40
+                try:
+                    done = side.carry(row, Wishes(rules=True))
+                    break
+                except (Unavailable, Halt):
+                    side.stop.clear()
+            lab.faults.arm(FaultPlan())
+            compare(side, row, done, on={"Newsletters"})
+            assert side.carry(row, Wishes(rules=True)).written == 0
+        assert sent(lab) == []
 
 
 def test_a_rule_that_the_target_has_no_room_for_is_listed_and_the_others_go_on(own_lab: Lab) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import orjson
 import pytest
 
-from connectors.graph.silence import ForbiddenRequest, check
+from connectors.graph.silence import ForbiddenRequest, Word, check
 
 MEETING = {"subject": "x", "attendees": [{"emailAddress": {"address": "a@example.com"}}]}
 
@@ -103,3 +103,43 @@ def test_being_told_quiet_lifts_the_receipt_rule_and_no_other() -> None:
 def test_a_body_that_cannot_be_read_is_not_taken_for_harmless() -> None:
     with pytest.raises(ForbiddenRequest):
         check("POST", "/users/u/events", b"{not json")
+
+
+FORWARDING = {"isEnabled": True, "actions": {"forwardTo": [{}]}}
+FILING = {"isEnabled": True, "actions": {"markAsRead": True}}
+REPLYING = {"automaticRepliesSetting": {"status": "scheduled"}}
+RULE, OWN = "/users/u/mailFolders/inbox/messageRules/r", "/users/u/mailboxSettings"
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "lifted"),
+    [
+        (RULE, FILING, {Word.RULES, Word.FORWARDING}),
+        (RULE, FORWARDING, {Word.FORWARDING}),
+        (RULE, {"isEnabled": True}, set()),
+        (RULE, {"isEnabled": True, "actions": {}}, set()),
+        (OWN, REPLYING, {Word.REPLIES}),
+    ],
+)
+def test_a_word_of_the_operator_lifts_exactly_what_it_names(path: str, body: object, lifted: set[Word]) -> None:
+    for word in (None, *Word):
+        if word in lifted:
+            check("PATCH", path, _body(body), word=word)
+        else:
+            with pytest.raises(ForbiddenRequest):
+                check("PATCH", path, _body(body), word=word)
+
+
+@pytest.mark.parametrize(("method", "path", "body"), [one for one in FORBIDDEN if "messageRules" not in one[1]])
+def test_no_word_of_the_operator_lifts_anything_else(method: str, path: str, body: object) -> None:
+    for word in Word:
+        if word is Word.REPLIES and "mailboxSettings" in path:
+            continue
+        with pytest.raises(ForbiddenRequest):
+            check(method, path, _body(body), word=word)
+
+
+def test_a_batch_takes_no_word() -> None:
+    part = {"id": "1", "method": "PATCH", "url": RULE, "body": FILING}
+    with pytest.raises(ForbiddenRequest):
+        check("POST", "/$batch", orjson.dumps({"requests": [part]}), word=Word.RULES)
