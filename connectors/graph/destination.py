@@ -36,6 +36,7 @@ from connectors.errors import Halt, MailboxBlocked, Unavailable, WireError
 from connectors.graph import composing, paths
 from connectors.graph import extended as x
 from connectors.graph.batch import Part, batch
+from connectors.graph.carriers import Carriers
 from connectors.graph.classify import Meaning, Rejected
 from connectors.graph.client import GraphClient
 from connectors.graph.folders import Folders
@@ -86,6 +87,7 @@ class GraphDestination:
             self._tasks,
         )
         self._lookup = Lookup(client, mailbox, self._folders, self._batch_lock, self._resources)
+        self._carriers = Carriers(self._one, client.tenant.concurrency, client.stop)
         self._translates = True
 
     @property
@@ -172,19 +174,11 @@ class GraphDestination:
             flags = []
         together = frozenset(flags)
         alone = [index for index in range(len(writes)) if index not in together]
-        tasks = [asyncio.ensure_future(self._one(writes[index])) for index in alone]
-        flagging = asyncio.ensure_future(self._flag_all([writes[index] for index in flags]))
-        try:
-            await asyncio.wait([*tasks, flagging])
-        except asyncio.CancelledError:
-            # The client is closing: what is under way still gets its outcome, which only a look can settle.
-            for task in (*tasks, flagging):
-                task.cancel()
-            await asyncio.wait([*tasks, flagging])
-        ended: Outcome = Doubt(Unavailable("the program ended while this was under way"))
-        outcomes = {index: ended if task.cancelled() else task.result() for index, task in zip(alone, tasks, strict=True)}
-        done = [ended] * len(flags) if flagging.cancelled() else flagging.result()
-        outcomes.update(zip(flags, done, strict=True))
+        flagging = asyncio.ensure_future(self._flag_all([writes[index] for index in flags])) if flags else None
+        done = await self._carriers.all([writes[index] for index in alone])
+        outcomes = dict(zip(alone, done, strict=True))
+        if flagging is not None:
+            outcomes.update(zip(flags, await _ended(flagging, len(flags)), strict=True))
         await self._translate(writes, outcomes)
         return [outcomes[index] for index in range(len(writes))]
 
@@ -333,6 +327,16 @@ class GraphDestination:
                 outcomes[index] = replace(receipt, target_id=target_id)
             else:
                 outcomes[index] = Doubt(Unavailable("what arrived has no lasting id yet", code="translate"))
+
+
+async def _ended(flagging: asyncio.Task[list[Outcome]], flags: int) -> list[Outcome]:
+    """The outcomes of flags; doubts if the client is closing."""
+    try:
+        return await flagging
+    except asyncio.CancelledError:
+        flagging.cancel()
+        await asyncio.wait([flagging])
+        return [Doubt(Unavailable("the program ended while this was under way"))] * flags
 
 
 async def _clear_of_rejections(asking: Coroutine[Any, Any, T]) -> T:
