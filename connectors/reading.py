@@ -205,9 +205,12 @@ def _exactly(name: str, source: Portrait, target: Portrait) -> str:
     return name
 
 
+_NOTHING: tuple[object, ...] = (None, "", b"", frozenset(), "normal", False)
+
+
 def overlooked(source: Portrait, target: Portrait) -> tuple[str, ...]:
     """Names of what the source holds and the target's wire can't show: not compared, and told so."""
-    found = [name for name in PROPERTIES if name in target.unseen and _value(name, source)]
+    found = [name for name in PROPERTIES if name in target.unseen and _value(name, source) not in _NOTHING]
     return (*found, *(("attachments",) if "attachments" in target.unseen and source.attachments else ()))
 
 

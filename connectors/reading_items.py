@@ -155,6 +155,9 @@ _TASKS = (
     Told("task-reminds", "Boolean", COMMON, 0x8503),
     Told("task-reminder", "SystemTime", COMMON, 0x8502),
 )
+DAYS = frozenset({"task-start", "task-due", "task-completed"})
+"""What is a day, whatever the time of day that a program wrote with it [MS-OXOTASK 2.2.2.2.4]."""
+
 _NOTES = (Told("note-color", "Integer", NOTE, 0x8B00),)
 _JOURNAL = (Told("log-type", "String", LOG, 0x8700), Told("log-start", "SystemTime", LOG, 0x8706))
 _BY_CLASS = (
@@ -179,7 +182,7 @@ def more_of(item_class: str, values: Mapping[tuple[str, int], str]) -> tuple[tup
     for told in asked_of(item_class)[len(ALL) :]:
         value = values.get(told.key)
         if value is not None and (normal := _normal(told.type, value)):
-            found.append((told.name, normal))
+            found.append((told.name, normal[:10] if told.name in DAYS else normal))
     return tuple(found)
 
 
