@@ -104,6 +104,21 @@ OF_ITEMS: Final[dict[str, Advice]] = {
         _SETTLED,
         "Grant the app permission Tasks.ReadWrite.All, for the whole tenant, or open the import lane; then retry.",
     ),
+    "list-needs-import": Advice(
+        "It is a personal distribution list, which only the import lane carries.",
+        _SETTLED,
+        'Open the import lane (`lane = "auto"`, and the app permission MailboxItem.ImportExport.All), then retry; else approve.',
+    ),
+    "note-needs-import": Advice(
+        "It is a sticky note, which only the import lane carries.",
+        _SETTLED,
+        'Open the import lane (`lane = "auto"`, and the app permission MailboxItem.ImportExport.All), then retry; else approve.',
+    ),
+    "journal-needs-import": Advice(
+        "It is a journal entry, which only the import lane carries.",
+        _SETTLED,
+        'Open the import lane (`lane = "auto"`, and the app permission MailboxItem.ImportExport.All), then retry; else approve.',
+    ),
     "no-lane": Advice(
         "No lane that is open carries this item class.",
         _SETTLED,

@@ -18,7 +18,7 @@ from typing import TypeVar
 import msgspec
 from msgspec.structs import replace
 
-from connectors.base import Change, Drop, Facts, Lane, Limits, Put, ReadFlag, identify, item_key, short_hash
+from connectors.base import Change, Drop, Facts, Lane, Limits, Put, ReadFlag, Refusal, identify, item_key, short_hash
 from state.model import ItemState, Mark, Open, Row, Step, Work
 
 T = TypeVar("T")
@@ -288,6 +288,25 @@ def choose(
         if lane in offers and carries(accepts.get(lane, ()), item_class):
             return lane
     return None
+
+
+_IMPORT_ONLY = {
+    "ipm.distlist": Refusal(
+        "list-needs-import", "Graph v1.0 has no personal distribution lists; only the import lane carries them."
+    ),
+    "ipm.stickynote": Refusal("note-needs-import", "Graph has no resource for sticky notes; only the import lane carries them."),
+    "ipm.activity": Refusal(
+        "journal-needs-import", "Graph has no resource for journal entries; only the import lane carries them."
+    ),
+}
+
+
+def without_lane(item_class: str) -> Refusal:
+    """Why no lane that is open carries an item of this class."""
+    for prefix, refusal in _IMPORT_ONLY.items():
+        if carries((prefix,), item_class):
+            return refusal
+    return Refusal("no-lane", f"No lane that is open carries the class {item_class}.")
 
 
 @dataclass(frozen=True, slots=True)

@@ -134,8 +134,7 @@ class Transfer:
             if lane is not None or opened.work in (Work.FLAG, Work.MOVE):
                 yield row, opened, lane or Lane.IMPORT
             else:
-                item_class = plan.class_in(opened.facts)
-                refused.append(refuse(row, opened, Refusal("no-lane", f"No lane that is open carries the class {item_class}.")))
+                refused.append(refuse(row, opened, plan.without_lane(plan.class_in(opened.facts))))
         if refused:
             self._crew.ledger.settle(self._crew.lease, refused)
             self._crew.count("refused", len(refused))

@@ -56,7 +56,8 @@ def test_poisoned_items_are_approved_then_carried_after_all(lab: Lab, said: Say,
     assert first["exit_code"] == 2
     assert refused > 0
     listed = told(lab, "errors", "list")
-    assert {one["reason"] for one in listed["items"]} == {"no-lane"}
+    reasons = {one["reason"] for one in listed["items"]}
+    assert "note-needs-import" in reasons <= {"no-lane", "note-needs-import"}
     assert len(listed["items"]) == refused
 
     # Subjects are the source's, shown when asked for, and nowhere else.
@@ -71,7 +72,8 @@ def test_poisoned_items_are_approved_then_carried_after_all(lab: Lab, said: Say,
         assert not any(subject.encode() in content for subject in subjects if len(subject) > 8), file
 
     key = listed["items"][0]["key"]
-    assert told(lab, "errors", "approve", "--reason", "no-lane", "--why", "mail first")["approved"] == refused
+    approved = [told(lab, "errors", "approve", "--reason", one, "--why", "mail first")["approved"] for one in sorted(reasons)]
+    assert sum(approved) == refused
     calm = told(lab, "run", "--lane", "compose")
     assert (calm["exit_code"], calm["mailboxes"][0]["approved"]) == (0, refused)
     assert "stay by approval" in said(lab, "status").splitlines()[0]

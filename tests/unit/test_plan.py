@@ -248,3 +248,17 @@ def test_identity_forgets_size_and_case_of_class_but_not_time() -> None:
     base = identify(replace(FACTS, search_key=None)).rungs
     assert identify(same).rungs == base
     assert identify(other).rungs != base
+
+
+@pytest.mark.parametrize(
+    ("item_class", "reason"),
+    [
+        ("IPM.DistList", "list-needs-import"),
+        ("ipm.stickynote", "note-needs-import"),
+        ("IPM.Activity.Custom", "journal-needs-import"),
+        ("IPM.DistListing", "no-lane"),
+        ("IPM.Configuration", "no-lane"),
+    ],
+)
+def test_a_class_that_only_streams_carry_is_refused_by_a_name_of_its_own(item_class: str, reason: str) -> None:
+    assert plan.without_lane(item_class).reason == reason
