@@ -110,7 +110,7 @@ def _reply(source: Settings, target: Settings, around: Surroundings) -> Iterable
         yield listed(Kind.REPLY, "texts", "the target shows no automatic replies", key, state)
     elif there.says_the_same(reply):
         if _alike(there, wanted):
-            yield entry
+            yield replace(entry, on=wanted.state is not ReplyState.OFF)
         elif there.state is not ReplyState.OFF:
             yield replace(entry, why="the target's user has switched them on", waits=False)
         elif wanted.state is not ReplyState.OFF and not (known is not None and known.switched):

@@ -60,7 +60,8 @@ def _rule(
         off = _why_off(rule, wanted)
         return replace(entry, verdict=Verdict.WRITE, change=AddRule(mapped, wanted), why=off, waits=rule.enabled and not wanted)
     if found.enabled or not rule.enabled:
-        return entry if found.enabled == rule.enabled else replace(entry, why="it is off at the source and on in the target")
+        on = found.enabled and wanted
+        return replace(entry, on=on, why="it is off at the source and on in the target" if found.enabled > rule.enabled else "")
     if wanted and not (known is not None and known.switched):
         return replace(entry, verdict=Verdict.WRITE, change=EnableRule(found))
     if known is not None and known.switched:
@@ -106,9 +107,10 @@ def _mapped(rule: Rule, around: Surroundings) -> tuple[Rule, str]:
         return rule, f"the target has no rule that says: {', '.join(dict.fromkeys(strange))}"
     if not rule.actions:
         return rule, "it does nothing"
-    repeated = [one for one, number in Counter(clause.test for clause in rule.conditions).items() if number > 1]
-    if repeated:
-        return rule, f"it says the same thing twice: {repeated[0].value}"
+    for clauses in (rule.conditions, rule.exceptions):
+        repeated = [one for one, number in Counter(clause.test for clause in clauses).items() if number > 1]
+        if repeated:
+            return rule, f"it says the same thing twice: {repeated[0].value}"
     actions = []
     for one in rule.actions:
         if one.deed in (Deed.MOVE, Deed.COPY):

@@ -124,7 +124,9 @@ def _carry(work: Work, lease: Lease, mailbox: MailboxRow, source: SettingsSource
         # It did nothing for certain, so nothing is remembered of it but that.
         kept = known is not None and known.state in _DONE
         work.ledger.settings.keep(lease, known if known and kept else _row(entries[number], SettingState.LISTED, work))
-    work.ledger.settings.tell(lease, [_row(one, _TOLD[one.verdict], work) for one in entries if one.verdict in _TOLD])
+    # What is on as it was wished counts as switched on by us, so that nobody does it again against the user's will.
+    told = [_row(one, SettingState.SWITCHED if one.on else _TOLD[one.verdict], work) for one in entries if one.verdict in _TOLD]
+    work.ledger.settings.tell(lease, told)
     return Carried(mailbox=mailbox, source=here, entries=tuple(entries), written=written, refused=refused)
 
 

@@ -66,10 +66,11 @@ Change: TypeAlias = AddRule | EnableRule | AddCategory | SetReply | SetHours | S
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Entry:
-    """One setting and what becomes of it. ``waits``: it is in the target, or will be, but off until the operator says more.
+    """One setting and what becomes of it. ``name`` is for people, ``key`` names it in the ledger over all runs, and changes when
+    what it says does.
 
-    ``name`` is for people. ``key`` names it in the ledger, over all runs; it changes when what it says does. ``state`` is how
-    the source has it, for the report.
+    ``waits``: it is in the target, or will be, but off until the operator says more. ``on``: it is on there, as the operator
+    wished. ``state`` is how the source has it, for the report.
     """
 
     kind: Kind
@@ -78,6 +79,7 @@ class Entry:
     key: bytes
     why: str = ""
     waits: bool = False
+    on: bool = False
     state: str = ""
     change: Change | None = None
 

@@ -92,7 +92,9 @@ class SettingRows:
                     db.execute(_KEEP, _values(lease.mailbox_id, row))
                 else:
                     own = mine & (settings.c.key == row.key)
-                    db.execute(update(settings).where(own).values(why=cleaned(row.why), waits=row.waits))
+                    state = row.state if row.state is SettingState.SWITCHED else known[row.key]
+                    values = {"why": cleaned(row.why), "waits": row.waits, "state": state.value}
+                    db.execute(update(settings).where(own).values(values))
 
         self._fenced(lease, unit)
 

@@ -90,17 +90,20 @@ def settings(
             folder = scripts or config.file.parent / "powershell"
             written = powershell.write_scripts(folder, done, people_of(everybody))
     code = _code(done, held, apply_)
+    strange = [] if held else _unknown(named, done)
     if words.json:
         say_json(
             {
                 "mailboxes": [_as_json(one, apply_) for one in done],
                 "held": held,
+                "unknown_rules": strange,
                 "scripts": [str(file) for file in written],
                 "exit_code": code,
             }
         )
     else:
         _say_end(done, held, written, apply_)
+        say_lines(*(f"No rule of these mailboxes is called {name}." for name in strange))
     return code
 
 
@@ -141,6 +144,12 @@ def _code(done: Sequence[Carried], held: dict[str, str], applied: bool) -> int:
     if held:
         return HELD
     return _REFUSED if applied and any(one.refused for one in done) else 0
+
+
+def _unknown(named: Sequence[str], done: Sequence[Carried]) -> list[str]:
+    """Names that were to be switched on and that no rule has."""
+    there = {rule.name.casefold() for one in done for rule in one.source.rules}
+    return [name for name in named if name.casefold() not in there]
 
 
 def _as_json(one: Carried, applied: bool) -> dict[str, Any]:

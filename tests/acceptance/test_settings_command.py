@@ -72,6 +72,7 @@ def test_a_plan_is_shown_first_and_writes_nothing_anywhere(lab: Lab, say: Say) -
     assert "it stays off until you name it with --enable-rule" in shown
     assert "in the script     mailbox access" in shown
     assert "Nothing was written; `migrator settings --apply` does it." in shown
+    assert "No rule of these mailboxes is called Nosuch." in say(lab, "settings", "--enable-rule", "Nosuch")
     assert (target_truth(lab), lab.seen.writes) == (before, writes)
     assert not (lab.folder / "powershell").exists()
 

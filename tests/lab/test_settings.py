@@ -358,6 +358,11 @@ def test_a_run_that_dies_at_every_write_and_runs_again_ends_as_one_that_never_di
         assert again.written == 0
         assert again.counts == end.counts
         assert not [one for one in side.ledger.settings.rows(row.id) if one.state is SettingState.INTENDED]
+        # Whoever did it, it was on as wished; if its user switches it off now, it stays off.
+        act = own_tenant(own_lab, row)
+        mine = next(one for one in act("GET", "mailFolders/inbox/messageRules")["value"] if one["displayName"] == "Newsletters")
+        act("PATCH", f"mailFolders/inbox/messageRules/{mine['id']}", {"isEnabled": False})
+        assert side.carry(row, wishes).written == 0
     assert sent(own_lab) == []
 
 
