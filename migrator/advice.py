@@ -369,6 +369,16 @@ CODES: Final[dict[str, Advice]] = {
     "malformed": Advice("The answer is no well-formed XML.", _ALONE, _WELL),
     "truncated": Advice("The answer ended before its end.", _ASKED_AGAIN, _WELL),
     "cut short": Advice("The answer ended in the middle of an item.", _ASKED_AGAIN, _WELL),
+    "no-room": Advice(
+        "The disk that large items pass through has too little room.",
+        "Stops the run in good order; what is done stays done.",
+        "Make room there, or name a folder on another disk in `run.spool`; then run again.",
+    ),
+    "spool": Advice(
+        "A large item can't be laid down in `run.spool` on its way, or not be read back from there.",
+        "Stops the run in good order; what is done stays done.",
+        "Make that folder writable, or name another one; then run again.",
+    ),
     "empty": Advice("The answer lacks what it is about.", _ASKED_AGAIN, _WELL),
     "answer count": Advice("The server gave another number of answers than it was asked questions.", _ALONE, _WELL),
     "no content": Advice("An item came without its content.", _ALONE, _WELL),
