@@ -169,6 +169,16 @@ _BY_CLASS = (
 )
 
 
+PHOTO = "photo"
+"""The name of a difference in a contact's picture."""
+
+
+def is_contact(item_class: str) -> bool:
+    """Whether items of this class may have a photo."""
+    folded = item_class.casefold()
+    return folded == "ipm.contact" or folded.startswith("ipm.contact.")
+
+
 def asked_of(item_class: str) -> tuple[Told, ...]:
     """The properties that are read of an item of this class, those of all items included."""
     folded = item_class.casefold()

@@ -99,6 +99,11 @@ OF_ITEMS: Final[dict[str, Advice]] = {
         _SETTLED,
         "Let its owner mend the series at the source; it is then tried again by itself.",
     ),
+    "no-contact-access": Advice(
+        "The app may not write contacts.",
+        _SETTLED,
+        "Grant the app permission Contacts.ReadWrite, or open the import lane, then retry.",
+    ),
     "no-task-access": Advice(
         "The app may not write To Do lists, which tasks become in the compose lane.",
         _SETTLED,

@@ -43,6 +43,7 @@ EXPLAINED: dict[str, frozenset[str]] = {
     "reply-to": frozenset({"reply-to"}),
     "body": frozenset({"text", "html", "attachment-surplus"}),
     "notes": frozenset({"text"}),
+    "photo": frozenset({"photo"}),
     "phone-order": frozenset({"business-phone", "business-phone-2", "home-phone", "home-phone-2"}),
     "task-body": frozenset({"text"}),
     "task-title": frozenset({"subject"}),

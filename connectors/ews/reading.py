@@ -35,7 +35,18 @@ from connectors.reading import (
     named,
     people,
 )
-from connectors.reading_items import IMPORTANCES, SENSITIVITIES, TASK, TEXT, asked_of, more_of, number, read_time
+from connectors.reading_items import (
+    IMPORTANCES,
+    PHOTO,
+    SENSITIVITIES,
+    TASK,
+    TEXT,
+    asked_of,
+    is_contact,
+    more_of,
+    number,
+    read_time,
+)
 from connectors.reading_mail import nested, read_mail
 
 _MOST_BYTES = 8_000_000
@@ -91,7 +102,7 @@ class ExchangeReader:
         if item is None:
             return Unreadable(wanted.id, "no item")
         if not is_mail(wanted.item_class):
-            return _no_mail(wanted.id, item)
+            return self._with_photo(_no_mail(wanted.id, item), item)
         portrait = _mail(wanted.id, item)
         if not wanted.stored:
             return _with_mime(portrait, item)
@@ -101,6 +112,16 @@ class ExchangeReader:
         portrait = replace(portrait, text=shown, html=structure)
         attached = self._attachments(item)
         return Unreadable(wanted.id, attached) if isinstance(attached, str) else replace(portrait, attachments=attached)
+
+    def _with_photo(self, portrait: Portrait, item: Any) -> Seen:
+        """A contact with its photo among its properties; any other item as it is."""
+        photos = [one for one in item.iterfind(f"{T}Attachments/{T}FileAttachment") if _yes(one, "IsContactPhoto")]
+        if not photos:
+            return portrait
+        told = self._contents(photos[:1])
+        if isinstance(told, str):
+            return Unreadable(portrait.id, told)
+        return replace(portrait, more=(*portrait.more, (PHOTO, told[0].digest.hex())))
 
     def _attachments(self, item: Any) -> tuple[Enclosure, ...] | str:
         """The attachments with their content, or why one of them can't be read."""
@@ -161,6 +182,7 @@ def _by_shape(wanted: Sequence[Wanted]) -> dict[str, list[int]]:
 def _shape(wanted: Wanted) -> str:
     if not is_mail(wanted.item_class):
         fields: tuple[str, ...] = ("item:ItemClass", "item:Categories")
+        fields = (*fields, "item:Attachments") if is_contact(wanted.item_class) else fields
         props = {told.key: told.type for told in asked_of(wanted.item_class)}
     else:
         fields, props = _FIELDS, _OF_MAIL

@@ -29,6 +29,10 @@ _EXPAND = (*x.ITEM_EXPAND, x.ITEM_CLASS)
 _SELECT = "id,changeKey,parentFolderId,createdDateTime,lastModifiedDateTime"
 _TERMS = 10
 _PAGE = 500
+NOT_PERMITTED = frozenset({"Authorization_RequestDenied", "ErrorAccessDenied", "accessDenied", "http 403"})
+"""What is answered to an app that may do much in the mailbox, but not this."""
+
+NO_ACCESS = Refusal("no-contact-access", "the app may not write contacts")
 
 
 class Contacts:
@@ -53,10 +57,19 @@ class Contacts:
         if composed.photo is not None:
             try:
                 await self._clear_partial(write.folder_id, write.stamp)
+            except (MailboxBlocked, Halt) as error:
+                if error.code not in NOT_PERMITTED:
+                    raise
+                return NO_ACCESS
             except Unavailable as error:
                 raise Unavailable(str(error), code=error.code, did_nothing=True) from None
         path = paths.contacts_of(self._mailbox, write.folder_id)
-        reply = await self._client.ask(self._mailbox, "POST", path, kind="create", body=composed.body)
+        try:
+            reply = await self._client.ask(self._mailbox, "POST", path, kind="create", body=composed.body)
+        except (MailboxBlocked, Halt) as error:
+            if error.code not in NOT_PERMITTED:
+                raise
+            return NO_ACCESS
         found = reply.json()
         contact_id = found.get("id") if isinstance(found, dict) else None
         if not isinstance(contact_id, str):
@@ -78,8 +91,13 @@ class Contacts:
         return Receipt(target_id=contact_id, version=version, degraded=degraded)
 
     async def remove(self, write: Write) -> Outcome | None:
-        """See ``Resource.remove``; nobody is told of a contact that goes."""
-        await self._delete(write.target_id or "")
+        """See ``Resource.remove``; nobody is told of a contact that goes. Another interface may remove what this one may not."""
+        try:
+            await self._delete(write.target_id or "")
+        except (MailboxBlocked, Halt) as error:
+            if error.code not in NOT_PERMITTED:
+                raise
+            return None
         return Receipt(target_id=write.target_id or "")
 
     async def find(self, identities: Sequence[Identity], offer: Offer) -> bool:
@@ -109,7 +127,7 @@ class Contacts:
         for target_id, answer in zip(target_ids, answers, strict=True):
             if isinstance(answer, dict):
                 found[target_id] = _ref(target_id, answer, *x.facts_of_item(answer))
-            elif not isinstance(answer, Rejected):
+            elif not isinstance(answer, Rejected) and answer.code not in NOT_PERMITTED:
                 raise answer
         return found
 

@@ -30,6 +30,9 @@ NEEDED = (
 )
 """Application permissions of a migration [learn.microsoft.com/graph/permissions-reference]."""
 
+FOR_COMPOSE = {"Contacts.ReadWrite": "contacts", "Tasks.ReadWrite.All": "tasks"}
+"""Permissions that only the compose lane needs, and for which kind of item; without one these are refused there by name."""
+
 _ASKED_LATER = "not asked, because an earlier question failed"
 
 
@@ -54,7 +57,7 @@ def ask(client: GraphClient, mailboxes: Iterable[str]) -> Iterator[Answer]:
     except Halt as error:
         yield Answer("sign-in host", True, "The sign-in host answers.")
         yield Answer("access token", False, f"{_capital(error)}.", error.mend)
-    yield _permissions(token)
+    yield permissions(token)
     for mailbox in mailboxes:
         if token is None:
             yield Answer(f"{mailbox}: mailbox", None, _ASKED_LATER)
@@ -75,7 +78,8 @@ def roles_of(token: str) -> frozenset[str] | None:
     return frozenset(map(str, roles)) if isinstance(roles, list) else None
 
 
-def _permissions(token: str | None) -> Answer:
+def permissions(token: str | None) -> Answer:
+    """What a token shows of the app's permissions."""
     question = "permissions"
     if token is None:
         return Answer(question, None, _ASKED_LATER)
@@ -95,6 +99,10 @@ def _permissions(token: str | None) -> Answer:
         return Answer(
             question, True, "The app has all permissions, and may send mail, which it never does.", "take Mail.Send away"
         )
+    without = [kind for permission, kind in FOR_COMPOSE.items() if permission not in roles]
+    if without:
+        text = f"The app has all permissions that every lane needs; the compose lane will refuse {' and '.join(without)}."
+        return Answer(question, True, text, f"grant {', '.join(each for each in FOR_COMPOSE if each not in roles)} to carry them")
     return Answer(question, True, "The app has all permissions.")
 
 

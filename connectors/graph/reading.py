@@ -17,7 +17,7 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 from connectors.base import Gone, Ref
-from connectors.errors import Unavailable
+from connectors.errors import Halt, MailboxBlocked, Unavailable
 from connectors.graph import paths
 from connectors.graph.classify import Meaning, Rejected
 from connectors.graph.client import GraphClient
@@ -29,6 +29,7 @@ from connectors.reading import (
     Wanted,
     address,
     body,
+    digest,
     enclosure,
     hashed,
     headers_of,
@@ -37,7 +38,19 @@ from connectors.reading import (
     named,
     people,
 )
-from connectors.reading_items import COMMON, IMPORTANCES, SENSITIVITIES, TASK, TEXT, asked_of, more_of, number, read_time
+from connectors.reading_items import (
+    COMMON,
+    IMPORTANCES,
+    PHOTO,
+    SENSITIVITIES,
+    TASK,
+    TEXT,
+    asked_of,
+    is_contact,
+    more_of,
+    number,
+    read_time,
+)
 from connectors.reading_mail import nested
 
 _SELECT = (
@@ -169,7 +182,22 @@ class GraphReader:
             sensitivity=SENSITIVITIES.get(number(told.get(_SENSITIVITY)) or 0, "normal"),
             unseen=_UNSEEN,
         )
-        return replace(portrait, more=more_of(wanted.item_class, told))
+        portrait = replace(portrait, more=more_of(wanted.item_class, told))
+        return await self._with_photo(portrait, wanted.id) if is_contact(wanted.item_class) else portrait
+
+    async def _with_photo(self, portrait: Portrait, contact_id: str) -> Portrait:
+        """A contact with its photo among its properties [v1.0 profilePhoto]."""
+        path = f"{paths.user(self._mailbox)}/contacts/{paths.quoted(contact_id)}/photo/$value"
+        try:
+            content = (await self._client.ask(self._mailbox, "GET", path, kind="read")).body
+        except Rejected as error:
+            if error.meaning is Meaning.GONE:
+                return portrait
+            raise
+        except (Halt, MailboxBlocked):
+            # Who only imports needs no permission for contacts.
+            return replace(portrait, unseen=portrait.unseen | {PHOTO})
+        return replace(portrait, more=(*portrait.more, (PHOTO, digest(content).hex())))
 
     async def _task(self, wanted: Wanted) -> Seen:
         """A task of a To Do list [v1.0 todoTask]. How private it is, how much of it is done and its files are not read there."""

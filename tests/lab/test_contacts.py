@@ -11,16 +11,19 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from connectors.lab.exchange_properties import own_value, place_of
+from connectors.lab.login import ROLES
 from connectors.lab.oddities import ADDRESS
 from connectors.lab.people import an_empty, make_path
 from connectors.lab.server import Lab, LabPlan
 from connectors.lab.truth import Estate, Item, Mailbox, Part
 from migrator import app, cli, config, fidelity
+from state.model import ItemState
 
 WHEN = datetime(2021, 3, 4, 5, 6, 7, tzinfo=UTC)
 COMMON = "{00062008-0000-0000-c000-000000000046}"
@@ -255,3 +258,41 @@ def test_verification_finds_no_difference(carried: Carried, capsys: pytest.Captu
     code = cli.run(["-c", str(carried.lab.config_file), "verify", "--json"])
     told = json.loads(capsys.readouterr().out)
     assert code == 0, told
+
+
+def test_an_app_without_the_permission_has_its_contacts_refused_by_name_and_all_else_carried(tmp_path: Path) -> None:
+    estate = Estate()
+    mailbox = estate.add(an_empty(0, 1))
+    for number, (role, item) in enumerate(
+        (("contacts", a_full_contact()), ("contacts", a_contact("plain")), ("inbox", a_mail()))
+    ):
+        box = mailbox.by_role(role)
+        assert box is not None
+        item.id, item.folder_id, item.search_key = f"d{number:023}", box.id, b"d%015d" % number
+        mailbox.add(item)
+    with Lab(LabPlan(folder=tmp_path, source=estate, mailboxes=1)) as lab:
+        lab.options[1].roles = tuple(role for role in ROLES if not role.startswith("Contacts."))
+        run = ["-c", str(lab.config_file), "run", "--lane"]
+        assert cli.run([*run, "compose"]) == 2
+        target = next(iter(lab.target.mailboxes.values()))
+        assert [item.subject for item in target.items.values()] == ["mail"]
+        with app.open_ledger(config.load(lab.config_file)) as ledger:
+            refused = ledger.open_rows(ledger.mailboxes()[0].id, {ItemState.REFUSED})
+            assert {opened.reason for _, opened in refused} == {"no-contact-access"}
+        assert cli.run(["-c", str(lab.config_file), "errors", "retry", "--all", "--why", "by streams"]) == 0
+        assert cli.run([*run, "import"]) == 0
+        assert len(target.items) == 3
+        assert cli.run(["-c", str(lab.config_file), "verify", "--deep"]) == 0
+
+
+def a_mail() -> Item:
+    return Item(
+        subject="mail",
+        body_text="x",
+        submitted=WHEN,
+        received=WHEN,
+        created=WHEN,
+        modified=WHEN,
+        message_id="<m@x>",
+        is_read=True,
+    )

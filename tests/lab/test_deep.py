@@ -97,6 +97,7 @@ def others() -> dict[str, Item]:
         ),
         "contacts": Item(
             item_class="IPM.Contact", subject="Ben Bank", search_key=b"b", **common,
+            parts=[Part("ContactPicture.jpg", "image/jpeg", b"\xff\xd8\xff\xe0 Ben", photo=True)],
             extended={
                 "String 0x3A06": "Ben", "String 0x3A11": "Bank", "String 0x3001": "Ben Bank", "String 0x3A08": "+49 221 555 0100",
                 "String 0x3A16": "Bank & Co", "String 0x3A17": "Clerk", f"String {ADDRESS} Id 0x8083": "ben@bank.example",
@@ -270,6 +271,8 @@ OTHERS: list[tuple[str, str, Change]] = [
     ("Ben Bank", "birthday", more("SystemTime 0x3A42", WHEN)),
     ("Ben Bank", "work-address", more(f"String {ADDRESS} Id 0x801B", "2 Road\r\nTown")),
     ("Ben Bank", "mobile-phone", more("String 0x3A1C", "+49 170 5550100")),
+    ("Ben Bank", "photo", part(0, "content", b"\xff\xd8\xff\xe0 Ken")),
+    ("Ben Bank", "photo", lambda item: item.parts.clear()),
     ("Tidy", "task-status", more(f"Integer {TASK} Id 0x8101", 2)),
     ("Tidy", "task-complete", more(f"Boolean {TASK} Id 0x811C", False)),
     ("Tidy", "task-percent", more(f"Double {TASK} Id 0x8102", 0.75)),
@@ -330,7 +333,9 @@ def test_what_is_altered_in_what_was_composed_is_named_and_nothing_else(
 
 
 @pytest.mark.parametrize("carried", ["import"], indirect=True)  # the compose lane carries not all of them
-@pytest.mark.parametrize(("subject", "name", "change"), OTHERS, ids=[f"{subject}-{name}" for subject, name, _ in OTHERS])
+@pytest.mark.parametrize(
+    ("subject", "name", "change"), OTHERS, ids=[f"{number}-{one[0]}-{one[1]}" for number, one in enumerate(OTHERS)]
+)
 def test_what_is_altered_in_other_items_is_named_and_nothing_else(
     carried: Carried, subject: str, name: str, change: Change
 ) -> None:

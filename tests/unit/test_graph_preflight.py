@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import ipaddress
 import time
 from collections.abc import Iterator
@@ -9,6 +10,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import orjson
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
@@ -20,7 +22,7 @@ from graph_script import Answer, Server, failing, serving
 from connectors.base import Answer as Told
 from connectors.graph.client import GraphClient
 from connectors.graph.endpoint import Tenant
-from connectors.graph.preflight import ask
+from connectors.graph.preflight import NEEDED, ask, permissions
 
 HERE = "127.0.0.1"
 
@@ -166,3 +168,18 @@ def test_the_directory_is_asked_in_the_books_and_waited_for(server: Server, keys
         asked = sum("/token" not in path and "openid" not in path for path in server.paths())
         assert client.pacer("a@x")._budgets[0].used(time.monotonic()) == asked
         assert "waited.server" in client.figures("a@x")
+
+
+@pytest.mark.parametrize(
+    ("more", "words"),
+    [
+        ((), ("contacts and tasks", "Contacts.ReadWrite, Tasks.ReadWrite.All")),
+        (("Contacts.ReadWrite",), ("refuse tasks.", "Tasks")),
+    ],
+)
+def test_what_only_the_compose_lane_needs_is_asked_for_without_a_no(more: tuple[str, ...], words: tuple[str, str]) -> None:
+    claims = base64.urlsafe_b64encode(orjson.dumps({"roles": [*NEEDED, *more]})).decode().rstrip("=")
+    answer = permissions(f"x.{claims}.x")
+    assert answer.ok is True
+    assert words[0] in answer.sentence
+    assert words[1] in answer.mend
