@@ -46,6 +46,7 @@ class Crew:
     staked: bool = False
     keep: Keep = keep_nothing
     pool: Pool = field(default_factory=Pool)
+    _lanes: dict[tuple[str, str], Lane | None] = field(default_factory=dict)
 
     @property
     def lease(self) -> Lease:
@@ -88,5 +89,8 @@ class Crew:
 
     def lane(self, row: Row, opened: Open) -> Lane | None:
         """The lane that this row travels by; None if none carries its class."""
-        item_class = plan.class_in(opened.facts)
-        return plan.choose(item_class, row.lane, self.settings.lane, self.source.offers, self.destination.accepts)
+        which = plan.class_in(opened.facts), row.lane
+        if which not in self._lanes:
+            # What the two sides carry does not change within a pass.
+            self._lanes[which] = plan.choose(*which, self.settings.lane, self.source.offers, self.destination.accepts)
+        return self._lanes[which]

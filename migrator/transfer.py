@@ -282,13 +282,16 @@ class Transfer:
         steps: list[Step] = []
         superseded: list[Pair] = []
         cause: WireError | None = None
+        arrived = carried = 0
         for (row, opened), size, item, outcome in zip(sent.pairs, sent.sizes, sent.items, outcomes, strict=True):
             match outcome:
                 case Receipt():
-                    step = self._received(sent.lot, row, opened, outcome, size)
+                    step = self._received(row, opened, outcome)
                     steps.append(step)
                     if step.open is not None and step.open.code == REPLACED:
                         superseded.append((step.new, step.open))
+                    else:
+                        arrived, carried = arrived + 1, carried + size
                 case Refusal() if opened.work is Work.UPDATE and outcome.reason == TARGET_CHANGED:
                     steps.append(yield_to_target(row, opened))
                     crew.count("target_wins")
@@ -302,13 +305,15 @@ class Transfer:
                 case Unsent():
                     cause = cause or outcome.cause
                     steps.append(Step(row, replace(row, state=before(opened)), opened))
+        if arrived:
+            crew.count(_DONE_WORD[sent.lot.work], arrived, carried)
         crew.ledger.settle(crew.lease, steps)
         if superseded:
             self.clear(superseded)
         if cause is not None:
             raise cause
 
-    def _received(self, lot: plan.Lot, row: Row, opened: Open, receipt: Receipt, size: int) -> Step:
+    def _received(self, row: Row, opened: Open, receipt: Receipt) -> Step:
         crew = self._crew
         if receipt.degraded:
             row = replace(row, marks=row.marks | Mark.DEGRADED)
@@ -318,7 +323,6 @@ class Transfer:
         if opened.work is Work.UPDATE and opened.old_target is not None:
             # CRASH WINDOW: the new copy is there, the old one too
             return Step(row, there, replace(opened, code=REPLACED))
-        crew.count(_DONE_WORD[opened.work], size=size)
         return after_write(row, there, opened)
 
     def clear(self, superseded: Sequence[Pair]) -> None:

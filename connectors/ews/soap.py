@@ -243,17 +243,29 @@ def extended(item: Any) -> dict[str, str]:
 
     A server writes tags as it likes: ``0x300B`` comes back as ``0x300b``, ``0x0E07`` as ``0xe07``.
     """
+    return _told(item)[0]
+
+
+def _told(item: Any) -> tuple[dict[str, str], dict[str, str]]:
+    """The extended properties of an item, and the text of its other children by tag, in one walk."""
     found: dict[str, str] = {}
-    for prop in item.iterchildren(_PROPERTY):
-        parts = list(prop)
+    plain: dict[str, str] = {}
+    for child in item:
+        tag = child.tag
+        if tag != _PROPERTY:
+            plain.setdefault(tag, child.text or "")
+            continue
+        parts = list(child)
         if len(parts) == 2 and parts[1].tag == _VALUE:
             uri = parts[0]
-            tag = uri.get("PropertyTag")
-            key = _of_a_tag(tag) if tag else _of_a_set(uri.get("PropertySetId"), uri.get("PropertyId"))
+            tagged = uri.get("PropertyTag")
+            key = _of_a_tag(tagged) if tagged else _of_a_set(uri.get("PropertySetId"), uri.get("PropertyId"))
             found[key] = parts[1].text or ""
-    return found
+    return found, plain
 
 
+_CLASS, _SIZE, _SUBJECT, _CREATED = (f"{T}{name}" for name in ("ItemClass", "Size", "Subject", "DateTimeCreated"))
+_MAIL = frozenset(f"{T}{name}" for name in ("Message", "PostItem", "MeetingRequest", "MeetingResponse", "MeetingCancellation"))
 _PROPERTY, _VALUE = f"{T}ExtendedProperty", f"{T}Value"
 
 
@@ -272,28 +284,27 @@ def _of_a_set(space: str | None, own: str | None) -> str:
 
 def facts_of(item: Any) -> Facts:
     """What a listing shows of an item."""
-    told = extended(item)
-    known = item.findtext(f"{T}ItemClass")
+    told, plain = _told(item)
+    known = plain.get(_CLASS)
     item_class = known or "IPM.Note"
-    appointment = item_class.casefold().startswith("ipm.appointment")
+    folded = item_class.casefold()
     flags = number(told.get(Prop.FLAGS))
-    mail = etree.QName(item).localname in ("Message", "PostItem", "MeetingRequest", "MeetingResponse", "MeetingCancellation")
     return Facts(
         item_class=item_class,
-        size=number(item.findtext(f"{T}Size")) or 0,
+        size=number(plain.get(_SIZE)) or 0,
         search_key=binary(told.get(Prop.SEARCH_KEY)) or None,
         message_id=told.get(Prop.MESSAGE_ID) or None,
-        subject_hash=hash_subject(item.findtext(f"{T}Subject") or "") if known else None,
+        subject_hash=hash_subject(plain.get(_SUBJECT, "")) if known else None,
         submitted=moment(told.get(Prop.SUBMITTED)),
         received=moment(told.get(Prop.RECEIVED)),
-        created=moment(item.findtext(f"{T}DateTimeCreated")),
+        created=moment(plain.get(_CREATED)),
         modified=moment(told.get(Prop.MODIFIED)),
         # Meeting requests carry it too, but are recognised by when they were sent, as all mail is.
-        start=moment(told.get(Prop.START)) if appointment else None,
+        start=moment(told.get(Prop.START)) if folded.startswith("ipm.appointment") else None,
         is_read=None if flags is None else bool(flags & 1),
-        has_attendees=_attendees(item_class.casefold(), told) if known else None,
+        has_attendees=_attendees(folded, told) if known else None,
         # The property is simply absent where nobody asked for a receipt; only an answer without properties says nothing.
-        wants_receipt=truth(told.get(Prop.RECEIPT)) if told or not mail else None,
+        wants_receipt=truth(told.get(Prop.RECEIPT)) if told or item.tag not in _MAIL else None,
     )
 
 
