@@ -154,7 +154,9 @@ function Grant-Folder([string]$Mailbox, [string]$Scope, [string]$Below, [string]
             $Own['SendNotificationToUser'] = $false
         }
         if ($Flags) { $Own['SharingPermissionFlags'] = $Flags }
-        $There = Get-MailboxFolderPermission -Identity $Folder -User $User -ErrorAction SilentlyContinue
+        # Whoever has none yet is an error to this cmdlet.
+        $There = $null
+        try { $There = Get-MailboxFolderPermission -Identity $Folder -User $User } catch { $There = $null }
         $Has = "$($There.AccessRights)"
         if (-not $There) {
             Add-MailboxFolderPermission @Own | Out-Null

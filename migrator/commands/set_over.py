@@ -13,7 +13,8 @@ from migrator.commands.words import Words, global_options, pass_words, say_json,
 
 if TYPE_CHECKING:
     from migrator.config import Config
-    from migrator.settings_run import Carried
+    from migrator.settings_run import Carried, Work
+    from state.model import MailboxRow
     from state.store import Ledger
 
 _REFUSED = 2
@@ -65,7 +66,6 @@ def settings(
         raise click.UsageError("--plan shows, --apply writes; give one of them.")
     config = words.load()
     stop = threading.Event()
-    done: list[Carried] = []
     with _ledger(config) as ledger:
         everybody = ledger.mailboxes()
         chosen = select(everybody, names, "The ledger")
@@ -82,27 +82,29 @@ def settings(
                     people=people_of(everybody),
                     stop=stop,
                 )
-                held = _each(connectors, work, chosen, done, apply_, quiet=words.json)
+                at_once = config.run.mailboxes_at_once
+                done, held, paused = _each(connectors, work, chosen, apply_, at_once=at_once, quiet=words.json)
         finally:
             logs.take_down()
         written = []
         if done and (scripts is not None or apply_):
             folder = scripts or config.file.parent / "powershell"
             written = powershell.write_scripts(folder, done, people_of(everybody))
-    code = _code(done, held, apply_)
-    strange = [] if held else _unknown(named, done)
+    code = _code(done, held, paused, apply_)
+    strange = [] if held or paused else _unknown(named, done)
     if words.json:
         say_json(
             {
                 "mailboxes": [_as_json(one, apply_) for one in done],
                 "held": held,
+                "paused": paused,
                 "unknown_rules": strange,
                 "scripts": [str(file) for file in written],
                 "exit_code": code,
             }
         )
     else:
-        _say_end(done, held, written, apply_)
+        _say_end(done, held, paused, written, apply_)
         say_lines(*(f"No rule of these mailboxes is called {name}." for name in strange))
     return code
 
@@ -116,33 +118,54 @@ def _ledger(config: Config) -> Ledger:
     return app.open_ledger(config)
 
 
-def _each(connectors: Any, work: Any, chosen: Sequence[Any], done: list[Carried], apply_: bool, *, quiet: bool) -> dict[str, str]:
-    """Go through the mailboxes; what holds one of them, by its address. The others go on."""
+def _each(
+    connectors: Any, work: Work, chosen: Sequence[MailboxRow], apply_: bool, *, at_once: int, quiet: bool
+) -> tuple[list[Carried], dict[str, str], dict[str, str]]:
+    """Go through the mailboxes, some at once; what is done, in their order, and what holds or pauses others, by address."""
+    from concurrent.futures import ThreadPoolExecutor
     from contextlib import closing
 
-    from connectors.errors import MailboxBlocked
+    from connectors.errors import MailboxBlocked, Unavailable
     from migrator.settings_run import carry, look
     from migrator.status import sentences
+    from state.model import Fenced, LeaseHeld
 
+    def one(row: MailboxRow) -> Carried:
+        with closing(connectors.source_settings(row, work.stop)) as source:
+            return (carry if apply_ else look)(work, row, source, connectors.target_settings(row))
+
+    done: list[Carried] = []
     held: dict[str, str] = {}
-    for row in chosen:
+    paused: dict[str, str] = {}
+    with ThreadPoolExecutor(at_once, "settings") as pool:
+        under_way = [pool.submit(one, row) for row in chosen]
         try:
-            with closing(connectors.source_settings(row, work.stop)) as source:
-                one = (carry if apply_ else look)(work, row, source, connectors.target_settings(row))
-        except MailboxBlocked as error:
-            held[row.source] = sentences(str(error), error.mend)
-            continue
-        done.append(one)
-        if not quiet:
-            say_lines(*_listing(one, apply_))
-    return held
+            for row, future in zip(chosen, under_way, strict=True):
+                try:
+                    done.append(future.result())
+                except MailboxBlocked as error:
+                    held[row.source] = sentences(str(error), error.mend)
+                except (Unavailable, LeaseHeld, Fenced) as error:
+                    paused[row.source] = sentences(str(error))
+                else:
+                    if not quiet:
+                        say_lines(*_listing(done[-1], apply_))
+        except BaseException:
+            # Nobody can proceed, or it is a bug: those that have not begun never do, the others end at their next write.
+            work.stop.set()
+            for future in under_way:
+                future.cancel()
+            raise
+    return done, held, paused
 
 
-def _code(done: Sequence[Carried], held: dict[str, str], applied: bool) -> int:
-    from migrator.commands.words import HELD
+def _code(done: Sequence[Carried], held: dict[str, str], paused: dict[str, str], applied: bool) -> int:
+    from migrator.commands.words import HELD, PAUSED
 
     if held:
         return HELD
+    if paused:
+        return PAUSED
     return _REFUSED if applied and any(one.refused for one in done) else 0
 
 
@@ -192,9 +215,13 @@ def _listing(one: Carried, applied: bool) -> list[str]:
     return lines
 
 
-def _say_end(done: Sequence[Carried], held: dict[str, str], written: Sequence[Path], applied: bool) -> None:
+def _say_end(
+    done: Sequence[Carried], held: dict[str, str], paused: dict[str, str], written: Sequence[Path], applied: bool
+) -> None:
     for mailbox, why in held.items():
         say_lines(f"{mailbox} is held: {why}")
+    for mailbox, why in paused.items():
+        say_lines(f"{mailbox} is paused, run again: {why}")
     if not applied and any(entry.change for one in done for entry in one.entries):
         say_lines("Nothing was written; `migrator settings --apply` does it.")
     if written:

@@ -134,6 +134,19 @@ def test_a_mailbox_that_does_not_open_is_held_and_the_others_go_on(lab: Lab, say
     assert "is held" not in say(lab, "settings", "--apply")
 
 
+def test_a_mailbox_that_a_pass_is_at_is_paused_and_the_others_go_on(lab: Lab, say: Say) -> None:
+    say(lab, "run")
+    with app.open_ledger(load(lab.config_file)) as ledger:
+        busy, *others = ledger.mailboxes()
+        lease = ledger.lease(busy.id, "somebody else", 60.0)
+        told = json.loads(say(lab, "settings", "--apply", "--json", code=3))
+        assert list(told["paused"]) == [busy.source]
+        assert [one["mailbox"] for one in told["mailboxes"]] == [row.source for row in others]
+        ledger.release(lease)
+    told = json.loads(say(lab, "settings", "--apply", "--json"))
+    assert [bool(one["written"]) for one in told["mailboxes"]] == [True, False, False]
+
+
 def test_an_app_that_may_not_write_settings_is_told_so(lab: Lab, say: Say) -> None:
     say(lab, "run")
     _, tenant = lab.options
