@@ -69,10 +69,12 @@ def _revision_or_refuse(engine: Engine) -> str | None:
 
 def _revision(engine: Engine) -> str | None:
     with unbegun(engine).connect() as connection:
-        if inspect(connection).has_table("alembic_version"):
+        # One question: between two of them another process can have made the whole schema.
+        tables = inspect(connection).get_table_names()
+        if "alembic_version" in tables:
             found = connection.scalar(text("SELECT version_num FROM alembic_version"))
             return None if found is None else str(found)
-        if inspect(connection).get_table_names():
+        if tables:
             raise LedgerError(f"{engine.url.database} holds the tables of something else and is no ledger.")
         return None
 
