@@ -99,6 +99,11 @@ OF_ITEMS: Final[dict[str, Advice]] = {
         _SETTLED,
         "Let its owner mend the series at the source; it is then tried again by itself.",
     ),
+    "no-folder-access": Advice(
+        "Contacts and tasks need folders of their own kind, which the app may not make.",
+        _SETTLED,
+        "Grant the app permission MailboxFolder.ReadWrite.All, then retry.",
+    ),
     "no-contact-access": Advice(
         "The app may not write contacts.",
         _SETTLED,

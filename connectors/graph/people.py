@@ -23,7 +23,7 @@ from connectors.graph.classify import Meaning, Rejected
 from connectors.graph.client import GraphClient
 from connectors.graph.contacts import CLASS, compose_contact
 from connectors.graph.folders import Folders
-from connectors.graph.resources import Offer
+from connectors.graph.resources import NO_FOLDERS, Offer
 
 _EXPAND = (*x.ITEM_EXPAND, x.ITEM_CLASS)
 _SELECT = "id,changeKey,parentFolderId,createdDateTime,lastModifiedDateTime"
@@ -51,6 +51,8 @@ class Contacts:
         item = write.item
         if item is None or item.contact is None or write.folder_id is None or write.stamp is None:
             raise ValueError("a composed contact needs a folder, a stamp and an item with a contact")
+        if await self._folders.admin_id() is None:
+            return NO_FOLDERS
         composed = compose_contact(item.contact, write.stamp, item.item_class)
         if isinstance(composed, Refusal):
             return composed

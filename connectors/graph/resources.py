@@ -8,10 +8,13 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any, Protocol, TypeAlias
 
-from connectors.base import Facts, Identity, Outcome, TargetRef, Write
+from connectors.base import Facts, Identity, Outcome, Refusal, TargetRef, Write
 
 Offer: TypeAlias = Callable[[dict[str, Any], Facts, str | None, str], None]
 """Takes what a look-up found: the resource as the server shows it, its facts, its stamp, and the id of its folder."""
+
+NO_FOLDERS = Refusal("no-folder-access", "the app may not make folders of this kind")
+"""Folders of other kinds than mail are made and seen by the admin interface only; without it there is no place to write to."""
 
 
 class Resource(Protocol):

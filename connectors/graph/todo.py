@@ -24,7 +24,7 @@ from connectors.graph.batch import Part, batch
 from connectors.graph.classify import Meaning, Rejected
 from connectors.graph.client import GraphClient
 from connectors.graph.folders import Folders
-from connectors.graph.resources import Offer
+from connectors.graph.resources import NO_FOLDERS, Offer
 from connectors.graph.task_json import APPLICATION, compose_task, task_attachment
 
 CLASS = "IPM.Task"
@@ -53,6 +53,8 @@ class Tasks:
         item = write.item
         if item is None or item.task is None or write.folder_id is None or write.stamp is None:
             raise ValueError("a composed task needs a folder, a stamp and an item with a task")
+        if await self._folders.admin_id() is None:
+            return NO_FOLDERS
         composed = compose_task(item.task, write.stamp, datetime.now(UTC))
         if isinstance(composed, Refusal):
             return composed
