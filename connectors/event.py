@@ -106,6 +106,8 @@ class Event:
     sensitivity: Literal["normal", "personal", "private", "confidential"] = "normal"
     categories: tuple[str, ...] = ()
     uid: str = ""
+    submitted: datetime | None = None
+    received: datetime | None = None
     attachments: tuple[Attachment, ...] = ()
     odd: tuple[str, ...] = ()
 

@@ -309,6 +309,13 @@ def _enclosure(one: Enclosure, other: Enclosure) -> Iterator[str]:
 
 # -- normal forms, used by all readers
 
+_PEOPLE = re.compile(r"\[People of this meeting, kept as text\].*?\[End of the people of this meeting\]", re.DOTALL)
+
+
+def without_people(text: str) -> str:
+    """A meeting's text without the people who were written on top of it because they can't be kept in any other way."""
+    return _PEOPLE.sub("", text, count=1)
+
 
 def level(text: str | None) -> str:
     """Text without what nobody sees: white space levelled, controls and formatting signs left out, accents composed."""

@@ -95,7 +95,7 @@ OF_ITEMS: Final[dict[str, Advice]] = {
         "Let its owner open and save the item at the source, then retry; else hand over what is kept of it.",
     ),
     "recurrence": Advice(
-        "An exception of the series lies across its neighbour, which the target does not allow.",
+        "The target can't hold the series: an exception lies across its neighbour, or its rule is none that the target knows.",
         _SETTLED,
         "Let its owner mend the series at the source; it is then tried again by itself.",
     ),
@@ -129,6 +129,18 @@ OF_ITEMS: Final[dict[str, Advice]] = {
         _SETTLED,
         'Open the import lane (`lane = "auto"`, and the app permission MailboxItem.ImportExport.All), then retry; else approve.',
     ),
+    "meeting-without-attendees": Advice(
+        "The mailbox's owner called this meeting, and it is still to come: composed, its attendees would be mere text, and the "
+        "owner could neither update nor cancel it for them.",
+        _SETTLED,
+        "Open the import lane, which carries attendees as they are; or say `run.meetings_without_attendees = true`, which lets "
+        "them become text; then retry.",
+    ),
+    "not-a-calendar": Advice(
+        "It is an appointment in a folder of mail, where nothing but the import lane can put one.",
+        _SETTLED,
+        "Let the import lane carry it, or let its owner move it into a calendar at the source; then retry, or approve.",
+    ),
     "no-lane": Advice(
         "No lane that is open carries this item class.",
         _SETTLED,
@@ -153,6 +165,11 @@ OF_ITEMS: Final[dict[str, Advice]] = {
         "The target's limit of folders, or of their depth, is reached.",
         "Holds the mailbox.",
         "Let its owner merge or flatten folders at the source, and run again.",
+    ),
+    "already-there": Advice(
+        "An earlier request for the same appointment was carried out after all.",
+        "Takes what that request made, once it can be seen.",
+        "Nothing.",
     ),
     "folder-exists": Advice(
         "A folder of that name is there already.",

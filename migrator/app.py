@@ -198,6 +198,7 @@ class Connected:
         self._tenants = tenants_of(config)
         self._cap = connections_of(config)
         self._link = link_of(config)
+        self._orphans = config.run.meetings_without_attendees
         self._stop = stop
         self._guard = guard
         self._memory = memory
@@ -257,7 +258,8 @@ class Connected:
         """Open one target mailbox."""
         from connectors.graph.destination import GraphDestination
 
-        destination: Destination = GraphDestination(self.client_for(mailbox.target), mailbox.target)
+        client = self.client_for(mailbox.target)
+        destination: Destination = GraphDestination(client, mailbox.target, orphans=self._orphans)
         return self._guard(destination) if self._guard else destination
 
     def subjects(self, mailbox: MailboxRow, ids: Sequence[str]) -> dict[str, str]:

@@ -106,6 +106,7 @@ class RunSection(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     lease: _Seconds = 300.0
     look_first: bool = False
     list_fully_hours: Annotated[float, Meta(ge=0)] = 24.0
+    meetings_without_attendees: bool = False
     link_mbit: Annotated[float, Meta(ge=0)] = 0.0
     link_hours: str = ""
     link_time_zone: str = ""

@@ -168,6 +168,39 @@ TASK = (
     ),
 )  # fmt: skip
 
+APPOINTMENT = (
+    *_kept(
+        "appointment", "class", "subject", "text", "html", "start", "end", "all-day", "location", "shown-as", "recurrence",
+        "occurrences", "reminder", "importance", "sensitivity", "categories", "submitted", "received", "attachment-name",
+        "attachment-type", "attachment-size", "attachment-content", "attachment-inline", "attachment-content-id",
+    ),
+    *_degraded(
+        "appointment",
+        characters=_CHARACTERS,
+        subject=_CUT,
+        location=_CUT,
+        body="A body that is too large for one request is attached as a file.",
+        nested_attachments="A message within the appointment is attached as a file, .eml, that opens as one.",
+        attendees="Attendees and their answers become text on top of the body, and data in an extended property.",
+        attendee_data="So many attendees that they are kept as text alone.",
+        organizer="The organiser becomes the mailbox's owner; who it was stands in the text.",
+        cancelled="A cancelled meeting is one whose subject says so; the target sets the mark itself.",
+        time_zone="A zone that neither Windows nor IANA has, or none: its moments are kept, by the clock of UTC.",
+        all_day="It lasts whole days but does not begin at midnight by its own zone; it is moved to the nearest day.",
+        end="It ends before it begins; it ends when it begins.",
+        exceptions="An occurrence was changed that the target's series does not have; the change is left out.",
+        exception_details="The source tells no more of a changed occurrence than when it is.",
+    ),
+    *_lost(
+        "appointment",
+        uid="The target gives a new one, so that an update sent by the organiser makes another appointment.",
+        answer="Whether its owner accepted; it stands in the text.",
+        reminder_over="A reminder that is over is off: it would go off on arrival.",
+        search_key="The target gives a new one.",
+        created="The target sets that of its arrival.",
+    ),
+)  # fmt: skip
+
 OTHERS = (
     Line("compose", "list", "every property", "lost", "Personal distribution lists are refused by name: Graph v1.0 has none."),
     Line("compose", "note", "every property", "lost", "Sticky notes are refused by name: Graph has no resource for them."),
@@ -175,7 +208,7 @@ OTHERS = (
     Line("compose", "any other class", "every property", "lost", "It is refused by name: no resource of Graph's takes it."),
 )
 
-TABLE: tuple[Line, ...] = (*IMPORT, *MAIL, *CONTACT, *TASK, *OTHERS)
+TABLE: tuple[Line, ...] = (*IMPORT, *MAIL, *APPOINTMENT, *CONTACT, *TASK, *OTHERS)
 
 
 def names(kind: str | None = None) -> frozenset[str]:

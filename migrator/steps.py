@@ -80,4 +80,6 @@ def could_tell_somebody(lot: plan.Lot, row: Row) -> bool:
 def may_be_removed_quietly(row: Row) -> bool:
     """Deleting a meeting can send cancellations; deleting an unread mail that asks for a receipt can send one."""
     unread = not row.marks & Mark.READ or bool(row.marks & Mark.FLAG_WITHHELD)
-    return not row.marks & Mark.ATTENDEES and not (row.marks & Mark.RECEIPT and unread)
+    # A composed copy never has attendees, whoever attends at the source.
+    invited = row.marks & Mark.ATTENDEES and (row.lane != Lane.COMPOSE or row.marks & Mark.ADOPTED)
+    return not invited and not (row.marks & Mark.RECEIPT and unread)

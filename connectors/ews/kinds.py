@@ -13,7 +13,7 @@ from typing import Any, TypeAlias
 from lxml import etree
 
 from connectors.base import Attachment, Item, Lane, Ref, digest_of
-from connectors.ews import contacts, convert, soap, tasks
+from connectors.ews import contacts, convert, events, soap, tasks
 from connectors.ews.answer import T
 
 Attached: TypeAlias = Sequence[tuple[Attachment, bool]]
@@ -51,6 +51,10 @@ def _task(ref: Ref, element: Any, attached: Attached) -> Item:
     return Item(ref=ref, lane=Lane.COMPOSE, item_class=item_class, digest=_digest(element, attached), task=found)
 
 
+def _event(ref: Ref, element: Any, _: Attached) -> Item:
+    raise ValueError("an appointment is put together from several answers (see gathering)")
+
+
 def _digest(element: Any, attached: Attached) -> bytes:
     """Eight bytes over all that an element tells but its id and version, and over its attachments."""
     told = [etree.tostring(child) for child in element if etree.QName(child).localname not in ("ItemId", "Attachments")]
@@ -60,7 +64,9 @@ def _digest(element: Any, attached: Attached) -> bytes:
 
 
 MAIL = Kind((), soap.get_composed, _message)
+EVENT = Kind(("IPM.Appointment",), events.get_events, _event)
 KINDS: tuple[Kind, ...] = (
+    EVENT,
     Kind(("IPM.Contact",), contacts.get_contacts, _contact, attachments=True),
     Kind(("IPM.Task",), tasks.get_tasks, _task, attachments=True),
 )

@@ -28,13 +28,14 @@ from connectors.base import (
     digest_of,
 )
 from connectors.errors import Throttled, Unavailable, UnknownAnswer, WireError
-from connectors.ews import classify, contacts, export, soap
+from connectors.ews import classify, contacts, events, export, soap
 from connectors.ews.answer import M, T, check, code_of, parse
 from connectors.ews.answer import messages as messages_of
 from connectors.ews.client import ExchangeServer, MailboxClient
 from connectors.ews.convert import item_of
 from connectors.ews.folders import folder_of, settled, stamp_of
-from connectors.ews.kinds import MAIL, Kind, kind_of
+from connectors.ews.gathering import Gathering, event_item
+from connectors.ews.kinds import EVENT, MAIL, Kind, kind_of
 from connectors.ews.large import OPERATIONS, ask_large
 from connectors.ews.soap import Prop
 from connectors.spool import SPOOL_FROM, Content, Spool
@@ -69,6 +70,7 @@ class ExchangeSource:
         self, server: ExchangeServer, mailbox: str, *, stop: threading.Event | None = None, spool: Spool | None = None
     ) -> None:
         self.client = MailboxClient(server, mailbox, stop)
+        self._mailbox = mailbox
         self._owner = mailbox if server.settings.access == "full-access" else None
         self._spool = spool
         self._bare = False
@@ -231,7 +233,7 @@ class ExchangeSource:
 
     def fetch(self, refs: Sequence[Ref], lane: Lane) -> Iterator[Fetched]:
         """One answer a ref, in their order."""
-        return iter(_Fetch(self.client, refs, lane, self._spool).run())
+        return iter(_Fetch(self.client, refs, lane, self._mailbox, self._spool).run())
 
     def inventory(self, folder: Folder) -> Iterator[Entry]:
         """Every item of the folder, as the server has it now."""
@@ -271,14 +273,15 @@ class _Fetch:
     comes last from then on. An item is refused by name if the server delivers its neighbours, but not it, again and again.
     """
 
-    def __init__(self, client: MailboxClient, refs: Sequence[Ref], lane: Lane, spool: Spool | None = None) -> None:
-        self.client, self.refs, self.lane, self.spool = client, refs, lane, spool
+    def __init__(self, client: MailboxClient, refs: Sequence[Ref], lane: Lane, owner: str, spool: Spool | None = None) -> None:
+        self.client, self.refs, self.lane, self.owner, self.spool = client, refs, lane, owner, spool
         self.large: frozenset[int] = frozenset()
         """Items that come one at a time and go into a file."""
         if spool is not None:
             large = (at for at, ref in enumerate(refs) if ref.size >= SPOOL_FROM)
             self.large = frozenset(at for at in large if lane is Lane.IMPORT or kind_of(refs[at].item_class) is MAIL)
         self.answers: dict[int, Fetched] = {}
+        self.drafts: dict[int, events.Draft] = {}
         self.size = len(refs)
         self.order = list(range(len(refs)))
         self.tries: dict[int, int] = {}
@@ -288,6 +291,8 @@ class _Fetch:
     def run(self) -> list[Fetched]:
         while len(self.answers) < len(self.refs):
             self.client.call(self._once)
+        if self.drafts:
+            self.answers.update(Gathering(self.client, self.owner).whole(self.drafts, self.refs))
         return [self.answers[index] for index in range(len(self.refs))]
 
     def _once(self) -> None:
@@ -382,6 +387,11 @@ class _Fetch:
         ref = self.refs[index]
         if (failure := _failed(ref, message)) is not None:
             return failure
+        if self.lane is Lane.COMPOSE and kind is EVENT:
+            draft = events.draft_of(_item_in(message), self.owner)
+            if draft.listed or draft.changed:
+                self.drafts[index] = draft
+            return event_item(ref, draft)
         if self.lane is Lane.COMPOSE:
             return item_of(ref, _item_in(message), stream) if stream is not None else self._composed(ref, _item_in(message), kind)
         if stream is None:

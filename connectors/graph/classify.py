@@ -91,6 +91,7 @@ _DOUBT = Row(_M.DOUBT, "unavailable", _TRANSIENT)
 _STALE = Row(_M.STALE, "stale-cursor", "the delta token means nothing to the server any more")
 _EXISTS = Row(_M.EXISTS, "folder-exists", "a folder of that name is there already")
 _BUG = Row(_M.BUG, "bad-request", "the server did not understand our request")
+_SERIES = Row(_M.REFUSED, "recurrence", "the target can't hold a series of this kind")
 _NAME = Row(_M.REFUSED, "folder-name", "the target refuses the folder's name")
 _DEPTH = Row(_M.REFUSED, "folder-limit", "the target's limit of folders or depth is reached")
 
@@ -169,6 +170,17 @@ CODES: dict[str, Row] = {
     "InvalidInternetMessageHeader": _MALFORMED,
     "InvalidInternetMessageHeaderCollection": _MALFORMED,
     "ErrorOccurrenceCrossingBoundary": Row(_M.REFUSED, "recurrence", "an exception of its series crosses a neighbour"),
+    "ErrorRecurrenceHasNoOccurrence": _SERIES,
+    "ErrorRecurrenceEndDateTooBig": _SERIES,
+    "ErrorOccurrenceTimeSpanTooBig": _SERIES,
+    "ErrorInvalidRecurrence": _SERIES,
+    "ErrorCalendarInvalidRecurrence": _SERIES,
+    "ErrorCalendarInvalidDayForWeeklyRecurrence": _SERIES,
+    "ErrorCalendarEndDateIsEarlierThanStartDate": _MALFORMED,
+    "ErrorCalendarDurationIsTooLong": _MALFORMED,
+    "ErrorInvalidTimeZone": _MALFORMED,
+    "TimeZoneNotSupportedException": _MALFORMED,
+    "ErrorDuplicateTransactionId": Row(_M.EXISTS, "already-there", "it was made by an earlier request"),
     "ErrorFolderSavePropertyError": _NAME,
     "ErrorInvalidFolderName": _NAME,
     "ErrorFolderHierarchyTooDeep": _DEPTH,

@@ -70,7 +70,7 @@ async def _complete(client: GraphClient, mailbox: str, message_id: str, composed
 
 async def _attach(client: GraphClient, mailbox: str, message_id: str, attachment: Attachment, earlier: int) -> None:
     if raw_size(attachment) >= DIRECT_LIMIT:
-        await upload(client, mailbox, message_id, attachment, earlier)
+        await upload(client, mailbox, paths.message(mailbox, message_id), attachment, earlier)
         return
     body = orjson.dumps(file_attachment(attachment))
     try:
@@ -78,7 +78,7 @@ async def _attach(client: GraphClient, mailbox: str, message_id: str, attachment
     except Rejected as error:
         if error.reason != "too-large":
             raise
-        await upload(client, mailbox, message_id, attachment, earlier)
+        await upload(client, mailbox, paths.message(mailbox, message_id), attachment, earlier)
 
 
 async def restamp(client: GraphClient, mailbox: str, message_id: str, stamp: str, *, wants_receipt: bool = False) -> str:

@@ -39,6 +39,7 @@ from connectors.graph.batch import Part, batch
 from connectors.graph.carriers import Carriers
 from connectors.graph.classify import Meaning, Rejected
 from connectors.graph.client import GraphClient
+from connectors.graph.events import Events
 from connectors.graph.folders import Folders
 from connectors.graph.importing import Importing, MailboxId
 from connectors.graph.lookup import MAIL_CLASSES, Lookup, is_mail
@@ -72,9 +73,12 @@ def outcome_of(error: WireError) -> Outcome:
 
 
 class GraphDestination:
-    """``connectors.base.Destination`` for one mailbox. ``mailbox`` is its user principal name or the user's id."""
+    """``connectors.base.Destination`` for one mailbox. ``mailbox`` is its user principal name or the user's id.
 
-    def __init__(self, client: GraphClient, mailbox: str) -> None:
+    ``orphans`` lets future meetings of the mailbox's owner be composed, although their attendees become text.
+    """
+
+    def __init__(self, client: GraphClient, mailbox: str, *, orphans: bool = False) -> None:
         self._client = client
         self._mailbox = mailbox
         self._batch_lock = asyncio.Lock()
@@ -83,6 +87,7 @@ class GraphDestination:
         self._folders = Folders(client, mailbox, self._mailbox_id, self._batch_lock)
         self._tasks = Tasks(client, mailbox, self._folders, self._batch_lock)
         self._resources: tuple[Resource, ...] = (
+            Events(client, mailbox, self._folders, self._batch_lock, orphans=orphans),
             Contacts(client, mailbox, self._folders, self._batch_lock),
             self._tasks,
         )
@@ -264,27 +269,36 @@ class GraphDestination:
         return Receipt(target_id=target_id, version=version)
 
     async def _remove(self, write: Write) -> Outcome:
+        """Remove an item, whatever it is: of what left the source often only its id is known, and then its class says mail.
+
+        So what is not where its class belongs is looked for elsewhere; nowhere means that it is gone.
+        """
         target = write.target_id or ""
         receipt = Receipt(target_id=target)
-        resource = self._resource(write)
-        if resource is not None and (outcome := await resource.remove(write)) is not None:
-            return outcome
-        if is_mail(write.item_class):
-            path = paths.message(self._mailbox, target)
-        else:
-            mailbox_id = await self._folders.admin_id()
-            folder_id = write.folder_id or await self._lookup.place_of(target)
-            if mailbox_id is None or folder_id is None:
-                return (
-                    receipt if mailbox_id is not None else Refusal("no-admin-access", "items of this class can't be removed here")
-                )
-            path = paths.admin_item(mailbox_id, folder_id, target)
+        own = self._resource(write)
+        if own is None and is_mail(write.item_class) and await self._delete(paths.message(self._mailbox, target)):
+            return receipt
+        for resource in self._resources if own is None else (own,):
+            if (outcome := await resource.remove(write)) is not None:
+                return outcome
+        mailbox_id = await self._folders.admin_id()
+        if mailbox_id is None:
+            known = own is not None or is_mail(write.item_class)
+            return receipt if known else Refusal("no-admin-access", "items of this class can't be removed here")
+        folder_id = write.folder_id or await self._lookup.place_of(target)
+        if folder_id is not None:
+            await self._delete(paths.admin_item(mailbox_id, folder_id, target))
+        return receipt
+
+    async def _delete(self, path: str) -> bool:
+        """Delete what the engine has judged to be quiet; False if it is not there."""
         try:
             await self._client.ask(self._mailbox, "DELETE", path, kind="remove", safe=True, quiet=True)
         except Rejected as error:
             if error.meaning is not Meaning.GONE:
                 raise
-        return receipt
+            return False
+        return True
 
     async def _translate(self, writes: Sequence[Write], outcomes: dict[int, Outcome]) -> None:
         """Replace classic ids of imported items by immutable ones, because look-ups answer with those and moves change the rest.

@@ -16,6 +16,7 @@ from connectors.base import Claim, Entry, Facts, hash_subject
 
 OUR_SET = "{6f6ac0a2-8c1c-4d39-9d5c-2f8d8f6a1f10}"
 STAMP = f"String {OUR_SET} Name MigrationStamp"
+ATTENDEES = f"String {OUR_SET} Name MigrationAttendees"
 CLAIM = f"String {OUR_SET} Name MigrationClaim"
 FLAGS = "Integer 0x0E07"  # PidTagMessageFlags; only at creation
 RECEIVED = "SystemTime 0x0E06"
@@ -41,6 +42,8 @@ PARTIAL = "-partial"
 
 MESSAGE_EXPAND = (STAMP, SEARCH_KEY, SUBMITTED, RECEIVED, ITEM_CLASS, SIZE)
 ITEM_EXPAND = (STAMP, SEARCH_KEY, MESSAGE_ID, SUBMITTED, RECEIVED, SUBJECT, FLAGS, WANTS_RECEIPT, START)
+EVENT_EXPAND = (STAMP, SEARCH_KEY, ITEM_CLASS, SIZE, SUBMITTED, RECEIVED)
+EVENT_SELECT = "id,changeKey,subject,start,createdDateTime,lastModifiedDateTime,attendees"
 MESSAGE_SELECT = (
     "id,changeKey,parentFolderId,internetMessageId,subject,sentDateTime,receivedDateTime,createdDateTime,"
     "lastModifiedDateTime,isRead,isDraft,isReadReceiptRequested"
@@ -73,7 +76,19 @@ def _levelled(name: str) -> str:
 
 _KEYS = {
     _levelled(name): name
-    for name in {*MESSAGE_EXPAND, *ITEM_EXPAND, CLAIM, STAMP, HEADERS, IN_REPLY_TO, REFERENCES, ICON, LAST_VERB, SENSITIVITY}
+    for name in {
+        *MESSAGE_EXPAND,
+        *ITEM_EXPAND,
+        *EVENT_EXPAND,
+        CLAIM,
+        STAMP,
+        HEADERS,
+        IN_REPLY_TO,
+        REFERENCES,
+        ICON,
+        LAST_VERB,
+        SENSITIVITY,
+    }
 }
 
 
@@ -148,6 +163,23 @@ def facts_of_message(message: Mapping[str, Any]) -> tuple[Facts, str | None]:
         modified=moment(message.get("lastModifiedDateTime")),
         is_read=message.get("isRead"),
         wants_receipt=message.get("isReadReceiptRequested"),
+    ), more.get(STAMP)
+
+
+def facts_of_event(event: Mapping[str, Any]) -> tuple[Facts, str | None]:
+    """Facts and stamp of an event asked for with EVENT_SELECT and EVENT_EXPAND; without a preference its times are in UTC."""
+    more = values(event)
+    return Facts(
+        item_class=more.get(ITEM_CLASS) or "IPM.Appointment",
+        size=_number(more.get(SIZE)) or 0,
+        search_key=_binary(more.get(SEARCH_KEY)),
+        subject_hash=hash_subject(event.get("subject") or ""),
+        submitted=moment(more.get(SUBMITTED)),
+        received=moment(more.get(RECEIVED)),
+        created=moment(event.get("createdDateTime")),
+        modified=moment(event.get("lastModifiedDateTime")),
+        start=moment((event.get("start") or {}).get("dateTime")),
+        has_attendees=bool(event.get("attendees")),
     ), more.get(STAMP)
 
 

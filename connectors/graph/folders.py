@@ -109,6 +109,12 @@ class Folders:
             node = (await self._tree()).get(folder_id) or await self._fetch(folder_id)
             return node.total if node is not None else 0
 
+    async def kind(self, folder_id: str) -> str:
+        """The class of a folder; that of mail if it is not known."""
+        async with self._lock:
+            node = (await self._tree()).get(folder_id)
+            return node.kind if node is not None else MAIL
+
     async def is_there(self, folder_id: str) -> bool:
         """Whether a mail folder is there now."""
         async with self._lock:

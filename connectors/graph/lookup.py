@@ -99,15 +99,25 @@ class Lookup:
         left: Sequence[Identity] = identities
         for resource in self._resources:
             own = [each for each in left if covers(resource.classes, each.item_class)]
-            if own and await resource.find(own, matches.offer):
-                left = [each for each in left if each not in own]
+            if own:
+                settled = await resource.find(own, matches.offer)
+                left = [each for each in left if each not in settled]
         filters, scan = _questions(left)
+        if scan and await self._folders.admin_id() is None:
+            # What nothing but the admin interface shows can't be there: only by that interface could it have been written.
+            scan = not all(self._knows(each) for each in left)
         if filters:
             await self._ask_messages(filters, matches)
         if scan:
             async for folder_id, item in self._all_items():
                 matches.offer(item, *x.facts_of_item(item), folder_id)
         return matches.result()
+
+    def _knows(self, identity: Identity) -> bool:
+        """Whether its item is shown by something else than the admin interface."""
+        if is_mail(identity.item_class):
+            return bool(identity.message_id) or identity.when is not None
+        return any(covers(resource.classes, identity.item_class) for resource in self._resources)
 
     async def _ask_messages(self, filters: Sequence[str], matches: _Matches) -> None:
         paths_ = [self._messages(each) for each in filters]

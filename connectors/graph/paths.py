@@ -27,6 +27,16 @@ def message(mailbox: str, item_id: str) -> str:
     return f"{user(mailbox)}/messages/{quoted(item_id)}"
 
 
+def event(mailbox: str, item_id: str) -> str:
+    """One event, in whichever calendar, or one occurrence of a series."""
+    return f"{user(mailbox)}/events/{quoted(item_id)}"
+
+
+def calendar(mailbox: str, folder_id: str) -> str:
+    """One calendar; its id is that of its folder."""
+    return f"{user(mailbox)}/calendars/{quoted(folder_id)}"
+
+
 def mail_folder(mailbox: str, folder_id: str) -> str:
     """One mail folder, by id or well-known name."""
     return f"{user(mailbox)}/mailFolders/{quoted(folder_id)}"

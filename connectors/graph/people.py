@@ -95,14 +95,14 @@ class Contacts:
     async def remove(self, write: Write) -> Outcome | None:
         """See ``Resource.remove``; nobody is told of a contact that goes. Another interface may remove what this one may not."""
         try:
-            await self._delete(write.target_id or "")
+            there = await self._delete(write.target_id or "")
         except (MailboxBlocked, Halt) as error:
             if error.code not in NOT_PERMITTED:
                 raise
             return None
-        return Receipt(target_id=write.target_id or "")
+        return Receipt(target_id=write.target_id or "") if there else None
 
-    async def find(self, identities: Sequence[Identity], offer: Offer) -> bool:
+    async def find(self, identities: Sequence[Identity], offer: Offer) -> frozenset[Identity]:
         """See ``Resource.find``: by whatever identifies, if the admin interface may be used; else by stamp alone."""
         folders = await self._contact_folders()
         if await self._folders.admin_id() is None:
@@ -112,12 +112,12 @@ class Contacts:
                     term = " or ".join(x.equals(x.STAMP, each) for each in stamps[at : at + _TERMS])
                     async for found in self._pages(self._listing(folder_id, term)):
                         offer(found, *x.facts_of_item(found), folder_id)
-            return True
+            return frozenset(identities)
         bin_ = await self._folders.special(Role.DELETED)
         for folder_id in [*folders, *([bin_] if bin_ else [])]:
             async for found in self._items(folder_id):
                 offer(found, *x.facts_of_item(found), folder_id)
-        return True
+        return frozenset(identities)
 
     async def peek(self, target_ids: Sequence[str]) -> dict[str, TargetRef]:
         """See ``Resource.peek``."""
@@ -154,12 +154,15 @@ class Contacts:
         found: Any = reply.json() if reply.body else {}
         return str(found.get("changeKey") or "")
 
-    async def _delete(self, contact_id: str) -> None:
+    async def _delete(self, contact_id: str) -> bool:
+        """Delete a contact; False if it is not there."""
         try:
             await self._client.ask(self._mailbox, "DELETE", paths.contact(self._mailbox, contact_id), kind="remove", safe=True)
         except Rejected as error:
             if error.meaning is not Meaning.GONE:
                 raise
+            return False
+        return True
 
     async def _clear_partial(self, folder_id: str, stamp: str) -> None:
         """Remove what an earlier, broken attempt at the same contact left; it can't be whole."""

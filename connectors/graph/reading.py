@@ -37,6 +37,7 @@ from connectors.reading import (
     level,
     named,
     people,
+    without_people,
 )
 from connectors.reading_items import (
     COMMON,
@@ -177,7 +178,7 @@ class GraphReader:
             item_class=str(found.get("type") or "").casefold(),
             categories=frozenset(level(one).casefold() for one in found.get("categories") or ()),
             subject=hashed(told.get(("", 0x0037))),
-            text=body("text", told.get(TEXT.key) or "")[0],
+            text=body("text", without_people(told.get(TEXT.key) or ""))[0],
             importance=IMPORTANCES.get(number(told.get(("", 0x0017))) or 0, "normal") if ("", 0x0017) in told else "normal",
             sensitivity=SENSITIVITIES.get(number(told.get(_SENSITIVITY)) or 0, "normal"),
             unseen=_UNSEEN,

@@ -33,8 +33,8 @@ class Resource(Protocol):
         """Carry out a REMOVE, in silence; None if it does not show the item here, so that the admin interface is asked."""
         ...
 
-    async def find(self, identities: Sequence[Identity], offer: Offer) -> bool:
-        """Offer whatever may be one of these, all of its classes; False if everything has to be looked through as well."""
+    async def find(self, identities: Sequence[Identity], offer: Offer) -> frozenset[Identity]:
+        """Offer whatever may be one of these, all of its classes; those for which nothing else has to be looked through."""
         ...
 
     async def peek(self, target_ids: Sequence[str]) -> dict[str, TargetRef]:

@@ -4,7 +4,8 @@ Every request passes through ``check`` before it leaves, each part of a ``$batch
 
 - sending, replying, forwarding, answering or cancelling meetings, and the drafts that only serve these;
 - an event with attendees: creating one sends invitations, changing or deleting one sends updates or cancellations, and no
-  supported switch prevents it; since a change or deletion does not show who attends, both are forbidden for every event
+  supported switch prevents it; since a change or deletion does not show who attends, both are forbidden for every event,
+  unless the caller says that it is known to be quiet: it has just seen that nobody attends; attendees can't be added even then
   [learn.microsoft.com/graph/api/user-post-events, event-update, event-delete];
 - an inbox rule that forwards or redirects and is live, and an automatic reply that is not off, unless the operator has asked
   for exactly that, which the caller says as a ``Word``;
@@ -80,8 +81,9 @@ def check(method: str, path: str, body: bytes | None = None, *, quiet: bool = Fa
     """Raise ForbiddenRequest if this request could cause mail.
 
     ``path`` is a URL or a path below the version root. ``body`` is the JSON that would be sent. ``quiet`` says that the caller
-    knows the message to ask for no receipt; it lifts only the last rule. ``word`` is what the operator asked for. Requests to
-    import and upload addresses are not Graph paths and submit nothing to transport, so they need no check.
+    knows the message to ask for no receipt, or the event to have no attendees; it lifts only what is forbidden for not being
+    known. ``word`` is what the operator asked for. Requests to import and upload addresses are not Graph paths and submit nothing
+    to transport, so they need no check.
     """
     verb = method.upper()
     if verb in ("GET", "HEAD"):
@@ -96,7 +98,7 @@ def check(method: str, path: str, body: bytes | None = None, *, quiet: bool = Fa
     where = "/".join(parts)
     if parts and parts[-1] in _ACTIONS:
         raise ForbiddenRequest(f"{verb} …/{parts[-1]} would send mail")
-    _check_calendar(verb, parts, body)
+    _check_calendar(verb, parts, body, quiet)
     _check_settings(verb, parts, body, word)
     if not quiet and (_ITEM.match(where) or _ADMIN_ITEM.match(where)):
         if verb == "DELETE":
@@ -107,7 +109,7 @@ def check(method: str, path: str, body: bytes | None = None, *, quiet: bool = Fa
                 raise ForbiddenRequest("marking a message read could send a receipt; the caller does not say that it is quiet")
 
 
-def _check_calendar(verb: str, parts: list[str], body: bytes | None) -> None:
+def _check_calendar(verb: str, parts: list[str], body: bytes | None, quiet: bool) -> None:
     named = set(parts)
     if named & _SHARES and named & (_CALENDARS | {"invitations"}):
         raise ForbiddenRequest(f"{verb} on a calendar's permissions could send a sharing invitation")
@@ -115,15 +117,21 @@ def _check_calendar(verb: str, parts: list[str], body: bytes | None) -> None:
         if verb == "DELETE" and named & _CALENDARS:
             raise ForbiddenRequest("deleting a calendar could send cancellations")
         return
-    if parts[-1] in ("attachments", "createuploadsession") and verb == "POST":
-        raise ForbiddenRequest("attaching to an event could send an update")
-    if verb != "POST":
+    if named & {"attachments", "createuploadsession"}:
+        if not quiet:
+            raise ForbiddenRequest("attaching to an event could send an update")
+        return
+    if verb == "DELETE" and quiet:
+        return
+    if verb != "POST" and not (verb == "PATCH" and quiet):
         raise ForbiddenRequest(f"{verb} on an event could send an update or a cancellation to its attendees")
     event = _read(body)
     if not isinstance(event, dict):
         raise ForbiddenRequest("an event without a readable body")
     if event.get("attendees") or event.get("isOnlineMeeting"):
-        raise ForbiddenRequest("creating an event with attendees would send invitations")
+        raise ForbiddenRequest("an event with attendees would send invitations")
+    if "isDraft" in event:
+        raise ForbiddenRequest("an event that ceases to be a draft would send invitations")
 
 
 def _check_settings(verb: str, parts: list[str], body: bytes | None, word: Word | None) -> None:

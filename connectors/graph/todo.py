@@ -103,9 +103,8 @@ class Tasks:
         await self._delete(*parts)
         return Receipt(target_id=write.target_id or "")
 
-    async def find(self, identities: Sequence[Identity], offer: Offer) -> bool:
+    async def find(self, identities: Sequence[Identity], offer: Offer) -> frozenset[Identity]:
         """See ``Resource.find``: the lists, then the folders of tasks, for what came by the other lane."""
-        del identities
         twins: set[tuple[bytes | None, datetime | None]] = set()
         for found, list_id in [pair async for pair in self._all_tasks()]:
             facts, stamp = facts_of_task(found)
@@ -119,7 +118,7 @@ class Tasks:
                 facts, stamp = x.facts_of_item(item)
                 if (facts.subject_hash, facts.created) not in twins:
                     offer(item, facts, stamp, folder_id)
-        return True
+        return frozenset(identities)
 
     async def peek(self, target_ids: Sequence[str]) -> dict[str, TargetRef]:
         """See ``Resource.peek``."""

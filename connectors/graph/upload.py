@@ -65,9 +65,9 @@ def next_start(answer: Any) -> int | None:
     return int(found.group(1)) if found else None
 
 
-async def _present(client: GraphClient, mailbox: str, message_id: str, attachment: Attachment) -> int:
-    """How many attachments of this name and at least this size the message has."""
-    path: str | None = paths.query(paths.message(mailbox, message_id) + "/attachments", select="name,size", top=100)
+async def _present(client: GraphClient, mailbox: str, holder: str, attachment: Attachment) -> int:
+    """How many attachments of this name and at least this size there are."""
+    path: str | None = paths.query(holder + "/attachments", select="name,size", top=100)
     name, size, count = attachment_name(attachment), raw_size(attachment), 0
     while path:
         page = (await client.ask(mailbox, "GET", path, kind="attachments")).json()
@@ -76,7 +76,7 @@ async def _present(client: GraphClient, mailbox: str, message_id: str, attachmen
     return count
 
 
-async def _open(client: GraphClient, mailbox: str, message_id: str, attachment: Attachment) -> str:
+async def _open(client: GraphClient, mailbox: str, holder: str, attachment: Attachment, quiet: bool) -> str:
     item: dict[str, Any] = {
         "attachmentType": "file",
         "name": attachment_name(attachment),
@@ -87,16 +87,24 @@ async def _open(client: GraphClient, mailbox: str, message_id: str, attachment: 
         item["contentType"] = attachment.content_type
     if attachment.content_id:
         item["contentId"] = attachment.content_id
-    path = paths.message(mailbox, message_id) + "/attachments/createUploadSession"
+    path = holder + "/attachments/createUploadSession"
     body = orjson.dumps({"AttachmentItem": item})
-    address = (await client.ask(mailbox, "POST", path, kind="upload-session", body=body, safe=True)).json().get("uploadUrl")
+    address = (
+        (await client.ask(mailbox, "POST", path, kind="upload-session", body=body, safe=True, quiet=quiet))
+        .json()
+        .get("uploadUrl")
+    )
     if not isinstance(address, str):
         raise UnknownAnswer("an upload session without an address")
     return address
 
 
-async def upload(client: GraphClient, mailbox: str, message_id: str, attachment: Attachment, earlier: int = 0) -> None:
-    """Add one large attachment to a message. ``earlier`` is how many like it (name and size) the message has already.
+async def upload(
+    client: GraphClient, mailbox: str, holder: str, attachment: Attachment, earlier: int = 0, *, quiet: bool = False
+) -> None:
+    """Add one large attachment to a message or event, whose path ``holder`` is.
+
+    ``earlier`` is how many like it (name and size) it has already; ``quiet`` says that nobody hears of it.
 
     Raises Rejected if the server turns it down, Unavailable if it stays unclear whether it is there.
     """
@@ -104,7 +112,7 @@ async def upload(client: GraphClient, mailbox: str, message_id: str, attachment:
     if isinstance(content, bytes) and (b"\n" in content or b"\r" in content):
         content = content.translate(None, b"\r\n")
     total = raw_size(attachment)
-    address = await _open(client, mailbox, message_id, attachment)
+    address = await _open(client, mailbox, holder, attachment, quiet)
     at, failures, sessions = 0, 0, 1
     while at < total:
         stop = min(at + PART, total)
@@ -121,12 +129,12 @@ async def upload(client: GraphClient, mailbox: str, message_id: str, attachment:
                 at = state
                 continue
             # The session is over: either the last part arrived and its answer was lost, or it ended too early.
-            if await _present(client, mailbox, message_id, attachment) > earlier:
+            if await _present(client, mailbox, holder, attachment) > earlier:
                 return
             sessions += 1
             if sessions > 3:
                 raise Unavailable("the upload session ended again and again", code=error.code) from None
-            address, at = await _open(client, mailbox, message_id, attachment), 0
+            address, at = await _open(client, mailbox, holder, attachment, quiet), 0
             continue
         failures = 0
         if stop == total:

@@ -7,11 +7,13 @@ from __future__ import annotations
 
 import html
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING
 
+from . import exchange_calendar as calendar
 from . import exchange_mime as mime
+from .appointments import diary_of
 from .exchange_call import Refused, b64, text, when
 from .exchange_ids import attachment_id, change_key, folder_id, item_id
 from .exchange_properties import address, appointment, common, meeting, named_address, own_value, task
@@ -86,15 +88,27 @@ def _person(tag: str, get: Callable[[Item], Person | None]) -> Show:
     return show
 
 
-def _people(tag: str, get: Callable[[Item], list[Person]], inside: str = "") -> Show:
+def _people(tag: str, get: Callable[[Item], list[Person]]) -> Show:
     def show(shape: Shape, item: Item) -> str:
         people = get(item)
         if not people:
             return ""
-        all_of_them = [mailbox(person, shape.unlawful) for person in people]
-        if inside:
-            all_of_them = [f"<t:{inside}>{one}<t:ResponseType>Unknown</t:ResponseType></t:{inside}>" for one in all_of_them]
-        return f"<t:{tag}>{''.join(all_of_them)}</t:{tag}>"
+        return f"<t:{tag}>{''.join(mailbox(person, shape.unlawful) for person in people)}</t:{tag}>"
+
+    return show
+
+
+def _asked(tag: str, get: Callable[[Item], list[Person]]) -> Show:
+    """Attendees with what each of them answered."""
+
+    def show(shape: Shape, item: Item) -> str:
+        answers = diary_of(item).answers
+        inner = "".join(
+            f"<t:Attendee>{mailbox(one, shape.unlawful)}<t:ResponseType>{answers.get(one.address, 'Unknown')}</t:ResponseType>"
+            "</t:Attendee>"
+            for one in get(item)
+        )
+        return f"<t:{tag}>{inner}</t:{tag}>" if inner else ""
 
     return show
 
@@ -276,8 +290,8 @@ def _cal(number: int) -> Callable[[Item], object]:
 
 
 def _uid(item: Item) -> str:
-    value = meeting(item, 3)
-    return value.hex().upper() if isinstance(value, bytes) else f"lab-{item.id}"
+    value, own = meeting(item, 3), diary_of(item).uid
+    return own or (value.hex().upper() if isinstance(value, bytes) else f"lab-{item.id.partition('#')[0]}")
 
 
 def _is_meeting(item: Item) -> bool:
@@ -297,11 +311,12 @@ _SENSITIVITY = ("Normal", "Personal", "Private", "Confidential")
 _IMPORTANCE = ("Low", "Normal", "High")
 
 
-def _when_fields(prefix: str) -> list[tuple[str, Show]]:
+def _when_fields(prefix: str, after_end: Sequence[tuple[str, Show]] = ()) -> list[tuple[str, Show]]:
     """What calendar items and meeting requests share, in order."""
     return [
         (f"{prefix}:Start", _time("Start", _cal(0x820D))),
         (f"{prefix}:End", _time("End", _cal(0x820E))),
+        *after_end,
         (f"{prefix}:IsAllDayEvent", _bool("IsAllDayEvent", _cal(0x8215))),
         (f"{prefix}:LegacyFreeBusyStatus", _choice("LegacyFreeBusyStatus", _BUSY, _cal(0x8205))),
         (f"{prefix}:Location", _text("Location", _cal(0x8208))),
@@ -315,9 +330,9 @@ def _attendee_fields(prefix: str) -> list[tuple[str, Show]]:
     return [
         (f"{prefix}:MyResponseType", _choice("MyResponseType", _RESPONSE, _cal(0x8218))),
         (f"{prefix}:Organizer", _person("Organizer", lambda item: item.author or item.sender)),
-        (f"{prefix}:RequiredAttendees", _people("RequiredAttendees", lambda item: item.to, "Attendee")),
-        (f"{prefix}:OptionalAttendees", _people("OptionalAttendees", lambda item: item.cc, "Attendee")),
-        (f"{prefix}:Resources", _people("Resources", lambda item: item.bcc, "Attendee")),
+        (f"{prefix}:RequiredAttendees", _asked("RequiredAttendees", lambda item: item.to)),
+        (f"{prefix}:OptionalAttendees", _asked("OptionalAttendees", lambda item: item.cc)),
+        (f"{prefix}:Resources", _asked("Resources", lambda item: item.bcc)),
     ]
 
 
@@ -390,19 +405,19 @@ FIELDS: dict[str, list[tuple[str, Show]]] = {
     ],
     "calendar": [
         ("calendar:UID", _text("UID", _uid)),
-        *_when_fields("calendar"),
+        *_when_fields("calendar", (("calendar:OriginalStart", calendar.original_start),)),
         ("calendar:MeetingRequestWasSent", _bool("MeetingRequestWasSent", _is_meeting)),
-        (
-            "calendar:CalendarItemType",
-            lambda _, item: (
-                f"<t:CalendarItemType>{'RecurringMaster' if appointment(item, 0x8223) else 'Single'}</t:CalendarItemType>"
-            ),
-        ),
+        ("calendar:CalendarItemType", _filled("CalendarItemType", calendar.kind_of)),
         *_attendee_fields("calendar"),
         ("calendar:AppointmentSequenceNumber", _number("AppointmentSequenceNumber", _cal(0x8201))),
         ("calendar:AppointmentState", _number("AppointmentState", _cal(0x8217))),
-        ("calendar:StartTimeZoneId", _filled("StartTimeZoneId", lambda item: "UTC")),
-        ("calendar:EndTimeZoneId", _filled("EndTimeZoneId", lambda item: "UTC")),
+        ("calendar:Recurrence", calendar.recurrence),
+        ("calendar:ModifiedOccurrences", calendar.modified),
+        ("calendar:DeletedOccurrences", calendar.deleted),
+        ("calendar:StartTimeZone", calendar.zone("StartTimeZone")),
+        ("calendar:EndTimeZone", calendar.zone("EndTimeZone")),
+        ("calendar:StartTimeZoneId", _filled("StartTimeZoneId", calendar.zone_id)),
+        ("calendar:EndTimeZoneId", _filled("EndTimeZoneId", calendar.zone_id)),
     ],
     "contacts": [
         ("contacts:FileAs", _text("FileAs", lambda item: address(item, 0x8005))),
@@ -453,7 +468,8 @@ DEEP = {
     "item:MimeContent", "item:Body", "item:Attachments", "item:InternetMessageHeaders", "message:ToRecipients",
     "message:CcRecipients", "message:BccRecipients", "message:ReplyTo", "calendar:RequiredAttendees",
     "calendar:OptionalAttendees", "calendar:Resources", "meetingRequest:RequiredAttendees", "meetingRequest:OptionalAttendees",
-    "meetingRequest:Resources", "distributionlist:Members",
+    "meetingRequest:Resources", "distributionlist:Members", "calendar:Recurrence", "calendar:ModifiedOccurrences",
+    "calendar:DeletedOccurrences", "calendar:StartTimeZone", "calendar:EndTimeZone",
 }  # fmt: skip
 """What a listing never shows [MS docs: FindItem and SyncFolderItems return no bodies, attachments or recipients]."""
 

@@ -12,6 +12,7 @@ import struct
 from functools import lru_cache
 from typing import Any
 
+from .appointments import find_occurrence
 from .exchange_call import Call, Refused, T, invalid
 from .truth import Box, Item, Mailbox, Part, seeded_bytes
 
@@ -104,9 +105,14 @@ def find_item(call: Call, element: Any) -> Item:
         raise Refused("ErrorInvalidIdEmpty", "The Id is empty.")
     own = _read(_ITEM, mailbox, wire)
     check_change_key(element.get("ChangeKey"))
-    if (item := mailbox.items.get(own)) is None:
+    if (item := _item(mailbox, own)) is None:
         raise Refused("ErrorItemNotFound", "The specified object was not found in the store.")
     return item
+
+
+def _item(mailbox: Mailbox, own: str) -> Item | None:
+    """An item, or one occurrence of a series, by the truth's own id."""
+    return find_occurrence(mailbox.items, own) if "#" in own else mailbox.items.get(own)
 
 
 def find_folder(call: Call, element: Any) -> Box:
@@ -167,7 +173,7 @@ def read_attachment_id(call: Call, element: Any) -> tuple[Item, tuple[int, ...]]
     except ValueError:
         raise Refused("ErrorInvalidAttachmentId", "The attachment Id is invalid.") from None
     mailbox = call.box_of()
-    item = mailbox.items.get(own) if guid == mailbox.guid else None
+    item = _item(mailbox, own) if guid == mailbox.guid else None
     if item is None or (call.options.attachment_ids_die and item.change != version) or not path:
         raise Refused("ErrorInvalidAttachmentId", "The attachment Id is invalid.")
     return item, tuple(path)

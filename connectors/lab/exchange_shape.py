@@ -15,6 +15,7 @@ from .truth import Item
 _BASES = ("IdOnly", "Default", "AllProperties")
 _KINDS = (
     ("ipm.appointment", "CalendarItem", ("item", "calendar")),
+    ("ipm.ole.class.{00061055-0000-0000-c000-000000000046}", "CalendarItem", ("item", "calendar")),
     ("ipm.contact", "Contact", ("item", "contacts")),
     ("ipm.distlist", "DistributionList", ("item", "distributionlist")),
     ("ipm.task", "Task", ("item", "task")),

@@ -5,8 +5,9 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 
+from .appointments import END, START
 from .tenant_call import Call, GraphError
 from .tenant_index import STAMP_ENDING, Index, is_property, property_of, when
 from .truth import Item
@@ -17,6 +18,14 @@ _TOKEN = re.compile(
     r"|(?P<par>[()])|(?P<text>'(?:[^']|'')*')|(?P<word>[^\s()']+))",
     re.IGNORECASE,
 )
+
+
+def _wall(item: Item, key: str) -> str | None:
+    """A moment as text by the clock of UTC, which is how the filter compares it."""
+    value = item.extended.get(key)
+    return value.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S") if isinstance(value, datetime) else None
+
+
 _FIELDS: dict[str, Callable[[Item], object]] = {
     "internetMessageId": lambda item: item.message_id,
     "sentDateTime": lambda item: item.submitted,
@@ -26,6 +35,8 @@ _FIELDS: dict[str, Callable[[Item], object]] = {
     "isRead": lambda item: item.is_read,
     "isDraft": lambda item: item.is_draft,
     "subject": lambda item: item.subject,
+    "start/dateTime": lambda item: _wall(item, START),
+    "end/dateTime": lambda item: _wall(item, END),
     "hasAttachments": lambda item: any(not part.inline for part in item.parts),
 }
 _KINDS = {name: datetime if name.endswith("DateTime") else bool if name[:2] in ("is", "ha") else str for name in _FIELDS}

@@ -11,7 +11,7 @@ from typing import Any
 
 from .stream import pack, unpack
 from .tenant_call import Answer, Call, GraphError, check, find, fits, gone, page
-from .tenant_events import people_of
+from .tenant_events import people_told
 from .tenant_filter import ordered, read_filter
 from .tenant_index import Index, shown_time
 from .tenant_mail import find_folder, owes_receipt, take_in, with_properties
@@ -70,8 +70,7 @@ def get_item(call: Call) -> Answer:
 def remove_item(call: Call) -> Answer:
     """DELETE of one item; of a meeting, its attendees are told, and of an unread mail that asks for a receipt, its sender."""
     item = _of_folder(call)
-    if people := people_of(item):
-        call.box.mailbox.sent.append({"kind": "cancellation", "to": people})
+    people_told(call, "cancellation", item)
     if owes_receipt(item):
         call.box.mailbox.sent.append({"kind": "not-read receipt", "to": item.author.address if item.author else ""})
     call.box.mailbox.remove(item.id)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import re
 import secrets
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any
@@ -36,11 +37,13 @@ class Upload:
     part: Part
     size: int
     place: str
+    take: Callable[[Part], None] | None = None
+    """Who takes the attachment once it is there; the item itself by default."""
     data: bytearray = field(default_factory=bytearray)
 
 
-def read_part(given: dict[str, Any]) -> Part:
-    """An attachment as a request brings it. Raises GraphError."""
+def read_part(given: dict[str, Any], *, direct: bool = False) -> Part:
+    """An attachment as a request brings it; ``direct``: one that comes alone, which has to be small. Raises GraphError."""
     if given.get("@odata.type") not in ("#microsoft.graph.fileAttachment", "#Microsoft.OutlookServices.FileAttachment"):
         raise GraphError(400, "ErrorInvalidRequest", "An attachment needs a type that is known here.")
     if not given.get("name"):
@@ -49,6 +52,8 @@ def read_part(given: dict[str, Any]) -> Part:
         data = base64.b64decode(str(given.get("contentBytes") or ""), validate=True)
     except ValueError:
         raise GraphError(400, "RequestBodyRead", "Cannot convert the literal to the expected type 'Edm.Binary'.") from None
+    if direct and len(data) >= DIRECT:
+        raise GraphError(413, "ErrorAttachmentSizeLimitExceeded", "Attachments of 3 MB and more need an upload session.")
     return _part(given, data)
 
 
@@ -58,7 +63,8 @@ def _part(given: dict[str, Any], data: bytes) -> Part:
     return Part(str(given["name"]), kind, data, bool(given.get("isInline")), content_id and str(content_id), id=own)
 
 
-def _wire(part: Part) -> str:
+def wire_of(part: Part) -> str:
+    """An attachment's id, given when it is first asked for."""
     part.id = part.id or secrets.token_hex(8)
     return base64.urlsafe_b64encode(part.id.encode()).decode()
 
@@ -68,7 +74,7 @@ def show_part(call: Call, part: Part, *, content_too: bool) -> dict[str, Any]:
     nested = part.kind == "message"
     shown: dict[str, Any] = {
         "@odata.type": f"#microsoft.graph.{'item' if nested else 'file'}Attachment",
-        "id": _wire(part),
+        "id": wire_of(part),
         "name": part.name,
         "contentType": None if nested else part.content_type,
         "size": len(part.content) + 150,
@@ -90,7 +96,7 @@ def attachments(call: Call) -> Answer:
 def _named(call: Call) -> tuple[Item, Part]:
     item = find(call)
     for part in item.parts:
-        if _wire(part) == call.names["attachment"]:
+        if wire_of(part) == call.names["attachment"]:
             return item, part
     raise gone("attachment")
 
@@ -116,9 +122,7 @@ def detach(call: Call) -> Answer:
 
 def attach(call: Call) -> Answer:
     """POST of an attachment of less than 3 MB."""
-    item, part = find(call), read_part(call.json())
-    if len(part.content) >= DIRECT:
-        raise GraphError(413, "ErrorAttachmentSizeLimitExceeded", "Attachments of 3 MB and more need an upload session.")
+    item, part = find(call), read_part(call.json(), direct=True)
     item.parts.append(part)
     _touched(call.box, item)
     return Answer(201, show_part(call, part, content_too=False))
@@ -132,17 +136,19 @@ def _touched(index: Index, item: Item) -> None:
 
 def open_upload(call: Call) -> Answer:
     """POST …/createUploadSession."""
-    item, asked = find(call), check(call.json(), _UPLOAD, "attachmentItem").get("AttachmentItem") or {}
+    return open_session(call, find(call), f"Messages('{call.names['message']}')", None)
+
+
+def open_session(call: Call, item: Item, holder: str, take: Callable[[Part], None] | None) -> Answer:
+    """A session for one attachment of an item, which ``holder`` names in the address of what comes of it."""
+    asked = check(call.json(), _UPLOAD, "attachmentItem").get("AttachmentItem") or {}
     if not asked.get("name") or (asked.get("size") or 0) < 1:
         raise GraphError(400, "ErrorRequiredPropertyMissing", "An upload session needs a name and a size.")
     if asked["size"] > MOST:
         raise GraphError(413, "ErrorAttachmentSizeLimitExceeded", "The attachment is too large.")
     token, part = secrets.token_urlsafe(24), _part(asked, b"")
-    place = (
-        f"{call.import_base}/api/gv1.0/Users('{quote(call.box.mailbox.address)}')/Messages('{call.names['message']}')"
-        f"/Attachments('{_wire(part)}')"
-    )
-    call.uploads[token] = Upload(call.box, call.app, item.id, part, asked["size"], place)
+    place = f"{call.import_base}/api/gv1.0/Users('{quote(call.box.mailbox.address)}')/{holder}/Attachments('{wire_of(part)}')"
+    call.uploads[token] = Upload(call.box, call.app, item.id, part, asked["size"], place, take)
     url = f"{call.import_base}/api/gv1.0/AttachmentSessions('{token}')?authtoken={secrets.token_urlsafe(40)}"
     until = (now() + timedelta(hours=1)).strftime("%Y-%m-%dT%H:%M:%SZ")
     body = {"uploadUrl": url, "expirationDateTime": until, "nextExpectedRanges": ["0-"]}
@@ -164,6 +170,9 @@ def put_part(upload: Upload, content_range: str, data: bytes) -> Answer:
     if len(upload.data) < upload.size:
         return Answer(200, {"nextExpectedRanges": [str(len(upload.data))]})
     upload.part.content = bytes(upload.data)
-    item.parts.append(upload.part)
-    _touched(upload.index, item)
+    if upload.take is not None:
+        upload.take(upload.part)
+    else:
+        item.parts.append(upload.part)
+        _touched(upload.index, item)
     return Answer(201, headers={"Location": upload.place})

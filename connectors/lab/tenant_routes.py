@@ -66,6 +66,7 @@ def route(method: str, path: str, handler: Handler, roles: Roles) -> Route:
 _BOX = "admin/exchange/mailboxes/{mailbox}"
 _DELTA = r"delta(?:\(\))?"
 _MESSAGE = "users/{user}/messages/{message}"
+_CALENDAR, _EVENT = "users/{user}/calendars/{calendar}", "users/{user}/events/{event}"
 _FOLDER = "users/{user}/mailFolders/{folder}"
 _LISTS = "users/{user}/todo/lists"
 _TASK = "users/{user}/todo/lists/{list}/tasks/{task}"
@@ -108,9 +109,21 @@ ROUTES = (
     route("POST", "users/{user}/sendMail", events.send, EVERYBODY),
     route("GET", "users/{user}/(?:calendar/)?events", events.list_events, _SEE_EVENTS),
     route("POST", "users/{user}/(?:calendar/)?events", events.make_event, _EVENTS),
-    route("GET", "users/{user}/events/{event}", events.get_event, _SEE_EVENTS),
-    route("PATCH", "users/{user}/events/{event}", events.change_event, _EVENTS),
-    route("DELETE", "users/{user}/events/{event}", events.remove_event, _EVENTS),
+    route("GET", f"{_CALENDAR}/events", events.list_events, _SEE_EVENTS),
+    route("POST", f"{_CALENDAR}/events", events.make_event, _EVENTS),
+    route("GET", "users/{user}/calendar", events.get_calendar, _SEE_EVENTS),
+    route("GET", "users/{user}/calendars", events.list_calendars, _SEE_EVENTS),
+    route("POST", "users/{user}/calendars", events.make_calendar, _EVENTS),
+    route("GET", _CALENDAR, events.get_calendar, _SEE_EVENTS),
+    route("GET", _EVENT, events.get_event, _SEE_EVENTS),
+    route("PATCH", _EVENT, events.change_event, _EVENTS),
+    route("DELETE", _EVENT, events.remove_event, _EVENTS),
+    route("GET", f"{_EVENT}/instances", events.list_instances, _SEE_EVENTS),
+    route("GET", f"{_EVENT}/attachments", events.attachments, _SEE_EVENTS),
+    route("POST", f"{_EVENT}/attachments", events.attach, _EVENTS),
+    route("POST", f"{_EVENT}/attachments/createUploadSession", events.open_upload, _EVENTS),
+    route("GET", f"{_EVENT}/attachments/{{attachment}}", events.attachment, _SEE_EVENTS),
+    route("DELETE", f"{_EVENT}/attachments/{{attachment}}", events.detach, _EVENTS),
     route("GET", "users/{user}/outlook/masterCategories", events.list_categories, _SEE_SETTINGS),
     route("POST", "users/{user}/outlook/masterCategories", events.make_category, _SETTINGS),
     route("GET", _CONTACTS_OF, contacts.list_, _SEE_CONTACTS),
@@ -158,5 +171,5 @@ ROUTES = (
     route("POST", f"{_BOX}/exportItems", imports.export, _EXPORT),
     route("POST", f"{_BOX}/createImportSession", imports.open_session, _IMPORT),
 )
-CREATING: frozenset[Handler] = frozenset({mail.create, contacts.create, todo.create_task})
+CREATING: frozenset[Handler] = frozenset({mail.create, contacts.create, todo.create_task, events.make_event})
 """Handlers that make an item: what of them is answered with a time-out may still be carried out later."""

@@ -21,27 +21,16 @@ def answer_meeting(call: Call) -> Answer:
     return Answer(202)
 
 
-def attach(call: Call) -> Answer:
-    """POST of an attachment to an event: its attendees get an update."""
-    item = events.find(call)
-    if people := events.people_of(item):
-        _sent(call, "update", *people)
-    return Answer(201, {"id": "attached"})
-
-
 def remove_calendar(call: Call) -> Answer:
     """DELETE of a calendar: the attendees of all its meetings get cancellations."""
     for item in list(call.box.mailbox.items.values()):
-        if people := events.people_of(item):
-            _sent(call, "cancellation", *people)
+        events.people_told(call, "cancellation", item)
     return Answer(204)
 
 
 _EVENT = "users/{user}/(?:calendar/)?events/{event}"
 SENDING: tuple[Route, ...] = (
     route("POST", f"{_EVENT}/(?:accept|decline|tentativelyAccept|cancel|forward)", answer_meeting, EVERYBODY),
-    route("POST", f"{_EVENT}/attachments", attach, EVERYBODY),
-    route("POST", "users/{user}/calendars/{calendar}/events", events.make_event, EVERYBODY),
     route("DELETE", "users/{user}/calendars/{calendar}", remove_calendar, EVERYBODY),
     route("POST", "users/{user}/calendar/calendarPermissions", settings.share, EVERYBODY),
     route("PATCH", "users/{user}/calendar/calendarPermissions/{permission}", settings.share_otherwise, EVERYBODY),

@@ -171,6 +171,11 @@ def carried(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
     mailbox = estate.add(an_empty(0, 1))
     items = {"inbox": [a_rich_mail(), a_done_mail()]}
     items |= {role: [item] for role, item in others().items()}
+    if request.param == "compose":
+        # What an export stream carries, however it contradicts itself, is not what a calendar shows of it.
+        for number in (0x8215, 0x8223):
+            del items["calendar"][0].extended[f"Boolean {APPOINTMENT} Id 0x{number:X}"]
+        del items["calendar"][0].extended[f"String {APPOINTMENT} Id 0x8232"]
     for role, some in items.items():
         box = mailbox.by_role(role)
         assert box is not None

@@ -190,10 +190,38 @@ def use_tasks(face: Face) -> None:
     face.good("DELETE", f"{tasks}/{made}", status=204)
 
 
+def use_the_calendar(face: Face, hours: dict[str, Any]) -> None:
+    rule = {
+        "pattern": {"type": "daily", "interval": 1},
+        "range": {"type": "numbered", "startDate": "2024-01-01", "numberOfOccurrences": 5, "recurrenceTimeZone": "UTC"},
+    }
+    file = {"@odata.type": "#microsoft.graph.fileAttachment", "name": "x.txt", "contentBytes": "eA=="}
+    other = face.good("POST", "calendars", {"name": "Team"}, status=201)["id"]
+    face.good("GET", "calendars")
+    face.good("GET", "calendar")
+    face.good("GET", f"calendars/{other}")
+    properties = [{"id": STAMP, "value": "m1-x"}]
+    fields = {"subject": "series", "recurrence": rule, "transactionId": "t", "singleValueExtendedProperties": properties, **hours}
+    made = face.good("POST", f"calendars/{other}/events", fields, status=201)["id"]
+    face.good("GET", f"calendars/{other}/events?$filter=start/dateTime ge '2023-12-31T00:00:00'")
+    window = "startDateTime=2024-01-01T00:00:00Z&endDateTime=2024-02-01T00:00:00Z"
+    first, second, *_ = face.good("GET", f"events/{made}/instances?{window}")["value"]
+    face.good("PATCH", f"events/{second['id']}", {"subject": "changed"})
+    face.good("DELETE", f"events/{first['id']}", status=204)
+    face.good("POST", f"events/{made}/attachments", file, status=201)
+    [held] = face.good("GET", f"events/{made}/attachments")["value"]
+    face.good("GET", f"events/{made}/attachments/{held['id']}")
+    face.good("DELETE", f"events/{made}/attachments/{held['id']}", status=204)
+    large = {"AttachmentItem": {"attachmentType": "file", "name": "large", "size": 4_000_000}}
+    face.good("POST", f"events/{made}/attachments/createUploadSession", large, status=201)
+    face.good("GET", f"events/{made}?$expand=exceptionOccurrences,attachments&$select=id,subject,cancelledOccurrences")
+
+
 def use_the_rest(face: Face) -> None:
     face.good("GET", "")
     face.good("GET", "settings/exchange")
     hours = {name: {"dateTime": f"2024-01-01T{hour}:00:00", "timeZone": "UTC"} for name, hour in (("start", 10), ("end", 11))}
+    use_the_calendar(face, hours)
     event = face.good("POST", "events", {"subject": "alone", **hours}, status=201)["id"]
     face.good("GET", "events")
     face.good("GET", f"events/{event}")

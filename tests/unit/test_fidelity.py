@@ -28,6 +28,7 @@ SOURCES = {
     "mail": ("graph/convert.py", "ews/mime.py"),
     "contact": ("graph/contacts.py", "graph/people.py"),
     "task": ("graph/task_json.py", "graph/todo.py"),
+    "appointment": ("graph/event_json.py", "graph/events.py"),
 }
 """Where each kind of item gets its words from."""
 
