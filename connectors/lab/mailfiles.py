@@ -1,4 +1,4 @@
-"""Mail from files as source mailboxes: every .eml and every message of an .mbox, byte for byte.
+"""Mail from files as source mailboxes: every .eml and every message of an .mbox, byte for byte; and calendars, every .ics.
 
 What can be read of a message becomes its fields; what can't is left empty, and the message is there all the same.
 """
@@ -17,9 +17,10 @@ from pathlib import Path
 from typing import TypeVar
 
 from . import people
+from .icsfiles import read_calendar
 from .truth import Estate, Item, Mailbox, Part, Person, seeded_bytes
 
-_SUFFIXES = {".eml", ".mbox", ".mbx"}
+_SUFFIXES = {".eml", ".mbox", ".mbx", ".ics"}
 _MOMENT = datetime(2020, 1, 1, tzinfo=UTC)
 _OLDEST, _NEWEST = datetime(1601, 1, 2, tzinfo=UTC), datetime(4500, 1, 1, tzinfo=UTC)
 _ROLES = {
@@ -44,7 +45,7 @@ def fill_from(folder: Path, estate: Estate, *, mailboxes: int, seed: int) -> int
     Directories and .mbox files are folders; ``inbox``, ``sent``, ``drafts``, ``trash`` and ``junk`` are the special ones.
     """
     if not folder.is_dir():
-        raise NoMail(f"{folder} is no folder; name one that holds .eml or .mbox files.")
+        raise NoMail(f"{folder} is no folder; name one that holds .eml, .mbox or .ics files.")
     files = sorted(path for path in folder.rglob("*") if path.suffix.lower() in _SUFFIXES and path.is_file())
     owners = [estate.add(people.an_empty(number, seed)) for number in range(mailboxes)]
     tops = sorted({path.relative_to(folder).parts[0] for path in files if path.parent != folder})
@@ -52,6 +53,9 @@ def fill_from(folder: Path, estate: Estate, *, mailboxes: int, seed: int) -> int
     for path in files:
         place = path.relative_to(folder)
         names = list(place.parts[:-1])
+        if path.suffix.lower() == ".ics":
+            turn += _take_calendar(path, place.as_posix(), owners, turn, seed)
+            continue
         if path.suffix.lower() != ".eml":
             names.append(path.stem)
         for number, content in enumerate(_messages(path)):
@@ -64,8 +68,23 @@ def fill_from(folder: Path, estate: Estate, *, mailboxes: int, seed: int) -> int
             mailbox.add(item)
             turn += 1
     if not turn:
-        raise NoMail(f"{folder} holds no mail; put .eml or .mbox files in it, or below it.")
+        raise NoMail(f"{folder} holds no mail; put .eml, .mbox or .ics files in it, or below it.")
     return turn
+
+
+def _take_calendar(path: Path, place: str, owners: list[Mailbox], turn: int, seed: int) -> int:
+    """Put the appointments of a calendar file into a mailbox's calendar; how many there are."""
+    mailbox = owners[turn % len(owners)]
+    box = mailbox.by_role("calendar")
+    assert box is not None
+    count = 0
+    for number, item in enumerate(read_calendar(_bytes(path), Person(mailbox.display_name, mailbox.address))):
+        mark = (seed, place, number)
+        item.id, item.search_key = seeded_bytes("file", *mark, length=12).hex(), seeded_bytes("key", *mark)
+        item.folder_id = box.id
+        mailbox.add(item)
+        count += 1
+    return count
 
 
 def _folder(mailbox: Mailbox, names: list[str]) -> str:
@@ -76,11 +95,15 @@ def _folder(mailbox: Mailbox, names: list[str]) -> str:
     return people.make_path(mailbox, [special.name, *rest]).id
 
 
-def _messages(path: Path) -> Iterator[bytes]:
+def _bytes(path: Path) -> bytes:
     try:
-        content = path.read_bytes()
+        return path.read_bytes()
     except OSError as error:
         raise NoMail(f"{path} can't be read ({type(error).__name__}); check its rights.") from None
+
+
+def _messages(path: Path) -> Iterator[bytes]:
+    content = _bytes(path)
     yield from [content] if path.suffix.lower() == ".eml" else split_mbox(content)
 
 
