@@ -108,7 +108,7 @@ class ExchangeSettings:
         rules, blob = asked
         if blob:
             told.untold.append(
-                Untold(Kind.RULE, "", "there are rules that Outlook keeps for itself, which no server shows: see them in Outlook")
+                Untold(Kind.RULE, "(Outlook's own)", "there are rules that no server shows: look for them in Outlook")
             )
         strange = {one for rule in rules for one in settings_shape.addresses_of(rule) if "@" not in one}
         known = {one: address for one in sorted(strange) if (address := self._smtp(one))}

@@ -145,7 +145,7 @@ def rule_of(element: Any) -> Rule:
     exceptions = _clauses(element.find(f"{T}Exceptions"), untold)
     actions = _actions(element.find(f"{T}Actions"), untold)
     if soap.truth(element.findtext(f"{T}IsNotSupported")):
-        untold.append("parts of it that the source shows to Outlook alone")
+        untold.append("parts that the source shows to Outlook alone")
     if soap.truth(element.findtext(f"{T}IsInError")):
         untold.append("parts that the source itself calls faulty")
     return Rule(
@@ -245,7 +245,7 @@ def with_addresses(rule: Rule, known: Mapping[str, str]) -> Rule:
             else one
             for one in rule.actions
         ),
-        untold=(*rule.untold, *("somebody who has no address any more" for _ in lost[:1])),
+        untold=(*rule.untold, *("the name of somebody who has no address any more" for _ in lost[:1])),
     )
 
 

@@ -55,7 +55,7 @@ def test_a_condition_that_says_no_is_none() -> None:
     [
         ("<Conditions><NewThing>x</NewThing></Conditions>", "a condition of a kind that is not known (NewThing)"),
         ("<Actions><NewDeed>x</NewDeed></Actions>", "an action of a kind that is not known (NewDeed)"),
-        ("<IsNotSupported>true</IsNotSupported>", "parts of it that the source shows to Outlook alone"),
+        ("<IsNotSupported>true</IsNotSupported>", "parts that the source shows to Outlook alone"),
         ("<IsInError>true</IsInError>", "parts that the source itself calls faulty"),
         ("<Actions><MoveToFolder/></Actions>", "a folder that the source does not name"),
     ],
@@ -79,7 +79,7 @@ def test_old_addresses_are_replaced_and_the_lost_ones_told() -> None:
     )  # fmt: skip
     found = settings_shape.with_addresses(mixed, {"/o=a": "a@x.test"})
     assert found.conditions == (Clause(Test.FROM, ("a@x.test", "b@x.test")), Clause(Test.SUBJECT, ("/o=a",)))
-    assert found.untold == ("somebody who has no address any more",)
+    assert found.untold == ("the name of somebody who has no address any more",)
 
 
 @pytest.mark.parametrize("document", [b"", b"<a", b"not xml"])
