@@ -203,6 +203,8 @@ class GraphDestination:
                     return (await self._flag_all([write]))[0]
                 case WriteKind.MOVE:
                     return await self._move(write)
+                case WriteKind.REMOVE if ":" in (write.target_id or ""):
+                    return await self._tasks.remove(write) or Receipt(target_id=write.target_id or "")
                 case WriteKind.REMOVE:
                     return await self._remove(write)
         except Rejected as error:

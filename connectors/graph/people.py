@@ -94,13 +94,13 @@ class Contacts:
 
     async def remove(self, write: Write) -> Outcome | None:
         """See ``Resource.remove``; nobody is told of a contact that goes. Another interface may remove what this one may not."""
+        target = write.target_id or ""
         try:
-            there = await self._delete(write.target_id or "")
+            return Receipt(target_id=target) if ":" not in target and await self._delete(target) else None
         except (MailboxBlocked, Halt) as error:
             if error.code not in NOT_PERMITTED:
                 raise
             return None
-        return Receipt(target_id=write.target_id or "") if there else None
 
     async def find(self, identities: Sequence[Identity], offer: Offer) -> frozenset[Identity]:
         """See ``Resource.find``: by whatever identifies, if the admin interface may be used; else by stamp alone."""

@@ -10,7 +10,7 @@ from typing import Any
 
 import orjson
 import pytest
-from test_contacts import COMMON
+from test_contacts import COMMON, a_contact
 
 from connectors.lab.exchange_properties import own_value, place_of
 from connectors.lab.exchange_tasks import RECURRENCE
@@ -272,3 +272,31 @@ def test_an_app_without_the_permission_has_its_tasks_refused_by_name_and_all_els
         assert found.codes == [2]
         assert [item.subject for item in found.target.items.values()] == ["mail"]
         assert found.figures["refused"] == len(mailbox.items) - 1
+
+
+def test_what_changes_and_goes_at_the_source_does_so_in_the_target(tmp_path_factory: pytest.TempPathFactory) -> None:
+    estate = Estate()
+    mailbox = estate.add(an_empty(0, 1))
+    for number, (role, item) in enumerate(
+        [("contacts", a_contact("Ben")), ("contacts", a_contact("Gone")), ("tasks", a_task("dig")), ("tasks", a_task("gone too"))]
+    ):
+        box = mailbox.by_role(role)
+        assert box is not None
+        item.id, item.folder_id, item.search_key = f"e{number:023}", box.id, b"e%015d" % number
+        mailbox.add(item)
+    with Lab(LabPlan(folder=tmp_path_factory.mktemp("edits"), source=estate, mailboxes=1)) as lab:
+        carry(lab, mailbox, 1)
+        by_name = {item.subject: item for item in mailbox.items.values()}
+        by_name["Ben"].extended["String 0x3A17"] = "Boss"
+        by_name["dig"].extended[STATUS] = 1
+        for name in ("Ben", "dig"):
+            mailbox.touch(by_name[name])
+        for name in ("Gone", "gone too"):
+            mailbox.remove(by_name[name].id)
+        target = carry(lab, mailbox, 2).target
+        found = {item.subject: item for item in target.items.values()}
+        assert len(found) == len(target.items)
+        assert set(found) == {"Ben", "dig"}
+        assert found["Ben"].extended["String 0x3A17"] == "Boss"
+        assert _held(found["dig"], STATUS) == 1
+        assert target.sent == []
