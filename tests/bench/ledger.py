@@ -95,8 +95,8 @@ def item(folder: int, number: int, state: ItemState, epoch: int = 0) -> tuple[Ro
     row = Row(
         key=chance.randbytes(16), folder_id=folder, state=state, version=chance.randbytes(8),
         identity=short_hash(f"identity {number}"), size=30_000 + number % 977, modified=1_700_000_000 + number,
-        marks=Mark.READ, generation=1, lane="import", target=id_of(chance) if done else None,
-        target_version=chance.randbytes(20) if done else b"", digest=chance.randbytes(8) if done else b"",
+        marks=Mark.READ, generation=1, lane="import", target=lasting_id(chance) if done else None,
+        target_version=chance.randbytes(8) if done else b"", digest=chance.randbytes(8) if done else b"",
     )  # fmt: skip
     return row, opened
 
@@ -104,6 +104,11 @@ def item(folder: int, number: int, state: ItemState, epoch: int = 0) -> tuple[Ro
 def id_of(chance: random.Random) -> str:
     """An item id: the mailbox and folder in front, which are always the same, and what tells items apart at the end."""
     return STORE + base64.b64encode(chance.randbytes(39)).decode()
+
+
+def lasting_id(chance: random.Random) -> str:
+    """An immutable id of the target, which is half as long."""
+    return base64.urlsafe_b64encode(chance.randbytes(54)).decode()
 
 
 @contextmanager
