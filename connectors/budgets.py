@@ -257,8 +257,6 @@ class Slots:
 
     async def acquire_async(self, bell: Bell | None = None) -> bool:
         """Take a slot in a coroutine; False if the bell rang first. A cancelled one leaves no gap."""
-        if self._free():
-            return True
         loop, home = asyncio.get_running_loop(), threading.get_ident()
         future: asyncio.Future[None] = loop.create_future()
 
@@ -313,8 +311,8 @@ class Slots:
                 with self._lock:
                     self._taken -= 1
 
-    def _free(self) -> bool:
-        """Take a slot if one is free and nobody is in line."""
+    def take_free(self) -> bool:
+        """Take a slot if one is free and nobody is in line; False if not, and nothing waits."""
         with self._lock:
             if self._taken < self.n and not self._line:
                 self._taken += 1

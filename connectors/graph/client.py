@@ -19,6 +19,7 @@ from concurrent.futures import Future
 from concurrent.futures import TimeoutError as FutureTimeout
 from contextvars import ContextVar
 from dataclasses import dataclass
+from functools import lru_cache
 from types import TracebackType
 from typing import Any, Protocol, TypeVar
 
@@ -129,6 +130,12 @@ async def _stream(pieces: Sequence[bytes | Pieces]) -> AsyncIterator[bytes]:
             view = memoryview(piece)
             for at in range(0, len(piece), PIECE):
                 yield bytes(view[at : at + PIECE])
+
+
+@lru_cache(maxsize=64)
+def _parsed(url: str) -> URL:
+    """An address taken apart, once: that of an import session serves a whole mailbox."""
+    return URL(url, encoded=True)
 
 
 _may_leave: ContextVar[Callable[[], bool] | None] = ContextVar("may_leave", default=None)
@@ -457,7 +464,7 @@ class GraphClient:
         try:
             async with session.request(
                 method,
-                URL(url, encoded=True),
+                _parsed(url),
                 data=data,
                 headers=headers,
                 allow_redirects=False,

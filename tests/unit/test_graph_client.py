@@ -288,12 +288,6 @@ def test_a_part_of_a_batch_without_an_answer_is_asked_again_if_that_does_no_harm
     assert sizes == [3, 2]
 
 
-def test_removing_what_is_gone_is_fine(server: Server, client: GraphClient) -> None:
-    Mailbox(server)
-    (receipt,) = _outcomes(GraphDestination(client, "a").write([Write(kind=WriteKind.REMOVE, target_id="t")]))
-    assert receipt == Receipt("t")
-
-
 def test_classic_ids_are_translated_once_a_batch(server: Server, client: GraphClient) -> None:
     box = Mailbox(server)
     box.on_import = lambda n: (200, {}, {"itemId": f"{n}" * 150, "changeKey": "k"})
