@@ -118,25 +118,56 @@ def app_of(mailbox: str, apps: int) -> int:
     return int.from_bytes(digest) % apps
 
 
-def connections_of(config: Config, wall: Callable[[], float] = time.time) -> Callable[[], int]:
-    """How many calls at once the source server may get at this hour."""
-    section, hours = config.source, config.source.hours()
+class Share:
+    """Which part of a budget that many processes share is this one's: number ``index`` of ``of``. Another one when some end."""
+
+    def __init__(self, index: int = 0, of: int = 1) -> None:
+        self._part = (index, of)
+
+    def become(self, index: int, of: int) -> None:
+        """From now on it is another part."""
+        self._part = (index, of)
+
+    def of_number(self, total: int) -> int:
+        """This process's part of so many; all parts together are ``total``, unless that is less than one for each."""
+        index, of = self._part
+        return max(1, total // of + (index < total % of))
+
+    def of_rate(self, total: float) -> float:
+        """This process's part of a rate."""
+        return total / self._part[1]
+
+
+def most_processes(config: Config) -> int:
+    """How many processes can share what the config allows to all of them together, each getting at least one of everything."""
+    source, limits = config.source, config.target.limits
+    shared = [config.run.mailboxes_at_once, source.connections_per_server]
+    if source.hours() is not None:
+        shared.append(max(1, source.business_connections))
+    if limits.concurrency_scope == "app":
+        shared.append(limits.concurrency)
+    return min(shared)
+
+
+def connections_of(config: Config, wall: Callable[[], float] = time.time, share: Share | None = None) -> Callable[[], int]:
+    """How many calls at once the source server may get from this process at this hour."""
+    section, hours, part = config.source, config.source.hours(), share or Share()
     if hours is None:
-        return lambda: section.connections_per_server
-    return lambda: section.business_connections if hours.hold(wall()) else section.connections_per_server
+        return lambda: part.of_number(section.connections_per_server)
+    return lambda: part.of_number(section.business_connections if hours.hold(wall()) else section.connections_per_server)
 
 
-def link_of(config: Config, wall: Callable[[], float] = time.time) -> Link | None:
+def link_of(config: Config, wall: Callable[[], float] = time.time, share: Share | None = None) -> Link | None:
     """The cap of the line for this process; None if there is none at any hour."""
     from connectors.link import Link
 
-    section, hours = config.run, config.run.hours()
+    section, hours, part = config.run, config.run.hours(), share or Share()
     if not section.link_mbit and hours is None:
         return None
 
     def rate() -> float:
         mbit = section.link_mbit_in_hours if hours is not None and hours.hold(wall()) else section.link_mbit
-        return mbit * 1e6 / 8
+        return part.of_rate(mbit * 1e6 / 8)
 
     return Link(rate)
 
@@ -182,7 +213,8 @@ class Hints:
 class Connected:
     """Both sides of a project, shared by all mailboxes of this process. Thread-safe; opens nothing before the first mailbox.
 
-    ``guard`` wraps every destination, for a run that must not write. ``waves.Connectors`` says what it offers.
+    ``guard`` wraps every destination, for a run that must not write. ``share`` is this process's part of what the config gives to
+    all processes of a run together. ``waves.Connectors`` says what it offers.
     """
 
     def __init__(
@@ -192,12 +224,14 @@ class Connected:
         *,
         guard: Callable[[Destination], Destination] | None = None,
         memory: Memory | None = None,
+        share: Share | None = None,
     ) -> None:
         few_arenas()
         self._exchange = exchange_of(config)
         self._tenants = tenants_of(config)
-        self._cap = connections_of(config)
-        self._link = link_of(config)
+        self._share = share or Share()
+        self._cap = connections_of(config, share=self._share)
+        self._link = link_of(config, share=self._share)
         self._orphans = config.run.meetings_without_attendees
         self._stop = stop
         self._guard = guard
@@ -244,9 +278,18 @@ class Connected:
         with self._lock:
             found = self._clients.get(app)
             if found is None:
-                found = GraphClient(self._tenants[app], stop=self._stop, memory=self._memory, link=self._link)
+                tenant = self._tenants[app]
+                if tenant.concurrency_scope == "app":
+                    tenant = replace(tenant, concurrency=self._share.of_number(tenant.concurrency))
+                found = GraphClient(tenant, stop=self._stop, memory=self._memory, link=self._link)
                 self._clients[app] = found
             return found
+
+    def heed(self, scope: str, until_wall: float) -> None:
+        """Let nothing of this scope leave before then: another process of this run was asked that."""
+        server = self._server
+        if server is not None and server.scope == scope:
+            server.gate.block(server.clock() + until_wall - server.wall())
 
     def source(self, mailbox: MailboxRow, stop: threading.Event) -> Source:
         """Open one source mailbox."""

@@ -6,13 +6,14 @@ Libraries' own log records take the same way, from warnings up only, because som
 
 from __future__ import annotations
 
+import json
 import logging
 import logging.handlers
 import os
 import re
 import sys
 import threading
-from collections.abc import MutableMapping
+from collections.abc import Callable, MutableMapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -84,11 +85,45 @@ class _Stderr(logging.StreamHandler[Any]):
         return sys.stderr
 
 
+class _Relay(logging.Handler):
+    """Hands every record on as a level and a line of JSON, for another process to write down."""
+
+    def __init__(self, send: Callable[[int, str], None]) -> None:
+        super().__init__()
+        self._send = send
+
+    def emit(self, record: logging.LogRecord) -> None:
+        try:
+            self._send(record.levelno, self.format(record))
+        except Exception:
+            self.handleError(record)
+
+
 def set_up(file: Path, *, quiet: bool = False) -> None:
     """Send all logging to ``file``, and to stderr unless ``quiet``. May be called again: the last call counts.
 
     The file turns over at 20 MB, five old ones are kept. Raises OSError when it can't be opened.
     """
+    to_file = logging.handlers.RotatingFileHandler(file, maxBytes=20_000_000, backupCount=5, encoding="utf-8", delay=True)
+    outlets: list[tuple[logging.Handler, Any, int]] = [(to_file, structlog.processors.JSONRenderer(), logging.INFO)]
+    if not quiet:
+        outlets.append((_Stderr(), _for_people, logging.WARNING))
+    _send_to(outlets)
+
+
+def relay(send: Callable[[int, str], None]) -> None:
+    """Send all logging to another process, which writes it down with ``repeat``; ``send`` takes a level and a line of JSON."""
+    _send_to([(_Relay(send), structlog.processors.JSONRenderer(), logging.INFO)])
+
+
+def repeat(level: int, line: str) -> None:
+    """Log what another process's ``relay`` sent, with the time that it has there."""
+    event = json.loads(line)
+    about = {"name": __name__, "levelno": level, "levelname": logging.getLevelName(level), "msg": event}
+    logging.getLogger().handle(logging.makeLogRecord({**about, "_logger": None, "_name": event.get("level", "info")}))
+
+
+def _send_to(outlets: Sequence[tuple[logging.Handler, Any, int]]) -> None:
     shared: list[Any] = [
         structlog.contextvars.merge_contextvars,
         structlog.stdlib.add_log_level,
@@ -102,10 +137,6 @@ def set_up(file: Path, *, quiet: bool = False) -> None:
         logger_factory=structlog.stdlib.LoggerFactory(),
         cache_logger_on_first_use=False,
     )
-    to_file = logging.handlers.RotatingFileHandler(file, maxBytes=20_000_000, backupCount=5, encoding="utf-8", delay=True)
-    outlets: list[tuple[logging.Handler, Any, int]] = [(to_file, structlog.processors.JSONRenderer(), logging.INFO)]
-    if not quiet:
-        outlets.append((_Stderr(), _for_people, logging.WARNING))
     root = logging.getLogger()
     take_down()
     for handler, renderer, level in outlets:
@@ -124,10 +155,10 @@ def set_up(file: Path, *, quiet: bool = False) -> None:
 
 
 def take_down() -> None:
-    """Close what ``set_up`` opened."""
+    """Close what ``set_up`` or ``relay`` opened."""
     root = logging.getLogger()
     for handler in list(root.handlers):
-        if isinstance(handler, logging.handlers.RotatingFileHandler | _Stderr):
+        if isinstance(handler, logging.handlers.RotatingFileHandler | _Stderr | _Relay):
             root.removeHandler(handler)
             handler.close()
 

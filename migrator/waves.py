@@ -15,7 +15,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
-from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
@@ -118,26 +118,48 @@ class Run:
 
 def run_wave(run: Run, mailboxes: Sequence[MailboxRow]) -> list[Ending]:
     """Run one pass over each mailbox and return how each ended, in their order. Raises nothing of a mailbox's own."""
-    halted = _Halted()
-    with (
-        _Leases(run.settings.lease) as leases,
-        ThreadPoolExecutor(max_workers=run.at_once, thread_name_prefix="mailbox") as threads,
-    ):
-        _look_for_room(run, halted)
-        tasks = [threads.submit(_Mailbox(run, leases, halted, mailbox).run) for mailbox in mailboxes]
+    with Wave(run) as wave:
+        tasks = [wave.begin(mailbox) for mailbox in mailboxes]
         left = set(tasks)
         while left:
             # A wait without an end can't be interrupted from the keyboard on every system.
             _, left = wait(left, timeout=0.5, return_when=FIRST_COMPLETED)
-            _look_for_room(run, halted)
+            wave.look_for_room()
     return [task.result() for task in tasks]
 
 
-def _look_for_room(run: Run, halted: _Halted) -> None:
-    """Stop everything while there still is room to write down where it stopped."""
-    if not halted.sentence and (sentence := run.no_room()):
-        halted.sentence, halted.code = sentence, HALTED
-        run.stop.set()
+class Wave:
+    """The mailboxes that this process has under way: a thread each, their leases, and why all were stopped. Leaving waits."""
+
+    def __init__(self, run: Run) -> None:
+        self._run = run
+        self.halted = Halted()
+        self._leases = _Leases(run.settings.lease)
+        self._threads = ThreadPoolExecutor(max_workers=run.at_once, thread_name_prefix="mailbox")
+
+    def __enter__(self) -> Wave:
+        self._leases.__enter__()
+        self.look_for_room()
+        return self
+
+    def __exit__(self, *about: object) -> None:
+        self._threads.shutdown()
+        self._leases.__exit__(*about)
+
+    def begin(self, mailbox: MailboxRow) -> Future[Ending]:
+        """Run one pass over a mailbox, as soon as one of the threads is free."""
+        return self._threads.submit(_Mailbox(self._run, self._leases, self.halted, mailbox).run)
+
+    def halt(self, sentence: str, code: int) -> None:
+        """Stop everything at its next batch; ``sentence`` says why nobody can proceed, and is empty if somebody asked for it."""
+        if sentence and not self.halted.sentence:
+            self.halted.sentence, self.halted.code = sentence, code
+        self._run.stop.set()
+
+    def look_for_room(self) -> None:
+        """Stop everything while there still is room to write down where it stopped."""
+        if not self.halted.sentence and (sentence := self._run.no_room()):
+            self.halt(sentence, HALTED)
 
 
 def tally(ledger: Ledger, mailbox_id: int) -> dict[str, int]:
@@ -159,7 +181,7 @@ def tally(ledger: Ledger, mailbox_id: int) -> dict[str, int]:
     }
 
 
-class _Halted:
+class Halted:
     """Remembers why nobody can proceed, so that the mailboxes stopped for it can say so."""
 
     def __init__(self) -> None:
@@ -211,7 +233,7 @@ class _Leases:
 class _Mailbox:
     """One mailbox's part in a run; ``run`` is what its thread does."""
 
-    def __init__(self, run: Run, leases: _Leases, halted: _Halted, mailbox: MailboxRow) -> None:
+    def __init__(self, run: Run, leases: _Leases, halted: Halted, mailbox: MailboxRow) -> None:
         self._run = run
         self._leases = leases
         self._halted = halted

@@ -75,6 +75,12 @@ class Ledger:
             engine.dispose()
             raise
 
+    @property
+    def url(self) -> str:
+        """Where it lies, as ``open`` takes it: another process can open the same one."""
+        where = self._engine.url
+        return where.set(drivername=where.get_backend_name()).render_as_string(hide_password=False)
+
     def close(self) -> None:
         """Finish what is being written and let go of the database."""
         self._writer.close()

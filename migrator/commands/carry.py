@@ -5,30 +5,34 @@ from __future__ import annotations
 import os
 import signal
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import click
 
 from migrator.commands.words import Words, global_options, pass_words, say_json, say_lines
 
 if TYPE_CHECKING:
-    from migrator.config import LaneChoice
+    from migrator.config import Config, LaneChoice
     from migrator.waves import Ending
 
 _STOPPING = b"\nmigrator: stopping at the next batch; run the same command again to go on (once more: end at once)\n"
 
 
 @contextmanager
-def stop_on_signals(stop: threading.Event) -> Iterator[None]:
-    """Let the first Ctrl-C or SIGTERM set ``stop``, and the second one end the process at once; that loses nothing either."""
+def stop_on_signals(stop: threading.Event, at_once: Callable[[], None] = lambda: None) -> Iterator[None]:
+    """Let the first Ctrl-C or SIGTERM set ``stop``, and the second one end the process at once; that loses nothing either.
+
+    ``at_once`` is called before the latter.
+    """
     asked = False
 
     def handle(_number: int, _frame: Any) -> None:
         nonlocal asked
         if asked:
+            at_once()
             os._exit(3)
         asked = True
         stop.set()
@@ -56,9 +60,17 @@ def stop_on_signals(stop: threading.Event) -> Iterator[None]:
 @click.option(
     "--dry-run", is_flag=True, help="Do everything but write: not to the target, and to the ledger's throw-away copy only."
 )
+@click.option("--processes", type=click.IntRange(min=1), help="Over how many processes, instead of what the config says.")
 @global_options()
 @pass_words
-def run(words: Words, names: tuple[str, ...], lane: LaneChoice | None, approve_deletes: bool, dry_run: bool) -> int:
+def run(
+    words: Words,
+    names: tuple[str, ...],
+    lane: LaneChoice | None,
+    approve_deletes: bool,
+    dry_run: bool,
+    processes: int | None,
+) -> int:
     """Run one pass over all mailboxes, or those of the named waves and addresses; then end.
 
     The first pass carries everything, each later one what changed. Stop it whenever you like and run it again: it goes on.
@@ -68,53 +80,14 @@ def run(words: Words, names: tuple[str, ...], lane: LaneChoice | None, approve_d
     Examples:
       migrator run
       migrator run wave1 --lane compose
+      migrator run --processes 2
       migrator run anna@example.com --dry-run
     """
-    from migrator.wavefile import read_waves, select
-
     config = words.load()
     file = words.start_log()
-    lines = read_waves(Path(config.waves.file))
-    chosen = select(lines, names, config.waves.file)
-
-    from migrator import app, logs
-    from migrator.inflight import Pool
-    from migrator.progress import watcher_for
-    from migrator.waves import Run, run_wave
-
-    stop = threading.Event()
-    with ExitStack() as stack:
-        stack.callback(logs.take_down)
-        ledger = stack.enter_context(app.throw_away_copy(config) if dry_run else app.open_ledger(config))
-        app.bind(config, ledger)
-        rows = app.plan_mailboxes(config, ledger, lines)
-        guard = None
-        if dry_run:
-            from connectors.wrappers import DryRun
-
-            guard = DryRun
-        connectors = stack.enter_context(app.Connected(config, stop, guard=guard, memory=app.Hints(ledger)))
-        watcher = stack.enter_context(watcher_for(len(chosen), quiet=words.json))
-        stack.enter_context(stop_on_signals(stop))
-        log = logs.logger("migrator.run")
-        log.info("run begins", mailboxes=len(chosen), dry_run=dry_run)
-        endings = run_wave(
-            Run(
-                ledger=ledger,
-                connectors=connectors,
-                settings=config.pass_settings(lane=lane, approve_deletes=approve_deletes),
-                at_once=config.run.mailboxes_at_once,
-                owner=app.owner(),
-                stop=stop,
-                watcher=watcher,
-                no_room=lambda: app.no_room(config),
-                pool=Pool(config.run.in_flight_mb * 1_000_000, config.run.mailboxes_at_once),
-                vault=None if dry_run else app.open_vault(config, ledger),
-            ),
-            [rows[line.source.lower()] for line in chosen],
-        )
-        for ending in endings:
-            _log(log, ending)
+    endings = carry(
+        config, names, quiet=words.json, lane=lane, approve_deletes=approve_deletes, dry_run=dry_run, processes=processes
+    )
     code = max((ending.code for ending in endings), default=0)
     if words.json:
         say_json({"mailboxes": endings_as_json(endings), "dry_run": dry_run, "exit_code": code})
@@ -125,6 +98,94 @@ def run(words: Words, names: tuple[str, ...], lane: LaneChoice | None, approve_d
         if code == 70:
             say_lines(f"A bug stopped a mailbox; the details are in {file}, please report them.")
     return code
+
+
+def carry(
+    config: Config,
+    names: Sequence[str],
+    *,
+    quiet: bool,
+    lane: LaneChoice | None = None,
+    approve_deletes: bool = False,
+    dry_run: bool = False,
+    rebuild: Literal["", "behind", "take-over"] = "",
+    processes: int | None = None,
+) -> list[Ending]:
+    """Put everything together and run one pass over the named mailboxes, or all; how each ended, in the order of the file."""
+    from migrator import app, logs
+    from migrator.inflight import Pool
+    from migrator.progress import watcher_for
+    from migrator.wavefile import read_waves, select
+    from migrator.waves import Run, run_wave
+
+    lines = read_waves(Path(config.waves.file))
+    chosen = select(lines, names, config.waves.file)
+    stop = threading.Event()
+    with ExitStack() as stack:
+        stack.callback(logs.take_down)
+        ledger = stack.enter_context(app.throw_away_copy(config) if dry_run else app.open_ledger(config))
+        app.bind(config, ledger)
+        rows = app.plan_mailboxes(config, ledger, lines)
+        mailboxes = [rows[line.source.lower()] for line in chosen]
+        guard = None
+        if dry_run:
+            from connectors.wrappers import DryRun
+
+            guard = DryRun
+        # Also where workers carry: what is wrong with the config is said here, once.
+        connectors = stack.enter_context(app.Connected(config, stop, guard=guard, memory=app.Hints(ledger)))
+        vault = None if dry_run or rebuild else app.open_vault(config, ledger)
+        watcher = stack.enter_context(watcher_for(len(mailboxes), quiet=quiet))
+        log = logs.logger("migrator.run")
+        wanted = processes or config.run.processes
+        number = min(wanted, app.most_processes(config), max(1, len(mailboxes)))
+        log.info("run begins", mailboxes=len(mailboxes), dry_run=dry_run, processes=number, processes_asked=wanted)
+        if number > 1:
+            from migrator.orders import Begin
+            from migrator.processes import Crowd, Spread
+
+            begin = Begin(
+                config=str(config.file),
+                ledger=ledger.url,
+                lane=lane,
+                approve_deletes=approve_deletes,
+                dry_run=dry_run,
+                rebuild=rebuild,
+                at_once=1,
+                part=0,
+                parts=number,
+            )
+            spread = Spread(
+                ledger=ledger,
+                begin=begin,
+                processes=number,
+                at_once=config.run.mailboxes_at_once,
+                stop=stop,
+                watcher=watcher,
+                no_room=lambda: app.no_room(config),
+            )
+            crowd = Crowd(spread)
+            stack.enter_context(stop_on_signals(stop, crowd.end_at_once))
+            endings = crowd.carry(mailboxes)
+        else:
+            stack.enter_context(stop_on_signals(stop))
+            run = Run(
+                ledger=ledger,
+                connectors=connectors,
+                settings=config.pass_settings(lane=lane, approve_deletes=approve_deletes),
+                at_once=config.run.mailboxes_at_once,
+                owner=app.owner(),
+                stop=stop,
+                watcher=watcher,
+                no_room=lambda: app.no_room(config),
+                pool=Pool(config.run.in_flight_mb * 1_000_000, config.run.mailboxes_at_once),
+                vault=vault,
+                rebuild=rebuild,
+            )
+            endings = run_wave(run, mailboxes)
+        for ending in endings:
+            _log(log, ending)
+    return endings
 
 
 def _log(log: Any, ending: Ending) -> None:

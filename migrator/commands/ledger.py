@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import threading
-from contextlib import ExitStack
 from pathlib import Path
 
 import click
@@ -134,39 +132,11 @@ def rebuild(words: Words, names: tuple[str, ...], take_over: bool) -> int:
       migrator db rebuild
       migrator db rebuild anna@example.com --take-over
     """
-    from migrator import app, logs
-    from migrator.commands.carry import endings_as_json, endings_table, stop_on_signals
-    from migrator.progress import watcher_for
-    from migrator.wavefile import read_waves, select
-    from migrator.waves import Run, run_wave
+    from migrator.commands.carry import carry, endings_as_json, endings_table
 
     config = words.load()
     words.start_log()
-    lines = read_waves(Path(config.waves.file))
-    chosen = select(lines, names, config.waves.file)
-    stop = threading.Event()
-    with ExitStack() as stack:
-        stack.callback(logs.take_down)
-        ledger = stack.enter_context(app.open_ledger(config))
-        app.bind(config, ledger)
-        rows = app.plan_mailboxes(config, ledger, lines)
-        connectors = stack.enter_context(app.Connected(config, stop, memory=app.Hints(ledger)))
-        watcher = stack.enter_context(watcher_for(len(chosen), quiet=words.json))
-        stack.enter_context(stop_on_signals(stop))
-        endings = run_wave(
-            Run(
-                ledger=ledger,
-                connectors=connectors,
-                settings=config.pass_settings(),
-                at_once=config.run.mailboxes_at_once,
-                owner=app.owner(),
-                stop=stop,
-                watcher=watcher,
-                no_room=lambda: app.no_room(config),
-                rebuild="take-over" if take_over else "behind",
-            ),
-            [rows[line.source.lower()] for line in chosen],
-        )
+    endings = carry(config, names, quiet=words.json, rebuild="take-over" if take_over else "behind")
     code = max((ending.code for ending in endings), default=0)
     if words.json:
         say_json({"mailboxes": endings_as_json(endings), "exit_code": code})
