@@ -69,7 +69,7 @@ def test_mailboxes_that_were_never_through_come_first_and_then_the_largest(sqlit
         small, large, _ = (ledger.plan_mailbox("w", f"{name}@a", f"{name}@b") for name in ("small", "large", "fresh"))
         for mailbox, size in ((small, 10), (large, 1000)):
             lease = ledger.lease(mailbox.id, "o", 60)
-            [folder] = ledger.record_folders(lease, [("f", None, "F", "mail", None, 1, None)], 1)
+            [folder] = ledger.record_folders(lease, [("f", None, "F", "mail", None, 1)], 1)
             row = Row(key=b"k", folder_id=folder.id, state=ItemState.DONE, size=size)
             ledger.settle(lease, [Step(None, row, None)])
             for state in (MailboxState.SEEDING, MailboxState.SYNCING):
