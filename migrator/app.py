@@ -141,7 +141,7 @@ class Share:
 def most_processes(config: Config) -> int:
     """How many processes can share what the config allows to all of them together, each getting at least one of everything."""
     source, limits = config.source, config.target.limits
-    shared = [config.run.mailboxes_at_once, source.connections_per_server]
+    shared = [config.run.mailboxes_at_once, config.run.in_flight_mb, source.connections_per_server]
     if source.hours() is not None:
         shared.append(max(1, source.business_connections))
     if limits.concurrency_scope == "app":

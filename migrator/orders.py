@@ -35,7 +35,7 @@ class Begin(Struct, tag=True, frozen=True, kw_only=True):
 class Carry(Struct, tag=True, frozen=True):
     """Run one pass over this mailbox."""
 
-    mailbox: int
+    mailbox: MailboxRow
 
 
 class Share(Struct, tag=True, frozen=True):

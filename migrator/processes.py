@@ -10,6 +10,7 @@ an epoch for each mailbox.
 
 from __future__ import annotations
 
+import contextlib
 import subprocess
 import sys
 import threading
@@ -47,7 +48,7 @@ from state.model import LeaseHeld, LedgerError, MailboxRow, MailboxState
 from state.store import Ledger
 
 _LIVES = 2
-"""Workers that one mailbox may have under it when they die; and those that may die before they are set up."""
+"""Workers that one mailbox may have under it when they die; and those that may end before they are set up."""
 
 _ENDING = 60.0
 """Seconds for a worker to end once it has had enough."""
@@ -139,7 +140,8 @@ class Crowd:
         self._look_around()
 
     def _hand_out(self) -> None:
-        if self._stopped or self._stillborn >= _LIVES:
+        barren = self._stillborn >= _LIVES
+        if self._stopped or (barren and not self._workers):
             sentence = f"Not begun: {self._why or 'stopped before its turn; run again.'}"
             code = self._code
             if not self._stopped:
@@ -149,14 +151,14 @@ class Crowd:
             return
         while self._waiting:
             free = [worker for worker in self._workers if len(worker.running) < worker.room and not worker.enough]
-            if len(self._workers) < self._spread.processes and all(worker.running for worker in free):
+            if not barren and len(self._workers) < self._spread.processes and all(worker.running for worker in free):
                 free = [self._start()]
             if not free:
                 return
             worker = min(free, key=lambda one: len(one.running))
             row = self._waiting.popleft()
             worker.running[row.id] = row
-            worker.speaker.say(Carry(row.id))
+            worker.speaker.say(Carry(row))
         for worker in self._workers:
             if not worker.running and not worker.enough:
                 worker.enough = True
@@ -250,8 +252,9 @@ class Crowd:
         self._log.warning("a worker process ended before its time", process=worker.process.pid, ended_with=code)
         self._stillborn += not worker.owner
         for row in reversed(worker.running.values()):
-            self._deaths[row.id] += 1
-            self._take_back(worker, row)
+            # Who was never set up did not die over a mailbox.
+            self._deaths[row.id] += bool(worker.owner)
+            row = self._take_back(worker, row)
             if self._stopped:
                 self._end_here(row, self._code, "Its process ended before it was stopped in good order; run again.")
             elif self._deaths[row.id] < _LIVES:
@@ -260,16 +263,17 @@ class Crowd:
                 self._end_here(row, BUG, f"This is a bug: {_LIVES} processes died over it; run it alone to see why.")
         self._share_anew()
 
-    def _take_back(self, worker: _Worker, row: MailboxRow) -> None:
-        """Free the mailbox of a process that is known to be dead: nobody needs to wait until its lease is over."""
+    def _take_back(self, worker: _Worker, row: MailboxRow) -> MailboxRow:
+        """Free the mailbox of a process that is known to be dead: nobody needs to wait until its lease is over. As it is now."""
         ledger = self._spread.ledger
         try:
             if worker.owner:
-                ledger.release(ledger.lease(row.id, worker.owner, 1.0))
-        except LeaseHeld:
-            return  # it had given it back, and somebody else has it
+                with contextlib.suppress(LeaseHeld):  # it had given it back, and somebody else has it
+                    ledger.release(ledger.lease(row.id, worker.owner, 1.0))
+                return ledger.mailbox(row.id)
         except LedgerError as error:
             self._log.warning("a mailbox could not be taken back", mailbox=row.source, exc_info=error)
+        return row
 
     def _dismiss(self) -> None:
         for worker in self._workers:

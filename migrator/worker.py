@@ -145,7 +145,7 @@ def work(begin: Begin, told: Iterable[Order], speaker: Speaker, stop: threading.
         for order in told:
             match order:
                 case Carry(mailbox):
-                    wave.begin(ledger.mailbox(mailbox))
+                    wave.begin(mailbox)
                 case Share(part, parts):
                     share.become(part, parts)
                 case Heed(scope, until):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import subprocess
+import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -15,10 +16,15 @@ import pytest
 from real_world import Ended, Real, contents
 
 from connectors.lab.server import Lab, LabPlan
+from migrator.orders import Begin
+from migrator.processes import Crowd, Spread
+from migrator.waves import Ending
+from state.model import MailboxRow, PassKind
+from state.store import Ledger
 
 MAILBOXES = 3
 
-pytestmark = pytest.mark.timeout(900)
+pytestmark = pytest.mark.timeout(300)
 
 
 class Many(Real):
@@ -31,7 +37,7 @@ class Many(Real):
         self.config = lab.config_file
         self.configure(lane="import", **keys)
 
-    def finish(self, process: subprocess.Popen[str], patience: float = 400.0) -> Ended:
+    def finish(self, process: subprocess.Popen[str], patience: float = 200.0) -> Ended:
         return super().finish(process, patience)
 
     def arrived(self) -> int:
@@ -79,16 +85,23 @@ def wait_until(seen: Callable[[], bool], what: str, patience: float = 200.0) -> 
         time.sleep(0.02)
 
 
-@pytest.fixture(params=["sqlite", "postgres"])
+def both(*, at_length: str) -> pytest.MarkDecorator:
+    """On SQLite and on Postgres, one of them only where the long suites are asked for: each run is three processes and more."""
+    names = [pytest.param(name, marks=pytest.mark.full) if name in at_length else name for name in ("sqlite", "postgres")]
+    return pytest.mark.parametrize("many", names, indirect=True)
+
+
+@pytest.fixture
 def many(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Many]:
-    with Lab(LabPlan(folder=tmp_path, mailboxes=MAILBOXES, items=40, tenant_latency=0.02)) as lab:
+    with Lab(LabPlan(folder=tmp_path, mailboxes=MAILBOXES, items=15, tenant_latency=0.02)) as lab:
         keys = {"url": request.getfixturevalue("postgres_url")} if request.param == "postgres" else {}
-        yield Many(lab, lease=20.0, settle_horizon=0.3, **keys)
+        yield Many(lab, lease=20.0, settle_horizon=1.0, **keys)
 
 
 posix = pytest.mark.skipif(os.name != "posix", reason="asks the system for a process by its number, in POSIX's way")
 
 
+@both(at_length="sqlite")
 def test_two_processes_move_everything_once_and_end_as_one_would(many: Many) -> None:
     ended = many.run("run", "--processes", "2")
     assert ended.code in (0, 2), ended
@@ -108,6 +121,7 @@ def test_two_processes_move_everything_once_and_end_as_one_would(many: Many) -> 
 
 
 @posix
+@both(at_length="postgres")
 def test_a_worker_that_is_killed_loses_nothing_and_its_mailboxes_go_on_at_once(many: Many) -> None:
     process = many.start("run", "--processes", "2")
     many.wait_for(lambda: many.arrived() > 5, process, 200.0)
@@ -122,6 +136,7 @@ def test_a_worker_that_is_killed_loses_nothing_and_its_mailboxes_go_on_at_once(m
 
 
 @posix
+@both(at_length="sqlite postgres")
 def test_workers_end_when_their_run_is_killed(many: Many) -> None:
     process = many.start("run", "--processes", "2")
     many.wait_for(lambda: many.arrived() > 5, process, 200.0)
@@ -137,6 +152,7 @@ def test_workers_end_when_their_run_is_killed(many: Many) -> None:
 
 
 @posix
+@both(at_length="sqlite postgres")
 def test_asked_to_stop_it_stops_all_its_workers_and_goes_on_later(many: Many) -> None:
     process = many.start("run", "--processes", "2")
     many.wait_for(lambda: many.arrived() > 5, process, 200.0)
@@ -150,6 +166,7 @@ def test_asked_to_stop_it_stops_all_its_workers_and_goes_on_later(many: Many) ->
     assert many.differences() == {"lost": [], "twice": []}
 
 
+@pytest.mark.full
 def test_what_stops_everybody_is_said_of_every_mailbox(tmp_path: Path) -> None:
     with Lab(LabPlan(folder=tmp_path, mailboxes=MAILBOXES, items=10)) as lab:
         many = Many(lab)
@@ -160,3 +177,27 @@ def test_what_stops_everybody_is_said_of_every_mailbox(tmp_path: Path) -> None:
             ended = many.run("run", "--processes", processes)
             codes[processes] = (ended.code, sorted(one["exit_code"] for one in told(ended)))
         assert codes["2"][0] == codes["1"][0] == 5, codes
+
+
+class Silent:
+    """Whoever watches a run sees nothing here."""
+
+    def began(self, mailbox: MailboxRow, kind: PassKind) -> None: ...
+
+    def did(self, mailbox: MailboxRow, word: str, items: int, size: int) -> None: ...
+
+    def ended(self, ending: Ending) -> None: ...
+
+
+def test_where_no_worker_can_be_started_each_mailbox_says_so_and_nothing_is_tried_for_ever(tmp_path: Path) -> None:
+    url = f"sqlite:///{(tmp_path / 'ledger.db').as_posix()}"
+    begin = Begin(
+        config=str(tmp_path / "missing.toml"), ledger=url, lane=None, approve_deletes=False, dry_run=False, rebuild="",
+        at_once=1, part=0, parts=1,
+    )  # fmt: skip
+    with Ledger.open(url) as ledger:
+        rows = [ledger.plan_mailbox("w", f"{name}@a", f"{name}@b") for name in ("anna", "ben")]
+        spread = Spread(ledger=ledger, begin=begin, processes=1, at_once=1, stop=threading.Event(), watcher=Silent())
+        endings = Crowd(spread).carry(rows)
+    assert [(ending.mailbox.source, ending.code) for ending in endings] == [("anna@a", 70), ("ben@a", 70)]
+    assert all("no worker process could be started" in ending.cause for ending in endings)
