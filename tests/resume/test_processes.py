@@ -101,7 +101,7 @@ def many(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Many]:
 posix = pytest.mark.skipif(os.name != "posix", reason="asks the system for a process by its number, in POSIX's way")
 
 
-@both(at_length="sqlite")
+@both(at_length="sqlite postgres")
 def test_two_processes_move_everything_once_and_end_as_one_would(many: Many) -> None:
     ended = many.run("run", "--processes", "2")
     assert ended.code in (0, 2), ended
@@ -130,6 +130,10 @@ def test_a_worker_that_is_killed_loses_nothing_and_its_mailboxes_go_on_at_once(m
     ended = many.finish(process)
     assert ended.code in (0, 2), ended
     assert many.differences() == {"lost": [], "twice": []}
+    assert [one["source"] for one in told(ended)] == list(many.lab.source.mailboxes)
+    # The log of all is one file, each line whole; each mailbox's end is there once.
+    ends = Counter(event["mailbox"] for event in many.events() if event["event"] == "mailbox ended")
+    assert ends == Counter(list(many.lab.source.mailboxes))
     died = [event for event in many.events() if event["event"] == "a worker process ended before its time"]
     assert [event["process"] for event in died] == many_of[:1]
     assert not any(alive(worker) for worker in many.workers())

@@ -77,6 +77,14 @@ def test_mailboxes_that_were_never_through_come_first_and_then_the_largest(sqlit
         assert [row.source for row in largest_first(ledger, ledger.mailboxes())] == ["fresh@a", "large@a", "small@a"]
 
 
+@pytest.mark.parametrize("kind", ["sqlite_url", "postgres_url"])
+def test_a_worker_opens_the_ledger_that_its_run_has_open(kind: str, request: pytest.FixtureRequest) -> None:
+    with Ledger.open(request.getfixturevalue(kind), migrate=True) as ledger:
+        planned = ledger.plan_mailbox("w", "a@a", "a@b")
+        with Ledger.open(ledger.url) as same:
+            assert same.mailbox(planned.id) == planned
+
+
 def test_an_ending_comes_over_the_pipe_as_it_was(sqlite_url: str) -> None:
     with Ledger.open(sqlite_url) as ledger:
         row = ledger.plan_mailbox("w", "a@a", "a@b")
