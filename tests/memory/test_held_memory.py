@@ -37,11 +37,6 @@ def test_a_mailbox_more_adds_little() -> None:
     assert (many - few) / 8 < 1.6 * MB, "a hundred of them would not fit into 250 MB"
 
 
-def test_items_more_add_nothing() -> None:
-    few, many = (measure("import", items=number, size=0)["peak"] for number in (600, 1800))
-    assert many - few < 6 * MB
-
-
 @pytest.mark.full
 @pytest.mark.parametrize("lane", ["import", "compose"])
 def test_an_item_of_150_megabytes_adds_next_to_nothing(lane: str) -> None:
