@@ -8,7 +8,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from time import monotonic, sleep
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from connectors.pacer import Stopped
@@ -24,8 +24,10 @@ def waiting(pool: Pool, number: int) -> None:
         sleep(0.001)
 
 
-@given(st.lists(st.integers(1, 150), min_size=1, max_size=12), st.randoms())
-def test_it_never_holds_too_much_and_everybody_is_served_in_turn(amounts: list[int], chance: random.Random) -> None:
+@settings(deadline=None)
+@given(st.lists(st.integers(1, 150), min_size=1, max_size=12), st.integers(0, 1000))
+def test_it_never_holds_too_much_and_everybody_is_served_in_turn(amounts: list[int], seed: int) -> None:
+    chance = random.Random(seed)  # not drawn from as we go: how much is held at a time depends on the threads
     pool, stop, order = Pool(SIZE), threading.Event(), list[int]()
     held: dict[int, Share] = {}
 
