@@ -43,14 +43,11 @@ from connectors.graph.events import Events
 from connectors.graph.folders import Folders
 from connectors.graph.importing import Importing, MailboxId
 from connectors.graph.lookup import MAIL_CLASSES, Lookup, is_mail
-from connectors.graph.people import Contacts
+from connectors.graph.people import NOT_PERMITTED, Contacts
 from connectors.graph.resources import Resource, covers
 from connectors.graph.todo import Tasks, unlike
 
 T = TypeVar("T")
-
-_NOT_PERMITTED = frozenset({"Authorization_RequestDenied", "ErrorAccessDenied", "accessDenied", "http 403"})
-"""What is answered to an app that may not translate ids; anything else may be better the next time."""
 
 COMPOSE_CLASSES = ("IPM.Note", "REPORT", "IPM.Post", "IPM.Recall", "IPM.Outlook.Recall")
 CLASSIC_LENGTH = 100
@@ -329,7 +326,7 @@ class GraphDestination:
             reply = await self._client.ask(self._mailbox, "POST", path, kind="translate", body=body, safe=True)
             found = {each.get("sourceId"): each.get("targetId") for each in reply.json().get("value") or ()}
         except WireError as error:
-            if error.code in _NOT_PERMITTED:
+            if error.code in NOT_PERMITTED:
                 self._translates = False
                 _log.warning("item ids can't be translated; User.Read.All is missing", code=error.code)
                 return
