@@ -7,7 +7,6 @@ floor is the price of the HTTP libraries, which this project has chosen for bein
 from __future__ import annotations
 
 import json
-import re
 import sys
 import time
 import tomllib
@@ -18,7 +17,7 @@ from typing import Any
 from urllib.parse import urlencode
 
 import pycurl
-from floor import BATCH, BYTES, ENVELOPE, FOLDERS, SYNC, streams_in
+from floor import BATCH, BYTES, ENVELOPE, FOLDERS, Asks
 
 
 class Wire:
@@ -50,7 +49,7 @@ class Wire:
         return heard.getvalue()
 
 
-class Source:
+class Source(Asks):
     def __init__(self, config: dict[str, Any], folder: Path, address: str) -> None:
         section = config["source"]
         user = f"{section['username']}:{(folder / 'source-password.txt').read_text().strip()}"
@@ -59,22 +58,6 @@ class Source:
 
     def ask(self, body: str) -> bytes:
         return self.wire.ask(self.url, ENVELOPE.format(address=self.address, body=body).encode())
-
-    def ids(self, folder: str) -> list[str]:
-        found: list[str] = []
-        state = ""
-        while True:
-            answer = self.ask(SYNC.format(folder=folder, state=state)).decode()
-            found += re.findall(r'<t:ItemId Id="([^"]+)"', answer)
-            if ">true</m:IncludesLastItemInRange>" in answer:
-                return found
-            state = f"<m:SyncState>{re.search('<m:SyncState>([^<]*)', answer)[1]}</m:SyncState>"  # type: ignore[index]
-
-    def export(self, ids: list[str]) -> list[memoryview]:
-        if not ids:
-            return []
-        named = "".join(f'<t:ItemId Id="{one}"/>' for one in ids)
-        return list(streams_in(self.ask(f"<m:ExportItems><m:ItemIds>{named}</m:ItemIds></m:ExportItems>")))
 
 
 def carry(config: dict[str, Any], folder: Path, address: str, place: str, lot: int) -> tuple[int, int, int]:

@@ -65,22 +65,11 @@ class TrustingAdapter(HTTPAdapter):
     def cert_verify(self, conn: Any, url: str, verify: Any, cert: Any) -> None: ...
 
 
-class Source:
-    def __init__(self, config: dict[str, Any], folder: Path, context: ssl.SSLContext, address: str) -> None:
-        section = config["source"]
-        self.session = requests.Session()
-        self.session.trust_env = False
-        self.session.mount("https://", TrustingAdapter(context))
-        self.session.auth = (section["username"], (folder / "source-password.txt").read_text().strip())
-        self.session.headers.update({"Content-Type": "text/xml; charset=utf-8", "Accept-Encoding": "identity"})
-        self.url, self.address, self.requests = section["url"], address, 0
+class Asks:
+    """What floor and curl ask a source alike; how, by ``ask``."""
 
     def ask(self, body: str) -> bytes:
-        self.requests += 1
-        text = ENVELOPE.format(address=self.address, body=body).encode()
-        with self.session.post(self.url, text, stream=True) as answer:
-            answer.raise_for_status()
-            return answer.raw.read()  # type: ignore[no-any-return]
+        raise NotImplementedError
 
     def ids(self, folder: str) -> list[str]:
         found: list[str] = []
@@ -97,6 +86,24 @@ class Source:
             return []
         named = "".join(f'<t:ItemId Id="{one}"/>' for one in ids)
         return list(streams_in(self.ask(f"<m:ExportItems><m:ItemIds>{named}</m:ItemIds></m:ExportItems>")))
+
+
+class Source(Asks):
+    def __init__(self, config: dict[str, Any], folder: Path, context: ssl.SSLContext, address: str) -> None:
+        section = config["source"]
+        self.session = requests.Session()
+        self.session.trust_env = False
+        self.session.mount("https://", TrustingAdapter(context))
+        self.session.auth = (section["username"], (folder / "source-password.txt").read_text().strip())
+        self.session.headers.update({"Content-Type": "text/xml; charset=utf-8", "Accept-Encoding": "identity"})
+        self.url, self.address, self.requests = section["url"], address, 0
+
+    def ask(self, body: str) -> bytes:
+        self.requests += 1
+        text = ENVELOPE.format(address=self.address, body=body).encode()
+        with self.session.post(self.url, text, stream=True) as answer:
+            answer.raise_for_status()
+            return answer.raw.read()  # type: ignore[no-any-return]
 
 
 def streams_in(answer: bytes) -> Iterator[memoryview]:
