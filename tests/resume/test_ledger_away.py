@@ -12,6 +12,7 @@ from real_world import Real
 
 from connectors.lab import churn
 from connectors.lab.server import Lab, LabPlan
+from connectors.spool import SPOOL_FROM
 from state.migrate import upgrade
 
 LONG = pytest.mark.full
@@ -43,6 +44,11 @@ def test_a_full_disk_ends_the_pass_with_one_sentence_and_nothing_is_lost(lab: La
     real = Real(lab, lane, lease=1.0, settle_horizon=0.3)
     upgrade(real.url)
     churn.churn(real.source, {"new": 60}, lab.shelf, side="source", seed=1)
+    with real.source.lock:
+        # A large item goes through a file of its own, which the limit would meet before the ledger does.
+        for item in [item for item in real.source.items.values() if item.size >= SPOOL_FROM]:
+            real.source.remove(item.id)
+        wanted = len(real.source.items)
     room = (real.folder / "migrator.db").stat().st_size + 500_000
 
     def fill_the_disk() -> None:
@@ -53,7 +59,7 @@ def test_a_full_disk_ends_the_pass_with_one_sentence_and_nothing_is_lost(lab: La
     assert ended.cause.startswith("The ledger can't be written (")
     assert ended.cause.endswith("Make room on its disk, then run again.")
     assert "Traceback" not in ended.err
-    assert 0 < real.arrived() < 180, "it was not in the middle"
+    assert 0 < real.arrived() < wanted, "it was not in the middle"
     completes(real)
 
 
