@@ -12,6 +12,11 @@ notes          what happened, in sentences
 decisions      what a person decided about items that can't go: who, why, when
 kept           where the content of an item that can't go lies, and its hash
 settings       what became of each rule, category and the like of a mailbox
+waves          whether the mailboxes of a wave may run, and its schedule
+acts           what operators did: who, when, why
+confirmations  steps outside of this program that people did for a mailbox
+observations   the last thing seen of each kind about a mailbox
+answers        what probes were answered
 """
 
 from __future__ import annotations
@@ -35,7 +40,7 @@ from sqlalchemy import (
     true,
 )
 
-HEAD: Final = "0004"
+HEAD: Final = "0005"
 """The newest revision. A constant, so that opening a ledger need not load alembic; a test holds it to the revisions."""
 
 metadata = MetaData(
@@ -80,6 +85,8 @@ mailboxes = Table(
     Column("claimed", Boolean, nullable=False),
     # Once a folder changed under an equal change stamp, this is false for good.
     Column("trusts_stamps", Boolean, nullable=False, server_default=true()),
+    # Further columns of the spreadsheet, as JSON.
+    Column("details", Text, nullable=False, server_default="{}"),
     UniqueConstraint("source_folded"),
 )
 
@@ -239,4 +246,58 @@ settings = Table(
     Column("why", Text, nullable=False),
     Column("target", Text, nullable=False),
     Column("stored", LargeBinary, nullable=False),
+)
+
+waves = Table(
+    "waves",
+    metadata,
+    Column("name", Text, primary_key=True),
+    Column("at", Double, nullable=False),
+    Column("state", Text, nullable=False),
+    Column("details", Text, nullable=False),
+)
+
+acts = Table(
+    "acts",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("at", Double, nullable=False),
+    Column("mailbox_id", Integer, ForeignKey("mailboxes.id")),
+    Column("who", Text, nullable=False),
+    Column("what", Text, nullable=False),
+    Column("wave", Text, nullable=False),
+    Column("why", Text, nullable=False),
+    Column("about", Text, nullable=False),
+    Index(None, "mailbox_id", "id"),
+)
+
+confirmations = Table(
+    "confirmations",
+    metadata,
+    Column("mailbox_id", Integer, ForeignKey("mailboxes.id"), primary_key=True),
+    Column("step", Text, primary_key=True),
+    Column("at", Double, nullable=False),
+    Column("who", Text, nullable=False),
+    Column("result", Text, nullable=False),
+    Column("detail", Text, nullable=False),
+)
+
+observations = Table(
+    "observations",
+    metadata,
+    Column("mailbox_id", Integer, ForeignKey("mailboxes.id"), primary_key=True),
+    Column("kind", Text, primary_key=True),
+    Column("at", Double, nullable=False),
+    Column("about", Text, nullable=False),
+)
+
+answers = Table(
+    "answers",
+    metadata,
+    Column("question", Text, primary_key=True),
+    Column("subject", Text, primary_key=True),
+    Column("build", Text, primary_key=True),
+    Column("at", Double, nullable=False),
+    Column("answer", Text, nullable=False),
+    Column("detail", Text, nullable=False),
 )

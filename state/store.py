@@ -37,6 +37,7 @@ from state.model import (
     Tally,
     Work,
 )
+from state.plans import Plans
 from state.records import Statements, Writes, cleaned, mailbox_of, pass_of, rekey_of, writes_of
 from state.schema import hints, installation, mailboxes, notes, passes
 from state.settings import SettingRows
@@ -371,6 +372,11 @@ class Ledger:
     def settings(self) -> SettingRows:
         """What became of the settings of each mailbox."""
         return SettingRows(self._read, self._fenced)
+
+    @property
+    def plans(self) -> Plans:
+        """What people plan and do around the items."""
+        return Plans(self._read, self._write)
 
     def left_alone(self, mailbox_id: int | None = None, limit: int | None = None) -> list[Refused]:
         """What the target's user changed, and is left so though its source changed too; DONE, or GONE if it left the source."""

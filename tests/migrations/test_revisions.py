@@ -55,6 +55,16 @@ FILLED["0004"] = [
     *FILLED["0003"],
     "INSERT INTO settings VALUES (1, {key1}, 6.0, {true}, 'rule', 'Newsletters', 'carried', '', 'R1', {none})",
 ]
+FILLED["0005"] = [
+    "INSERT INTO mailboxes VALUES (1, 'first', 'Ada@example.com', 'ada@example.com', 'ada@example.com', 'SEEDING', NULL, '',"
+    " 3, 'host:1', 1000.0, 17, 2, {true}, {true}, '{{}}')",
+    *(statement for statement in FILLED["0004"] if not statement.startswith("INSERT INTO mailboxes")),
+    "INSERT INTO waves VALUES ('first', 7.0, 'PAUSED', '{{}}')",
+    "INSERT INTO acts VALUES (1, 7.0, 1, 'ops@host', 'pause', 'first', 'A holiday.', '{{}}')",
+    "INSERT INTO confirmations VALUES (1, 'lock', 7.0, 'ops@host', 'done', '')",
+    "INSERT INTO observations VALUES (1, 'late', 7.0, '{{\"hosts\": 1}}')",
+    "INSERT INTO answers VALUES ('lane import', 'IPM.Note', '15.1', 7.0, 'yes', '')",
+]
 LITERALS = {
     "sqlite": {"true": "1", "key1": "X'0101'", "key2": "X'0202'", "none": "X''", "target": "X'0041'"},
     "postgresql": {"true": "true", "key1": "'\\x0101'", "key2": "'\\x0202'", "none": "'\\x'", "target": "'\\x0041'"},
