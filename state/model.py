@@ -138,7 +138,7 @@ MAILBOX_MOVES: dict[MailboxState, frozenset[MailboxState]] = {
     MailboxState.FINAL: _ASIDE | {MailboxState.ROUTED, MailboxState.LOCKED, MailboxState.SYNCING},
     MailboxState.ROUTED: _ASIDE | {MailboxState.SWEEPING, MailboxState.SYNCING},
     MailboxState.SWEEPING: _ASIDE | {MailboxState.BACKFILLING, MailboxState.CLOSED, MailboxState.SYNCING},
-    MailboxState.BACKFILLING: _ASIDE | {MailboxState.CLOSED},
+    MailboxState.BACKFILLING: _ASIDE | {MailboxState.CLOSED, MailboxState.SYNCING},
     MailboxState.CLOSED: frozenset(),
     # From aside a mailbox returns to exactly the state it remembers; the store checks that.
     MailboxState.PAUSED: frozenset(MailboxState) - {MailboxState.CLOSED},

@@ -1,0 +1,460 @@
+"""The cutover of a mailbox as a table: which edges there are, what must be true to take one, and the way back.
+
+    READY ─lock─► LOCKED ─final─► FINAL ─route─► ROUTED ─sweep─► SWEEPING ─close─► CLOSED
+      ▲             │               │              │                │  └─backfill─► BACKFILLING ─close─┘
+      └─ SYNCING ◄──┴── withdrawn ──┘              │                │                    │
+            ▲───────────────────────────── rolled back ─────────────┴────────────────────┘
+
+Everything here is a pure function of a ``Position``, which is all that is known of one mailbox at one moment. Whoever acts asks
+``hindrances`` first; each is one sentence with its mend. PAUSED, HELD and FAILED count as the state that they came from, but no
+edge is taken out of them before a pass or a person has put the mailbox back.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from itertools import pairwise
+
+from state.model import ASIDE, MailboxState, PassKind, PassRow, PassState
+
+SWEEP_MINUTES = 15.0
+"""Between two sweeps, where the wave says nothing."""
+
+SWEEP_HOURS = 72.0
+"""How long late mail is collected, where the wave says nothing."""
+
+TTLS = 2.0
+"""Late mail is collected for so many lives of the old routing record at least, whatever the wave says."""
+
+LOCK, ROUTE, PERMISSIONS, RULES, ADDRESSES = "lock", "route", "permissions", "rules", "addresses"
+UNLOCK, FORWARDS, HOLDS, REVOKE = "unlock", "forwards", "holds", "revoke"
+STEPS = (LOCK, ROUTE, PERMISSIONS, RULES, ADDRESSES, UNLOCK, FORWARDS, HOLDS, REVOKE)
+"""What people do outside of this program, by the names of the kit's scripts."""
+
+WANTED = (LOCK, ROUTE, PERMISSIONS, RULES, ADDRESSES)
+"""Those that a cutover wants; the others belong to its way back and to its close."""
+
+QUESTIONS: Mapping[str, str] = {
+    "forwards": "Are the forwards that led from the old side to the new one removed, or who keeps them, and until when?",
+    "holds": "Are the locks, litigation holds and quotas that were set for this migration taken off again?",
+    "rights": "Are the rights of the service account at the source taken away, and the app in the tenant revoked?",
+    "readers": "Who read which mailbox and when is listed with this; to whom was that list handed?",
+    "old-side": "Which hosts still deliver to the old side, and who changes them? (`none` if there are none)",
+    "ledger": "Where does the ledger go, who may read it there, and on which day is it deleted?",
+}
+"""What has to be answered before a wave is closed, by key."""
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """From how many seconds to how many something takes."""
+
+    low: float
+    high: float
+
+    def __add__(self, other: Span) -> Span:
+        return Span(self.low + other.low, self.high + other.high)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Position:
+    """All that is known of one mailbox at one moment, as far as its cutover asks. Times are wall-clock seconds.
+
+    ``pending`` counts what is still to carry before cutover, ``backfill`` what may follow after it. ``refused`` counts what
+    can't go and nobody approved. ``behind`` is how long ago the last clean pass began, None without one. ``locked``, ``routed``
+    are when that was confirmed; ``final`` when the last clean final pass began, ``swept`` when the last clean sweep did.
+    ``answered`` holds the keys of ``QUESTIONS`` that the wave has answers to.
+    """
+
+    mailbox_id: int
+    address: str
+    target: str
+    state: MailboxState
+    came_from: MailboxState | None = None
+    cause: str = ""
+    pending: int = 0
+    backfill: int = 0
+    refused: int = 0
+    bytes: int = 0
+    behind: float | None = None
+    takes: Span | None = None
+    confirmed: frozenset[str] = frozenset()
+    failed: frozenset[str] = frozenset()
+    route: str = "domain"
+    locked: float | None = None
+    final: float | None = None
+    routed: float | None = None
+    swept: float | None = None
+    sweep_until: float | None = None
+    withdrawn: bool = False
+    answered: frozenset[str] = frozenset()
+    now: float = 0.0
+
+    @property
+    def stands(self) -> MailboxState:
+        """The state that counts: where it came from while it is PAUSED, HELD or FAILED."""
+        return self.came_from if self.state in ASIDE and self.came_from is not None else self.state
+
+
+Test = Callable[[Position], str]
+"""Empty if it holds, else one sentence that says what is missing and how to mend it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Edge:
+    """One step of a cutover. ``back`` is the state that undoing it leads to, None if nothing does; ``way_back`` says how."""
+
+    name: str
+    came: MailboxState
+    to: MailboxState
+    tests: tuple[Test, ...]
+    back: MailboxState | None
+    way_back: str
+
+
+# -- what must be true
+
+
+def _goes_on(one: Position) -> str:
+    if one.state in ASIDE:
+        return f"It is {one.state.value}: {one.cause or 'no cause is known.'}"
+    return ""
+
+
+def _carried(one: Position) -> str:
+    if one.pending:
+        return f"{_items(one.pending)} still to carry; `migrator run {one.address}` carries them."
+    return ""
+
+
+def _approved(one: Position) -> str:
+    if one.refused:
+        return (
+            f"{_items(one.refused)} can't go and nobody approved that;"
+            f" `migrator errors list {one.address}` has them, `migrator errors approve` lets them stay behind."
+        )
+    return ""
+
+
+def _locked(one: Position) -> str:
+    if LOCK in one.failed:
+        return "The script that locks the source failed for it; see the script's result file, mend the cause, run it again."
+    if LOCK not in one.confirmed:
+        return (
+            "Its source is not confirmed to be locked; run the kit's script, then `migrator kit import`,"
+            " or say it with `migrator cutover confirm`."
+        )
+    return ""
+
+
+def _final_since_lock(one: Position) -> str:
+    if one.final is None or (one.locked is not None and one.final < one.locked):
+        return "No clean final pass began after its source was locked; `migrator cutover start` runs it."
+    return ""
+
+
+def _routed(one: Position) -> str:
+    if ROUTE in one.failed:
+        return "The script that routes its mail failed for it; see the script's result file, mend the cause, run it again."
+    if ROUTE not in one.confirmed:
+        return (
+            "Its mail is not confirmed to go to the target; run the kit's script or change the MX record, then"
+            " `migrator kit import` or `migrator cutover confirm`."
+        )
+    return ""
+
+
+def _swept_once(one: Position) -> str:
+    if one.swept is None or (one.routed is not None and one.swept < one.routed):
+        return f"No clean sweep began after its mail was routed; `migrator run {one.address}` is one."
+    return ""
+
+
+def _swept_out(one: Position) -> str:
+    if one.sweep_until is None:
+        return "Nobody knows since when its mail is routed; `migrator cutover confirm` says it."
+    if one.now < one.sweep_until:
+        return f"Late mail is collected for another {spoken(one.sweep_until - one.now)}."
+    if one.swept is None or one.swept < one.sweep_until:
+        return f"No clean sweep began after the time for late mail was over; `migrator run {one.address}` is one."
+    return ""
+
+
+def _backfill_left(one: Position) -> str:
+    return "" if one.backfill else "Nothing older is left to carry, so it can be closed at once."
+
+
+def _backfilled(one: Position) -> str:
+    if one.backfill:
+        return f"{_items(one.backfill)} of its older part still to carry; `migrator run {one.address}` goes on with them."
+    return ""
+
+
+def _answered(one: Position) -> str:
+    missing = [key for key in QUESTIONS if key not in one.answered]
+    return f"Not answered yet: {', '.join(missing)}; `migrator cutover close` asks." if missing else ""
+
+
+_UNLOCK = "Run the kit's unlock script"
+_BACK_TO_SYNC = f"`migrator cutover start --without ADDRESS` withdraws it. {_UNLOCK}; its deltas go on."
+_BACK_TO_SOURCE = (
+    f"`migrator cutover rollback`: put routing back, {_UNLOCK.lower()}, and hand its owner what reached the target since;"
+    " nothing is written to the source."
+)
+
+EDGES: tuple[Edge, ...] = (
+    Edge(
+        name="lock", came=MailboxState.READY, to=MailboxState.LOCKED, tests=(_goes_on, _carried, _approved, _locked),
+        back=MailboxState.SYNCING, way_back=_BACK_TO_SYNC,
+    ),
+    Edge(
+        name="final", came=MailboxState.LOCKED, to=MailboxState.FINAL,
+        tests=(_goes_on, _locked, _final_since_lock, _carried, _approved),
+        back=MailboxState.SYNCING, way_back=_BACK_TO_SYNC,
+    ),
+    Edge(
+        name="route", came=MailboxState.FINAL, to=MailboxState.ROUTED, tests=(_goes_on, _final_since_lock, _routed),
+        back=MailboxState.SYNCING, way_back=_BACK_TO_SOURCE,
+    ),
+    Edge(
+        name="sweep", came=MailboxState.ROUTED, to=MailboxState.SWEEPING, tests=(_goes_on, _swept_once),
+        back=MailboxState.SYNCING, way_back=_BACK_TO_SOURCE,
+    ),
+    Edge(
+        name="backfill", came=MailboxState.SWEEPING, to=MailboxState.BACKFILLING,
+        tests=(_goes_on, _swept_out, _carried, _backfill_left),
+        back=MailboxState.SYNCING, way_back=_BACK_TO_SOURCE,
+    ),
+    Edge(
+        name="close", came=MailboxState.SWEEPING, to=MailboxState.CLOSED,
+        tests=(_goes_on, _swept_out, _carried, _approved, _backfilled, _answered),
+        back=None, way_back="None: rights are gone by then. What is found later is a migration of its own.",
+    ),
+    Edge(
+        name="close", came=MailboxState.BACKFILLING, to=MailboxState.CLOSED,
+        tests=(_goes_on, _carried, _approved, _backfilled, _answered),
+        back=None, way_back="None: rights are gone by then. What is found later is a migration of its own.",
+    ),
+)  # fmt: skip
+"""Every step of a cutover, in their order."""
+
+BEFORE_FLIP = frozenset({MailboxState.LOCKED, MailboxState.FINAL})
+"""Withdrawn from here, a mailbox goes back to SYNCING and nobody has to hand over anything."""
+
+AFTER_FLIP = frozenset({MailboxState.ROUTED, MailboxState.SWEEPING, MailboxState.BACKFILLING})
+"""Rolled back from here, mail has reached the target that the source never had."""
+
+UNDER_WAY = BEFORE_FLIP | AFTER_FLIP
+
+
+def edge(name: str, came: MailboxState) -> Edge:
+    """The edge of that name out of that state. Raises LookupError if there is none."""
+    for one in EDGES:
+        if (one.name, one.came) == (name, came):
+            return one
+    raise LookupError(f"no edge {name} leads out of {came.value}")
+
+
+def next_edge(one: Position) -> Edge | None:
+    """The edge that the mailbox wants to take next; None before READY and after CLOSED."""
+    outward = [way for way in EDGES if way.came is one.stands]
+    if len(outward) > 1:
+        return next(way for way in outward if (way.name == "backfill") == bool(one.backfill))
+    return outward[0] if outward else None
+
+
+def hindrances(way: Edge, one: Position) -> tuple[str, ...]:
+    """Why the mailbox may not take that edge now, a sentence each; empty if it may."""
+    if one.stands is not way.came:
+        return (f"It is {one.state.value}, and this step begins at {way.came.value}.",)
+    return tuple(sentence for test in way.tests if (sentence := test(one)))
+
+
+def kind_of_pass(state: MailboxState) -> PassKind | None:
+    """Which pass a mailbox of that state gets: None for one that is closed or set aside."""
+    if state in (MailboxState.PLANNED, MailboxState.SEEDING):
+        return PassKind.SEED
+    if state in (MailboxState.SYNCING, MailboxState.READY):
+        return PassKind.DELTA
+    if state in BEFORE_FLIP:
+        return PassKind.FINAL
+    return PassKind.SWEEP if state in AFTER_FLIP else None
+
+
+# -- a wave before its cutover
+
+
+class Verdict(StrEnum):
+    """What the page before a cutover says on top."""
+
+    GO = "go"
+    WITHOUT = "go without these"
+    NO_GO = "no-go"
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """One mailbox on that page: what keeps it back, and which scripts nobody confirmed yet."""
+
+    position: Position
+    hindrances: tuple[str, ...]
+    unconfirmed: tuple[str, ...]
+
+    @property
+    def goes(self) -> bool:
+        """Whether it can be cut over now."""
+        return not self.hindrances
+
+
+@dataclass(frozen=True, slots=True)
+class Readiness:
+    """The page: the verdict, why, every mailbox in the order of its final pass, and what to know besides."""
+
+    wave: str
+    verdict: Verdict
+    sentence: str
+    candidates: tuple[Candidate, ...]
+    remarks: tuple[str, ...]
+    takes: Span | None
+
+
+def readiness(wave: str, positions: Iterable[Position], *, stopped: str = "", at_once: int = 1) -> Readiness:
+    """Whether a wave can be cut over. ``stopped`` says why the wave itself may not run; ``at_once`` final passes run together.
+
+    Closed mailboxes and those withdrawn are left out; those that are under way already count as going.
+    """
+    here = [one for one in positions if one.stands is not MailboxState.CLOSED]
+    away = [one for one in here if one.withdrawn]
+    candidates = tuple(_candidate(one) for one in smallest_first(one for one in here if not one.withdrawn))
+    going = [one for one in candidates if one.goes]
+    staying = [one for one in candidates if not one.goes]
+    remarks = list(_split_domains([one.position for one in going], [one.position for one in staying] + away))
+    if away:
+        remarks.append(f"Withdrawn, and left out here: {', '.join(one.address for one in away)}.")
+    takes = in_turn([one.position.takes for one in going if one.position.stands not in AFTER_FLIP], at_once)
+    if stopped:
+        verdict, sentence = Verdict.NO_GO, stopped
+    elif not candidates:
+        verdict, sentence = Verdict.NO_GO, "There is no mailbox to cut over."
+    elif not going:
+        verdict, sentence = Verdict.NO_GO, f"None of {_mailboxes(len(candidates))} can be cut over now; each says why."
+    elif staying:
+        verdict = Verdict.WITHOUT
+        sentence = f"{len(going)} of {_mailboxes(len(candidates))} can be cut over now, {len(staying)} can't; each says why."
+    else:
+        verdict, sentence = Verdict.GO, f"All of {_mailboxes(len(candidates))} can be cut over now."
+    return Readiness(wave, verdict, sentence, candidates, tuple(remarks), takes)
+
+
+def _candidate(one: Position) -> Candidate:
+    missing = tuple(step for step in WANTED if step not in one.confirmed and not (step == ROUTE and one.route == "none"))
+    if one.stands in UNDER_WAY:
+        return Candidate(one, tuple(filter(None, (_goes_on(one),))), missing)
+    if one.stands is not MailboxState.READY:
+        why = _carried(one) or _approved(one)
+        waits = f"It is {one.stands.value}, not READY." if one.state not in ASIDE else ""
+        return Candidate(one, tuple(filter(None, (_goes_on(one), waits, why))), missing)
+    # Whether the source is locked is not asked here: that is done once the decision is go.
+    return Candidate(one, tuple(filter(None, (_goes_on(one), _carried(one), _approved(one)))), missing)
+
+
+def _split_domains(going: Sequence[Position], staying: Sequence[Position]) -> Iterable[str]:
+    """A domain has one MX record: whoever stays behind in a domain that flips gets mail where nobody looks for it."""
+    flipping = {_domain(one.address) for one in going if one.route == "domain"}
+    for domain in sorted(flipping):
+        left = [one.address for one in staying if _domain(one.address) == domain and one.stands not in UNDER_WAY]
+        if left:
+            yield (
+                f"The MX record of {domain} is for all of it: mail for {_some(left)} would reach the target too;"
+                " give those a forward to the old side first, or flip by forward (`route`)."
+            )
+
+
+def smallest_first(positions: Iterable[Position]) -> list[Position]:
+    """The order of final passes: what takes least comes first, so that most people wait the shortest; unknown ones come last."""
+    return sorted(
+        positions,
+        key=lambda one: (one.takes is None, one.takes.high if one.takes else 0.0, one.bytes, one.address.casefold()),
+    )
+
+
+# -- how long things take
+
+
+def final_takes(passes: Sequence[PassRow], now: float) -> Span | None:
+    """How long a final pass would take now, by the last clean deltas: the shortest of them, up to the longest, that one stretched
+    by as much as the mailbox is further behind now than it was then. None before a first clean delta.
+
+    ``passes`` are those of one mailbox, newest first.
+    """
+    clean = [one for one in passes if one.state is PassState.DONE and one.ended is not None]
+    later = [(one, before) for one, before in pairwise(clean) if one.kind is not PassKind.SEED][:_LOOKED_AT]
+    if not later:
+        return None
+    behind = now - clean[0].started
+    lengths = [(max(0.0, (one.ended or one.started) - one.started), one.started - before.started) for one, before in later]
+    low = min(length for length, _ in lengths)
+    # A pass has a part that does not grow with what has changed, so a short gap must not be scaled up without end.
+    high = max(length * min(_MOST, max(1.0, behind / max(gap, 1.0))) for length, gap in lengths)
+    return Span(low, high)
+
+
+_LOOKED_AT = 5
+_MOST = 24.0
+
+
+def in_turn(spans: Iterable[Span | None], at_once: int) -> Span | None:
+    """How long some passes take together, so many at once; None if one of them is unknown or there is none."""
+    known = list(spans)
+    if not known or any(one is None for one in known):
+        return None
+    some = [one for one in known if one is not None]
+    width = max(1, min(at_once, len(some)))
+    # Never shorter than the longest of them.
+    return Span(
+        max(sum(one.low for one in some) / width, max(one.low for one in some)),
+        max(sum(one.high for one in some) / width, max(one.high for one in some)),
+    )
+
+
+def sweep_until(routed: float, ttl: float, hours: float | None) -> float:
+    """Until when late mail is collected: as the wave says, 72 hours if it does not, and twice the old TTL at least."""
+    return routed + max((SWEEP_HOURS if hours is None else hours) * 3600, TTLS * ttl)
+
+
+def spoken(seconds: float) -> str:
+    """A length of time for people, in the one unit that fits."""
+    if seconds < 90:
+        return f"{max(0, round(seconds))} s"
+    if seconds < 90 * 60:
+        return f"{round(seconds / 60)} min"
+    return f"{round(seconds / 3600)} h" if seconds < 48 * 3600 else f"{round(seconds / 86400)} d"
+
+
+def spoken_span(span: Span | None) -> str:
+    """A span for people; a dash if nobody knows."""
+    if span is None:
+        return "-"
+    low, high = spoken(span.low), spoken(span.high)
+    if low == high:
+        return low
+    (number, unit), (other, its_unit) = low.split(" "), high.split(" ")
+    return f"{number}-{other} {unit}" if unit == its_unit else f"{low} - {high}"
+
+
+def _domain(address: str) -> str:
+    return address.rpartition("@")[2].casefold()
+
+
+def _some(names: Sequence[str]) -> str:
+    return ", ".join(names) if len(names) <= 3 else f"{', '.join(names[:3])} and {len(names) - 3} more"
+
+
+def _items(number: int) -> str:
+    return "1 item" if number == 1 else f"{number:,} items"
+
+
+def _mailboxes(number: int) -> str:
+    return "1 mailbox" if number == 1 else f"{number:,} mailboxes"
