@@ -132,10 +132,11 @@ class WavesSection(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
 
 
 class ErrorsSection(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """``[errors]``: what is kept of items that the target refuses."""
+    """``[errors]``: what is kept of items that the target refuses, and the rule by which mailboxes are graded."""
 
     keep: str = "refused"
     key: str = ""
+    scoring: str = ""
 
 
 class Document(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -287,7 +288,9 @@ def load(file: Path) -> Config:
         run=msgspec.structs.replace(run, spool=_absolute(file, run.spool)),
         rails=document.rails,
         waves=WavesSection(file=_absolute(file, document.waves.file)),
-        errors=msgspec.structs.replace(document.errors, keep=_absolute(file, document.errors.keep)),
+        errors=msgspec.structs.replace(
+            document.errors, keep=_absolute(file, document.errors.keep), scoring=_absolute(file, document.errors.scoring)
+        ),
     )
 
 

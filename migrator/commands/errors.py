@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import threading
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -176,6 +176,7 @@ def retry(words: Words, keys: tuple[str, ...], reason: str, everything: bool, wh
             one = next(one for one in chosen if not one.again)
             raise BadInput(f"{one.key} is not tried again, because of {one.reason}: see `migrator errors show {one.key[:8]}`.")
         done = put_back(ledger, again, who or who_am_i(), why, app.owner())
+        _record(ledger, who or who_am_i(), "errors retry", again, why)
     if words.json:
         say_json({"retried": done, "left_alone": left, "exit_code": 0})
     else:
@@ -210,11 +211,73 @@ def approve(words: Words, keys: tuple[str, ...], reason: str, why: str, who: str
     if not why.strip():
         raise BadInput("An approval needs a sentence behind --why; somebody will ask.")
     with _ledger(config) as ledger:
-        done = let_stay(ledger, _chosen(ledger, keys, reason, False), who or who_am_i(), why)
+        chosen = _chosen(ledger, keys, reason, False)
+        done = let_stay(ledger, chosen, who or who_am_i(), why)
+        _record(ledger, who or who_am_i(), "errors approve", chosen, why)
     if words.json:
         say_json({"approved": done, "exit_code": 0})
     else:
         say_lines(f"{_items(done)} may stay behind; `migrator errors list` shows them as approved.")
+    return 0
+
+
+@errors.command("score", short_help="Grade mailboxes by the scoring rule.")
+@click.argument("names", nargs=-1, metavar="[WAVE|MAILBOX]...")
+@click.option("--rule", is_flag=True, help="Print the rule itself instead, ready to be copied and changed.")
+@global_options()
+@pass_words
+def score_(words: Words, names: tuple[str, ...], rule: bool) -> int:
+    """Grade how well each mailbox arrived, and say whether it may complete and who must approve. Asks no server.
+
+    The rule is an open file: `errors.scoring` names yours, else the one that comes with the program counts.
+
+    \b
+    Examples:
+      migrator errors score
+      migrator errors score wave1 --json
+      migrator errors score --rule
+    """
+    from migrator.scoring import measure, packaged, read_rule, score
+    from migrator.status import WIDTH, lay_out
+    from migrator.wavefile import select
+
+    config = words.load()
+    found = read_rule(config.errors.scoring)
+    if rule:
+        click.echo(Path(config.errors.scoring or packaged()).read_text(encoding="utf-8-sig"), nl=False)
+        return 0
+    with _ledger(config) as ledger:
+        mailboxes = select(ledger.mailboxes(), names, "The ledger")
+        measured = measure(ledger, [one.id for one in mailboxes])
+    scores = [(one, measured[one.id], score(measured[one.id], found)) for one in mailboxes]
+    if words.json:
+        told = [
+            {"wave": one.wave, "mailbox": one.source, "items": counts.items, **asdict(graded)} for one, counts, graded in scores
+        ]
+        say_json({"rule": found.version, "mailboxes": told, "exit_code": 0})
+        return 0
+    waiting = sum(not graded.may_complete for _, _, graded in scores)
+    say_lines(
+        f"Under rule {found.version}, {len(scores) - waiting:,} of {len(scores):,} mailboxes may complete.",
+        "",
+        *lay_out(
+            ("MAILBOX", "GRADE", "POINTS", "IN 100", "COMPLETES", "WHY"),
+            [
+                (
+                    one.source,
+                    graded.grade,
+                    f"{graded.points:,g}",
+                    f"{graded.percent:.2f}",
+                    "yes" if graded.may_complete else "no",
+                    graded.why + (f"; {graded.by} has to" if graded.by else ""),
+                )
+                for one, _, graded in scores
+            ],
+            WIDTH,
+            left=frozenset({0, 1, 4, 5}),
+            limits={0: 32},
+        ),
+    )
     return 0
 
 
@@ -241,6 +304,13 @@ def _chosen(ledger: Ledger, keys: Sequence[str], reason: str, everything: bool) 
         there = sorted({one.reason for one in gather(ledger, ledger.mailboxes())})
         raise BadInput(f"Nothing stayed behind because of {reason}; reasons there are: {', '.join(there) or 'none'}.")
     return items
+
+
+def _record(ledger: Ledger, who: str, what: str, items: Sequence[Stayed], why: str) -> None:
+    """One line a mailbox in the trail of what operators did."""
+    counts = Counter((one.mailbox_id, one.wave) for one in items)
+    for (mailbox_id, wave), number in counts.items():
+        ledger.plans.act(who, what, wave=wave, mailbox_id=mailbox_id, why=why, items=number)
 
 
 def _read_subjects(words: Words, config: Config, ledger: Ledger, items: Sequence[Stayed]) -> dict[str, str]:

@@ -65,7 +65,7 @@ def test_all_commands_are_there() -> None:
     names = {" ".join(path) for path in ALL}
     plain = {"demo", "lab", "init", "check", "run", "settings", "status", "verify", "report"}
     db = {"db", *(f"db {word}" for word in ("upgrade", "backup", "check", "restore", "rebuild"))}
-    errors = {"errors", *(f"errors {word}" for word in ("list", "show", "retry", "approve"))}
+    errors = {"errors", *(f"errors {word}" for word in ("list", "show", "retry", "approve", "score"))}
     assert names == plain | db | errors | {"support", "support bundle"}
 
 

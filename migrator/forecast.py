@@ -1,0 +1,237 @@
+"""How long something will take, always as a range, from what passes took before. Pure; nothing here reads a clock or a ledger.
+
+    sample    what one pass carried, in how many seconds
+    load      what is to be carried
+    span      at least, at most, in seconds
+
+A pass costs something even if there is nothing to carry (it lists), and then so much an item and so much a byte. Few samples say
+little about which of the two it was, so both are asked and the range is from the kinder to the harsher answer. Without any sample
+there is no forecast: None, never a guess.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from statistics import quantiles
+
+from state.model import PassKind, PassRow, PassState
+
+CARRIED = ("created", "updated", "flagged", "moved", "removed", "adopted", "refused", "withheld")
+"""Figures of a pass that stand for an item that was dealt with."""
+
+ENOUGH = 50
+"""Items from which a pass says something about speed; below, it says what a pass costs by itself."""
+
+NEWEST = 12
+"""Samples that count: servers and lines change, and old speeds mislead."""
+
+_DOUBT = (0.8, 1.5)
+"""By how much a forecast is widened that rests on a single sample."""
+
+_QUIET = 1.0
+"""Seconds that any pass takes at least: opening two mailboxes and listing the tree."""
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """At least and at most, in seconds."""
+
+    least: float
+    most: float
+
+    def __add__(self, other: Span) -> Span:
+        return Span(self.least + other.least, self.most + other.most)
+
+    def times(self, factor: float) -> Span:
+        """So many times as long."""
+        return Span(self.least * factor, self.most * factor)
+
+
+NOTHING = Span(0.0, 0.0)
+
+
+@dataclass(frozen=True, slots=True)
+class Load:
+    """What is to be carried. ``bytes`` may be 0 for unknown: then items alone decide."""
+
+    items: int
+    bytes: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """What one pass dealt with, and in how many seconds. ``whole``: it read every folder, as a final pass does."""
+
+    kind: PassKind
+    seconds: float
+    items: int
+    bytes: int
+    whole: bool
+    ended: float
+
+
+def samples(passes: Iterable[PassRow]) -> list[Sample]:
+    """What these passes say, newest first as they are given. Passes that were broken off count: they carried something too.
+
+    The wait for the settle horizon is left out; it belongs to a lost answer and not to the load.
+    """
+    found = []
+    for one in passes:
+        if one.state is PassState.RUNNING or one.ended is None:
+            continue
+        seconds = one.ended - one.started - one.figures.get("waited.settle", 0.0)
+        items = int(sum(one.figures.get(word, 0) for word in CARRIED))
+        if one.state is not PassState.DONE and items < ENOUGH:
+            continue
+        whole = one.state is PassState.DONE and not one.figures.get("folders_unchanged")
+        found.append(Sample(one.kind, max(0.001, seconds), items, int(one.figures.get("bytes", 0)), whole, one.ended))
+    return found[:NEWEST]
+
+
+def carrying(load: Load, among: Sequence[Sample]) -> Span | None:
+    """How long it takes to carry a load, at the speed of passes that carried something; None if none did."""
+    if load.items <= 0:
+        return NOTHING
+    estimates: list[float] = []
+    for one in among:
+        if one.items < ENOUGH:
+            continue
+        estimates.append(load.items * one.seconds / one.items)
+        if load.bytes and one.bytes:
+            estimates.append(load.bytes * one.seconds / one.bytes)
+    return _range(estimates, single=sum(one.items >= ENOUGH for one in among) == 1)
+
+
+def overhead(among: Sequence[Sample], *, whole: bool = False) -> Span | None:
+    """What a pass costs that carries nothing; ``whole``: one that reads every folder. None if no pass says so."""
+    quiet = [one.seconds for one in among if one.items < ENOUGH and one.kind is not PassKind.SEED and (one.whole or not whole)]
+    if not quiet and whole:
+        # Passes that left quiet folders aside are shorter than one that reads all, so they are the least only.
+        aside = [one.seconds for one in among if one.items < ENOUGH and one.kind is not PassKind.SEED]
+        return Span(min(aside), 4 * max(aside)) if aside else None
+    return _range([max(_QUIET, one) for one in quiet], single=len(quiet) == 1)
+
+
+def final_pass(load: Load, among: Sequence[Sample], arriving: float = 0.0) -> Span | None:
+    """How long the last pass of a mailbox would take now.
+
+    ``load`` is what is known to be open, ``arriving`` how many items are thought to have come since the last pass. None before
+    the first pass that says anything.
+    """
+    if not among:
+        return None
+    listing = overhead(among, whole=True)
+    whole = Load(load.items + round(arriving), load.bytes)
+    work = carrying(whole, among)
+    if listing is None and work is None:
+        return None
+    if work is None:
+        # No pass carried enough to have a speed: those that carried little are the measure.
+        work = listing.times(whole.items / ENOUGH) if listing else NOTHING
+    if listing is None:
+        listing = Span(_QUIET, _QUIET + 0.1 * max((one.seconds for one in among), default=0.0))
+    return listing + work
+
+
+def arriving(among: Sequence[Sample], seconds: float) -> float:
+    """How many items have probably changed at the source in so many seconds, by what passes after the first one met."""
+    after_seed = [one for one in among if one.kind is not PassKind.SEED]
+    if len(after_seed) < 2 or seconds <= 0:
+        return 0.0
+    newest, oldest = after_seed[0], after_seed[-1]
+    between = newest.ended - oldest.ended
+    return sum(one.items for one in after_seed[:-1]) / between * seconds if between > 0 else 0.0
+
+
+def together(spans: Iterable[Span | None], at_once: int) -> Span | None:
+    """How long several take of which so many go on at once: no less than the longest, and none waits in vain.
+
+    None if nothing is known of any; those of which nothing is known are taken to be like the others.
+    """
+    given = list(spans)
+    known = [one for one in given if one is not None]
+    if not known:
+        return None if given else NOTHING
+    share = len(given) / len(known) / max(1, at_once)
+    return Span(
+        max(max(one.least for one in known), sum(one.least for one in known) * share),
+        max(max(one.most for one in known), sum(one.most for one in known) * share),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Tick:
+    """How far something was at one moment: ``at`` in seconds of any clock, ``done`` and ``left`` items."""
+
+    at: float
+    done: int
+    left: int
+    bytes: int = 0
+
+
+def rate(ticks: Sequence[Tick]) -> tuple[float, float]:
+    """Items and bytes a second from the first tick to the last; 0 and 0 if no time passed."""
+    if len(ticks) < 2 or ticks[-1].at <= ticks[0].at:
+        return 0.0, 0.0
+    seconds = ticks[-1].at - ticks[0].at
+    return max(0, ticks[-1].done - ticks[0].done) / seconds, max(0, ticks[-1].bytes - ticks[0].bytes) / seconds
+
+
+def remaining(ticks: Sequence[Tick]) -> Span | None:
+    """When what is left will be done, by the speeds between these ticks; None while nothing moves."""
+    if not ticks:
+        return None
+    left = ticks[-1].left
+    if left <= 0:
+        return NOTHING
+    half = len(ticks) // 2
+    speeds = [items for items, _ in (rate(ticks), rate(ticks[half:]), rate(ticks[: half + 1])) if items > 0]
+    return _range([left / speed for speed in speeds], single=len(set(speeds)) == 1)
+
+
+def _range(estimates: Sequence[float], *, single: bool) -> Span | None:
+    """From the kinder to the harsher of some estimates; a lone one is widened, of many the outermost tenths are left out."""
+    if not estimates:
+        return None
+    if single:
+        return Span(min(estimates) * _DOUBT[0], max(estimates) * _DOUBT[1])
+    if len(estimates) < 5:
+        return Span(min(estimates), max(estimates))
+    tenths = quantiles(estimates, n=10, method="inclusive")
+    return Span(tenths[0], tenths[-1])
+
+
+_UNITS = (("s", 1.0), ("min", 60.0), ("h", 3600.0), ("d", 86400.0))
+
+
+def duration(seconds: float) -> str:
+    """Seconds for people, in one unit: ``40 s``, ``12 min``, ``3.5 h``, ``2 d``."""
+    number, unit = _in_unit(seconds, _unit(seconds))
+    return f"{number} {unit}"
+
+
+def span(found: Span | None) -> str:
+    """A range for people: ``2-3 min``, ``50 s-2 min``; ``?`` if nothing is known, ``0 s`` if there is nothing to do."""
+    if found is None:
+        return "?"
+    if found.most <= 0:
+        return "0 s"
+    unit = _unit(found.most)
+    least, most = _in_unit(found.least, unit), _in_unit(found.most, unit)
+    if least == most:
+        return f"{most[0]} {unit[0]}"
+    if least[0] == "0":
+        return f"{duration(max(1.0, found.least))}-{most[0]} {unit[0]}"
+    return f"{least[0]}-{most[0]} {unit[0]}"
+
+
+def _unit(seconds: float) -> tuple[str, float]:
+    # One and a half of a unit is still better said in the smaller one.
+    return next((unit for unit in reversed(_UNITS) if seconds >= 1.5 * unit[1]), _UNITS[0])
+
+
+def _in_unit(seconds: float, unit: tuple[str, float]) -> tuple[str, str]:
+    number = seconds / unit[1]
+    text = f"{number:.1f}" if unit[1] >= 3600 and number < 10 else f"{number:.0f}"
+    return text.removesuffix(".0"), unit[0]

@@ -1,0 +1,213 @@
+"""How good a mailbox arrived, by an open rule in a file: a grade, whether the mailbox may complete, and who must approve.
+
+    measured   what the ledger counts about a mailbox
+    rule       points for what did not go, limits of grades (configs/scoring.toml says how to write one)
+    score      the grade, and a sentence that says why
+
+``score`` is pure. A mailbox with anything still to carry gets a grade too, but may never complete.
+"""
+
+from __future__ import annotations
+
+import tomllib
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import msgspec
+from msgspec import Meta, Struct
+
+from migrator.complaints import explain
+from migrator.config import BadInput
+
+if TYPE_CHECKING:
+    from state.store import Ledger
+
+Completes = Literal["yes", "approved", "no"]
+
+_Points = Annotated[float, Meta(ge=0)]
+
+
+class Points(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """``[points]``: what each thing counts for; ``reason`` has those of single reasons."""
+
+    refused: _Points
+    withheld: _Points
+    unaccounted: _Points
+    degraded: _Points
+    reason: dict[str, _Points] = {}
+
+
+class Grade(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """``[[grade]]``: a name and its limits; None: no limit. ``by`` says who has to approve."""
+
+    name: Annotated[str, Meta(min_length=1)]
+    completes: Completes
+    most: _Points | None = None
+    percent: _Points | None = None
+    by: str = ""
+
+
+class Rule(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The whole file. ``version`` names the rule; it goes on record with every score."""
+
+    version: Annotated[str, Meta(min_length=1)]
+    points: Points
+    grade: tuple[Grade, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Measured:
+    """What the ledger counts about one mailbox. ``refused`` and ``withheld`` are by reason, approved ones included.
+
+    ``items`` are those that the source has and the ledger knows; ``approved`` those of the refused and withheld that a person
+    let stay behind; ``degraded`` properties that arrived in part, all passes together.
+    """
+
+    items: int
+    pending: int = 0
+    refused: Mapping[str, int] = field(default_factory=dict)
+    withheld: Mapping[str, int] = field(default_factory=dict)
+    approved: int = 0
+    degraded: int = 0
+    unaccounted: int = 0
+
+    @property
+    def stayed(self) -> int:
+        """Items that did not go, approved or not."""
+        return sum(self.refused.values()) + sum(self.withheld.values())
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Score:
+    """The grade of one mailbox under the rule called ``version``. ``why`` is a sentence; ``by`` names who has to approve, if
+    anybody has to."""
+
+    grade: str
+    points: float
+    percent: float
+    may_complete: bool
+    by: str
+    why: str
+    version: str
+
+
+def score(measured: Measured, rule: Rule) -> Score:
+    """Grade a mailbox."""
+    points = _points(measured, rule.points)
+    percent = 100 * points / max(1, measured.items)
+    grade = next((one for one in rule.grade if _keeps(one, points, percent)), rule.grade[-1])
+    left = measured.stayed - measured.approved
+    needs = grade.completes == "approved" and (left > 0 or measured.unaccounted > 0)
+    if measured.pending:
+        may, why = False, f"{_items(measured.pending)} still to be carried"
+    elif grade.completes == "no":
+        may, why = False, f"a mailbox that is {grade.name} does not complete under this rule"
+    elif needs and measured.unaccounted:
+        may, why = False, f"{_items(measured.unaccounted)} not accounted for; `migrator status --folders` says where"
+    elif needs:
+        may, why = False, f"{_items(left)} that did not go and nobody approved yet"
+    elif not points:
+        may, why = True, "everything arrived"
+    elif grade.completes == "yes":
+        may, why = True, "within the limits of the rule"
+    else:
+        may, why = True, "what did not go is approved"
+    return Score(
+        grade=grade.name,
+        points=round(points, 3),
+        percent=round(percent, 4),
+        may_complete=may,
+        by=grade.by if needs else "",
+        why=why,
+        version=rule.version,
+    )
+
+
+def _points(measured: Measured, points: Points) -> float:
+    total = measured.unaccounted * points.unaccounted + measured.degraded * points.degraded
+    for counts, each in ((measured.refused, points.refused), (measured.withheld, points.withheld)):
+        total += sum(number * points.reason.get(reason, each) for reason, number in counts.items())
+    return total
+
+
+def _keeps(grade: Grade, points: float, percent: float) -> bool:
+    return (grade.most is None or points <= grade.most) and (grade.percent is None or percent <= grade.percent)
+
+
+def _items(number: int) -> str:
+    return "1 item" if number == 1 else f"{number:,} items"
+
+
+def read_rule(file: str = "") -> Rule:
+    """The rule of a file, or the one that comes with the program. Raises BadInput."""
+    path = Path(file) if file else packaged()
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+    except (OSError, UnicodeDecodeError):
+        raise BadInput(
+            f"{path} can't be read as UTF-8 text; errors.scoring has to name a file like configs/scoring.toml."
+        ) from None
+    try:
+        values = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise BadInput(f"{path} is not TOML: {error}; correct that place.") from None
+    try:
+        rule = msgspec.convert(values, Rule)
+    except msgspec.ValidationError as error:
+        raise BadInput(f"{path}: {explain(str(error), values, Rule)}.") from None
+    if not rule.grade:
+        raise BadInput(f"{path} has no grade; add a [[grade]] with a name and what it `completes`.")
+    last = rule.grade[-1]
+    if last.most is not None or last.percent is not None:
+        raise BadInput(f"{path}: the last grade, {last.name}, has limits; take them out, so that every mailbox gets a grade.")
+    return rule
+
+
+def packaged() -> Path:
+    """The rule that comes with the program."""
+    here = Path(__file__).resolve().parent
+    return next(
+        (
+            folder / "scoring.toml"
+            for folder in (here / "configs", here.parent / "configs")
+            if (folder / "scoring.toml").is_file()
+        ),
+        here / "configs" / "scoring.toml",
+    )
+
+
+def measure(ledger: Ledger, mailbox_ids: Iterable[int] | None = None) -> dict[int, Measured]:
+    """What the ledger counts, by mailbox: those named, or all."""
+    from migrator.conservation import last_told, off_by
+    from state.model import PENDING, ItemState
+
+    wanted = None if mailbox_ids is None else set(mailbox_ids)
+    one_by_one = [None] if wanted is None or len(wanted) > 20 else sorted(wanted)
+    counts: dict[int, Counter[ItemState]] = defaultdict(Counter)
+    reasons: dict[int, dict[ItemState, Counter[str]]] = defaultdict(lambda: defaultdict(Counter))
+    approved: Counter[int] = Counter()
+    for only in one_by_one:
+        for mailbox_id, tally in ledger.tallies(only):
+            counts[mailbox_id][tally.state] += tally.items
+        for refused in ledger.refusals(only):
+            reasons[refused.mailbox_id][refused.state][refused.reason] += 1
+        approved.update(ledger.approvals.approved_counts(only))
+    found = {}
+    for mailbox in ledger.mailboxes():
+        if wanted is not None and mailbox.id not in wanted:
+            continue
+        passes = ledger.passes(mailbox.id)
+        mine = counts[mailbox.id]
+        found[mailbox.id] = Measured(
+            items=sum(number for state, number in mine.items() if state is not ItemState.GONE),
+            pending=sum(mine[state] for state in PENDING),
+            refused=dict(reasons[mailbox.id][ItemState.REFUSED]),
+            withheld=dict(reasons[mailbox.id][ItemState.WITHHELD]),
+            approved=approved[mailbox.id],
+            degraded=int(sum(value for one in passes for word, value in one.figures.items() if word.startswith("degraded."))),
+            unaccounted=off_by(last_told(passes)),
+        )
+    return found
