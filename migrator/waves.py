@@ -1,12 +1,13 @@
 """Runs the mailboxes of a wave: a thread a mailbox, each under a lease, each ending in a state with a cause.
 
-    PLANNED ─► SEEDING ─► SYNCING       by clean passes
+    PLANNED ─► SEEDING ─► SYNCING ⇄ READY   by clean passes, as ``migrator.ready`` decides; a cutover moves it on
     Unavailable, a stop, the rails      PAUSED     3     run again
     MailboxBlocked                      HELD       4     a person acts; the others go on
     Halt                                PAUSED     5     nobody can proceed: the whole wave stops
     anything else                       FAILED    70     a bug; the others go on
 
-Which mailboxes there are says the waves file (``migrator.wavefile``).
+Which mailboxes there are says the ledger. A wave that is PAUSED or STOPPED there does not run, whoever said so: what is under way
+ends at its next lot.
 """
 
 from __future__ import annotations
@@ -25,8 +26,11 @@ from migrator import stamps
 from migrator.config import PassSettings
 from migrator.conservation import off_by, told_by
 from migrator.crew import keep_nothing
+from migrator.cutover import kind_of_pass
 from migrator.inflight import Pool
 from migrator.passes import Job, PassReport, rebuild, run_pass
+from migrator.pauses import Asked, Pauses, why_not
+from migrator.ready import Found, state_after
 from migrator.status import sentences
 from migrator.tenure import Tenure
 from migrator.vault import Vault
@@ -48,8 +52,6 @@ PATIENCE = 1800.0
 """Seconds without anything done after which a lease is no longer renewed: a thread that hangs must not keep its mailbox."""
 
 UNACCOUNTED = "The source counts {n:,} items more or less than its listings show; `migrator status --folders` says where."
-
-RUNNABLE = frozenset({MailboxState.PLANNED, MailboxState.SEEDING, MailboxState.SYNCING, MailboxState.READY})
 
 CLEAN, REFUSED, PAUSED, HELD, HALTED, BUG = 0, 2, 3, 4, 5, 70
 
@@ -135,20 +137,23 @@ class Wave:
         self._run = run
         self.halted = Halted()
         self._leases = _Leases(run.settings.lease)
+        self._pauses = Pauses(run.ledger)
         self._threads = ThreadPoolExecutor(max_workers=run.at_once, thread_name_prefix="mailbox")
 
     def __enter__(self) -> Wave:
         self._leases.__enter__()
+        self._pauses.__enter__()
         self.look_for_room()
         return self
 
     def __exit__(self, *about: object) -> None:
         self._threads.shutdown()
+        self._pauses.__exit__(*about)
         self._leases.__exit__(*about)
 
     def begin(self, mailbox: MailboxRow) -> Future[Ending]:
         """Run one pass over a mailbox, as soon as one of the threads is free."""
-        return self._threads.submit(_Mailbox(self._run, self._leases, self.halted, mailbox).run)
+        return self._threads.submit(_Mailbox(self._run, self._leases, self._pauses, self.halted, mailbox).run)
 
     def halt(self, sentence: str, code: int) -> None:
         """Stop everything at its next batch; ``sentence`` says why nobody can proceed, and is empty if somebody asked for it."""
@@ -233,9 +238,11 @@ class _Leases:
 class _Mailbox:
     """One mailbox's part in a run; ``run`` is what its thread does."""
 
-    def __init__(self, run: Run, leases: _Leases, halted: Halted, mailbox: MailboxRow) -> None:
+    def __init__(self, run: Run, leases: _Leases, pauses: Pauses, halted: Halted, mailbox: MailboxRow) -> None:
         self._run = run
         self._leases = leases
+        self._pauses = pauses
+        self._asked = Asked(run.stop)
         self._halted = halted
         self._row = mailbox
         self._kind: PassKind | None = None
@@ -261,6 +268,8 @@ class _Mailbox:
         run = self._run
         if run.stop.is_set():
             return self._end(self._halted.code, f"Not begun: {self._halted.sentence or 'stopped before its turn; run again.'}")
+        if why := why_not(run.ledger.plans.waves().get(self._row.wave)):
+            return self._end(PAUSED, f"Not begun: {why}")
         began = run.clock()
         try:
             lease = run.ledger.lease(self._row.id, run.owner, run.settings.lease)
@@ -270,9 +279,11 @@ class _Mailbox:
             return self._end(PAUSED, f"Another process ({held.owner}) has it for another {seconds} s at most; run again later.")
         tenure = Tenure(run.ledger, lease, run.settings.lease, run.settings.answer, began, run.clock)
         self._leases.hold(tenure)
+        self._pauses.watch(self._row, self._asked)
         try:
             return self._pass(tenure)
         finally:
+            self._pauses.let_go(self._row)
             self._leases.let_go(tenure)
             run.ledger.release(lease)
 
@@ -282,10 +293,9 @@ class _Mailbox:
         if row.state in ASIDE and row.came_from is not None:
             # Running it again is how a person says that it may go on.
             self._row = row = run.ledger.move_mailbox(row.id, row.came_from, "")
-        if row.state not in RUNNABLE:
-            return self._end(CLEAN, f"Not run: it is {row.state.value}, and a plain pass is only for mailboxes before that.")
-        seeding = row.state in (MailboxState.PLANNED, MailboxState.SEEDING)
-        self._kind = PassKind.SEED if seeding else PassKind.DELTA
+        self._kind = kind_of_pass(row.state)
+        if self._kind is None:
+            return self._end(CLEAN, f"Not run: it is {row.state.value}.")
         try:
             if row.state is MailboxState.PLANNED:
                 self._row = run.ledger.move_mailbox(row.id, MailboxState.SEEDING, "")
@@ -301,7 +311,7 @@ class _Mailbox:
             off = off_by(told_by(report.figures))
             lied = int(report.figures.get(stamps.LIED, 0))
             cause = sentences(UNACCOUNTED.format(n=off) if off else "", stamps.SENTENCE.format(n=lied) if lied else "")
-            self._row = run.ledger.move_mailbox(row.id, MailboxState.SYNCING if seeding else row.state, cause)
+            self._stand(cause, off)
             return self._end(REFUSED if off else CLEAN, cause)
         except Unavailable as error:
             return self._aside(MailboxState.PAUSED, self._halted.code, self._stopped_by(str(error)))
@@ -319,11 +329,21 @@ class _Mailbox:
         except Exception as error:
             return self._aside(MailboxState.FAILED, BUG, _bug(error), error)
 
+    def _stand(self, cause: str, off: int) -> None:
+        """Put the mailbox where a pass that ran to its end leaves it."""
+        ledger, state = self._run.ledger, self._row.state
+        counts = tally(ledger, self._row.id)
+        stayed = counts["refused"] + counts["withheld"]
+        after = state_after(state, Found(pending=counts["pending"], stayed=stayed, approved=counts["approved"], off=off))
+        if state is MailboxState.SEEDING:
+            self._row = ledger.move_mailbox(self._row.id, MailboxState.SYNCING, cause)
+        self._row = ledger.move_mailbox(self._row.id, after, cause)
+
     def _carry(self, tenure: Tenure) -> PassReport:
         run, row = self._run, self._row
-        source = run.connectors.source(row, run.stop)
+        source = run.connectors.source(row, self._asked)
         try:
-            destination = run.connectors.destination(row, run.stop)
+            destination = run.connectors.destination(row, self._asked)
             try:
                 job = Job(
                     ledger=run.ledger,
@@ -332,7 +352,7 @@ class _Mailbox:
                     destination=destination,
                     kind=self._kind or PassKind.DELTA,
                     settings=run.settings,
-                    stop=run.stop,
+                    stop=self._asked,
                     watch=lambda word, items, size: self._watch(tenure, word, items, size),
                     clock=run.clock,
                     keep=run.vault.keeper(row) if run.vault else keep_nothing,
@@ -349,6 +369,8 @@ class _Mailbox:
         self._run.watcher.did(self._row, word, items, size)
 
     def _stopped_by(self, cause: str) -> str:
+        if self._asked.why:
+            return self._asked.why
         return f"Stopped with all others: {self._halted.sentence}" if self._halted.sentence else sentences(cause)
 
     def _aside(self, state: MailboxState, code: int, cause: str, error: BaseException | None = None) -> Ending:

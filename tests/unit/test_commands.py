@@ -150,7 +150,7 @@ def test_a_run_carries_everything_and_says_so(world: World, shell: Shell) -> Non
     assert (held(world, "anna"), held(world, "ben")) == (5, 5)
     assert "anna@old.example: seed pass begins" in out
     rows = [line.split() for line in out.splitlines() if line.startswith("anna@old.example ")]
-    assert rows == [["anna@old.example", "SYNCING", "5", "5", "0", "0", "0.0"]]
+    assert rows == [["anna@old.example", "READY", "5", "5", "0", "0", "0.0"]]
 
 
 def test_a_second_run_with_nothing_changed_carries_nothing(world: World, shell: Shell) -> None:
@@ -160,14 +160,14 @@ def test_a_second_run_with_nothing_changed_carries_nothing(world: World, shell: 
     assert code == told["exit_code"] == 0
     assert [one["kind"] for one in told["mailboxes"]] == ["delta", "delta"]
     assert [one["figures"].get("created", 0) for one in told["mailboxes"]] == [0, 0]
-    assert [(one["listed"], one["done"], one["state"]) for one in told["mailboxes"]] == [(5, 5, "SYNCING")] * 2
+    assert [(one["listed"], one["done"], one["state"]) for one in told["mailboxes"]] == [(5, 5, "READY")] * 2
 
 
 def test_only_what_is_named_is_run_but_all_is_planned(world: World, shell: Shell) -> None:
     assert shell("run", "ben@old.example")[0] == 0
     assert (held(world, "anna"), held(world, "ben")) == (0, 5)
     states = {one["source"]: one["state"] for one in json.loads(shell("status", "--json")[1])["mailboxes"]}
-    assert states == {"anna@old.example": "PLANNED", "ben@old.example": "SYNCING"}
+    assert states == {"anna@old.example": "PLANNED", "ben@old.example": "READY"}
 
 
 def test_refusals_end_with_2_and_are_counted(world: World, shell: Shell) -> None:

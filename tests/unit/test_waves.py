@@ -16,10 +16,12 @@ from connectors.pacer import Stopped
 from migrator import waves
 from migrator.config import PassSettings
 from migrator.passes import Job, PassReport
+from migrator.pauses import LOOKED_FOR_PAUSES
 from migrator.progress import Plain, Silent, watcher_for
 from migrator.status import Standing, headline, percent, standings, table
 from migrator.waves import Ending, Run, run_wave
-from state.model import Fenced, ItemState, MailboxRow, MailboxState, Open, PassKind, PassState, Row, Step
+from state.model import Choice, Decision, Fenced, ItemState, MailboxRow, MailboxState, Open, PassKind, PassState, Row, Step
+from state.plans import WaveState
 from state.store import Ledger
 
 Script = Callable[[Job], PassReport]
@@ -103,19 +105,19 @@ def state(ledger: Ledger, name: str) -> tuple[MailboxState, str]:
     return row.state, row.cause
 
 
-def test_a_clean_first_pass_leads_to_syncing_and_the_next_is_a_delta(ledger: Ledger, scripts: dict[str, Script]) -> None:
+def test_a_clean_first_pass_leads_to_ready_and_the_next_is_a_delta(ledger: Ledger, scripts: dict[str, Script]) -> None:
     kinds: list[PassKind] = []
 
     def remember(job: Job) -> PassReport:
         kinds.append(job.kind)
-        assert state(ledger, "anna")[0] in (MailboxState.SEEDING, MailboxState.SYNCING)
+        assert state(ledger, "anna")[0] in (MailboxState.SEEDING, MailboxState.READY)
         return DONE
 
     scripts["anna"] = remember
     [first] = go(ledger, "anna")
     [second] = go(ledger, "anna")
     assert kinds == [PassKind.SEED, PassKind.DELTA]
-    assert (first.code, first.mailbox.state, first.cause) == (0, MailboxState.SYNCING, "")
+    assert (first.code, first.mailbox.state, first.cause) == (0, MailboxState.READY, "")
     assert (second.code, second.figures) == (0, {"listed": 3.0})
 
 
@@ -132,7 +134,7 @@ def test_a_paused_seed_goes_on_as_a_seed(ledger: Ledger, scripts: dict[str, Scri
     assert state(ledger, "anna") == (MailboxState.PAUSED, "3 items are still open; run again.")
     go(ledger, "anna")
     assert kinds == [PassKind.SEED, PassKind.SEED]
-    assert state(ledger, "anna") == (MailboxState.SYNCING, "")
+    assert state(ledger, "anna") == (MailboxState.READY, "")
 
 
 @pytest.mark.parametrize(
@@ -157,7 +159,7 @@ def test_each_class_of_error_has_its_state_code_and_cause(
     assert Closing.opened == Closing.closed == 2
     scripts.clear()
     [again] = go(ledger, "anna")
-    assert (again.code, again.mailbox.state) == (0, MailboxState.SYNCING), "running it again is how it goes on"
+    assert (again.code, again.mailbox.state) == (0, MailboxState.READY), "running it again is how it goes on"
 
 
 def test_a_mailbox_in_trouble_leaves_the_others_alone(ledger: Ledger, scripts: dict[str, Script]) -> None:
@@ -402,7 +404,7 @@ def test_plain_progress_says_a_line_now_and_then(ledger: Ledger, scripts: dict[s
     assert paper.text.splitlines() == [
         "anna@old.example: seed pass begins",
         "anna@old.example: 100 listed, 40 carried, 1 refused, 2.0 MB",
-        "anna@old.example: SYNCING, 100 listed, 41 carried, 1 refused, 2.0 MB (1 of 1)",
+        "anna@old.example: READY, 100 listed, 41 carried, 1 refused, 2.0 MB (1 of 1)",
     ]
     assert "\x1b" not in paper.text
 
@@ -425,3 +427,100 @@ def test_a_terminal_gets_a_live_table_without_colours_if_so_wished(
     assert "\x1b[3" not in paper.text, "no colour"
     assert isinstance(watcher_for(1, quiet=True), Silent)
     assert isinstance(watcher_for(1, quiet=False, out=cast(Any, Paper())), Plain)
+
+
+def test_a_paused_wave_does_not_begin_and_says_how_it_goes_on(ledger: Ledger, scripts: dict[str, Script]) -> None:
+    ledger.plans.keep_wave("wave1", WaveState.PAUSED, {})
+    [ending] = go(ledger, "anna")
+    assert (ending.code, ending.mailbox.state) == (3, MailboxState.PLANNED)
+    assert ending.cause == "Not begun: Its wave wave1 is PAUSED; `migrator wave resume wave1` lets it go on."
+
+
+def test_a_wave_that_somebody_pauses_ends_what_is_under_way(ledger: Ledger, scripts: dict[str, Script]) -> None:
+    stop = threading.Event()
+
+    def paused(job: Job) -> PassReport:
+        # As another process does it.
+        ledger.plans.keep_wave("wave1", WaveState.PAUSED, {})
+        assert job.stop.wait(20)
+        raise Stopped("stopped by the operator")
+
+    def goes_on(job: Job) -> PassReport:
+        assert not job.stop.wait(LOOKED_FOR_PAUSES * 2)
+        return DONE
+
+    scripts |= {"anna": paused, "ben": goes_on}
+    rows = [*plan(ledger, "anna"), ledger.plan_mailbox("wave2", "ben@old.example", "ben@new.example")]
+    run = Run(
+        ledger=ledger, connectors=Doors(), settings=PassSettings(lease=60.0), at_once=2, owner="me", stop=stop, watcher=Silent()
+    )
+    anna, ben = run_wave(run, rows)
+    assert (anna.code, anna.mailbox.state) == (3, MailboxState.PAUSED)
+    assert "`migrator wave resume wave1`" in anna.cause
+    assert ben.code == 0, "the other wave is left alone"
+    assert not stop.is_set()
+
+
+@pytest.mark.parametrize(
+    ("came", "kind"),
+    [
+        (MailboxState.LOCKED, PassKind.FINAL),
+        (MailboxState.FINAL, PassKind.FINAL),
+        (MailboxState.ROUTED, PassKind.SWEEP),
+        (MailboxState.SWEEPING, PassKind.SWEEP),
+        (MailboxState.BACKFILLING, PassKind.SWEEP),
+    ],
+)
+def test_from_the_lock_on_the_state_says_which_pass_and_stays_as_it_is(
+    ledger: Ledger, scripts: dict[str, Script], came: MailboxState, kind: PassKind
+) -> None:
+    kinds: list[PassKind] = []
+
+    def remember(job: Job) -> PassReport:
+        kinds.append(job.kind)
+        return DONE
+
+    scripts["anna"] = remember
+    way = list(MailboxState)
+    [row] = plan(ledger, "anna")
+    for state_on_the_way in way[1 : way.index(came) + 1]:
+        ledger.move_mailbox(row.id, state_on_the_way, "")
+    [ending] = go(ledger, "anna")
+    assert (kinds, ending.mailbox.state) == ([kind], came)
+
+
+def test_a_closed_mailbox_is_not_run(ledger: Ledger, scripts: dict[str, Script]) -> None:
+    [row] = plan(ledger, "anna")
+    for state_on_the_way in list(MailboxState)[1:10]:
+        ledger.move_mailbox(row.id, state_on_the_way, "")
+    [ending] = go(ledger, "anna")
+    assert (ending.code, ending.kind, ending.cause) == (0, None, "Not run: it is CLOSED.")
+
+
+def test_a_mailbox_with_something_that_stays_is_not_ready_before_it_is_approved(
+    ledger: Ledger, scripts: dict[str, Script]
+) -> None:
+    def one_stays(job: Job) -> PassReport:
+        folder = ledger.record_folders(job.lease, [("f", None, "Inbox", "mail", None, 1)], ledger.next_round(job.lease))[0].id
+        row = Row(key=b"k" * 16, folder_id=folder, state=ItemState.REFUSED)
+        ledger.settle(job.lease, [Step(None, row, Open(item_id="i", reason="too-large"))])
+        return DONE
+
+    scripts["anna"] = one_stays
+    [ending] = go(ledger, "anna")
+    assert (ending.code, ending.mailbox.state) == (2, MailboxState.SYNCING)
+    assert state(ledger, "anna")[0] is MailboxState.SYNCING
+    scripts.clear()
+    decision = Decision(
+        mailbox_id=ending.mailbox.id,
+        key=b"k" * 16,
+        version=b"",
+        reason="too-large",
+        decision=Choice.APPROVED,
+        who="me",
+        why="",
+        at=0.0,
+    )
+    ledger.approvals.decide([decision])
+    [ending] = go(ledger, "anna")
+    assert (ending.code, ending.mailbox.state) == (0, MailboxState.READY)
