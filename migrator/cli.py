@@ -29,6 +29,7 @@ COMMANDS = {
     "verify": "migrator.commands.look",
     "report": "migrator.commands.look",
     "errors": "migrator.commands.errors",
+    "kit": "migrator.commands.kit",
     "db": "migrator.commands.ledger",
     "support": "migrator.commands.helping",
 }

@@ -84,16 +84,21 @@ def write_scripts(folder: Path, done: Sequence[Carried], people: Mapping[str, st
 
     ``people`` has target addresses by source address in lower case.
     """
-    from migrator.config import BadInput
-
     waves: dict[str, list[Carried]] = defaultdict(list)
     for one in done:
         waves[one.mailbox.wave].append(one)
     files: dict[str, str] = {"collect-onprem.ps1": collecting(done)}
     for wave, mine in waves.items():
-        name = f"settings-{_file_name(wave)}"
+        name = f"settings-{file_name(wave)}"
         files[f"{name}.ps1"] = applying(wave, mine, people, f"{name}.csv")
         files[f"{name}.csv"] = table(mine, people)
+    return put_files(folder, files, "--scripts")
+
+
+def put_files(folder: Path, files: Mapping[str, str], option: str) -> list[Path]:
+    """Write these texts as Windows reads them, each whole or not at all. Raises BadInput, which names the option."""
+    from migrator.config import BadInput
+
     written = []
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -104,11 +109,12 @@ def write_scripts(folder: Path, done: Sequence[Carried], people: Mapping[str, st
             os.replace(fresh, folder / name)
             written.append(folder / name)
     except OSError as error:
-        raise BadInput(f"{folder} can't be written ({error.strerror}); name another folder with --scripts.") from None
+        raise BadInput(f"{folder} can't be written ({error.strerror}); name another folder with {option}.") from None
     return written
 
 
-def _file_name(wave: str) -> str:
+def file_name(wave: str) -> str:
+    """A wave's name as a part of a file's name; two waves never get the same."""
     plain = re.sub(r"[^\w.-]", "_", wave)
     return plain if plain == wave else f"{plain}-{digest(wave).hex()[:6]}"
 

@@ -66,7 +66,8 @@ def test_all_commands_are_there() -> None:
     plain = {"demo", "lab", "init", "check", "run", "settings", "status", "verify", "report"}
     db = {"db", *(f"db {word}" for word in ("upgrade", "backup", "check", "restore", "rebuild"))}
     errors = {"errors", *(f"errors {word}" for word in ("list", "show", "retry", "approve", "score"))}
-    assert names == plain | db | errors | {"support", "support bundle"}
+    kit = {"kit", *(f"kit {word}" for word in ("write", "import"))}
+    assert names == plain | db | errors | kit | {"support", "support bundle"}
 
 
 @pytest.mark.parametrize("path", ALL, ids=" ".join)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from migrator import cutover
@@ -124,6 +124,7 @@ def test_each_thing_that_is_missing_is_said(change: dict[str, object], name: str
     assert word in sentence
 
 
+@settings(deadline=None)
 @given(positions())
 def test_a_hindrance_is_a_sentence_and_the_next_edge_begins_where_the_mailbox_stands(one: Position) -> None:
     way = next_edge(one)
@@ -136,6 +137,7 @@ def test_a_hindrance_is_a_sentence_and_the_next_edge_begins_where_the_mailbox_st
         assert sentence[0].isupper() or sentence[0].isdigit()
 
 
+@settings(deadline=None)
 @given(positions())
 def test_nothing_is_routed_that_no_clean_final_pass_after_the_lock_has_seen(one: Position) -> None:
     lock, final, route = (cutover.edge(name, came) for name, came in _TO_THE_FLIP)
@@ -151,6 +153,7 @@ def test_nothing_is_routed_that_no_clean_final_pass_after_the_lock_has_seen(one:
 _TO_THE_FLIP = [("lock", MailboxState.READY), ("final", MailboxState.LOCKED), ("route", MailboxState.FINAL)]
 
 
+@settings(deadline=None)
 @given(positions())
 def test_nothing_is_closed_with_anything_left_or_a_question_open(one: Position) -> None:
     for way in EDGES:
@@ -159,6 +162,7 @@ def test_nothing_is_closed_with_anything_left_or_a_question_open(one: Position) 
             assert one.answered == set(QUESTIONS)
 
 
+@settings(deadline=None)
 @given(st.sampled_from(list(MailboxState)))
 def test_after_the_flip_there_are_sweeps_only(state: MailboxState) -> None:
     kind = cutover.kind_of_pass(state)
@@ -171,6 +175,7 @@ def test_after_the_flip_there_are_sweeps_only(state: MailboxState) -> None:
         assert (kind is PassKind.FINAL) == (state in {MailboxState.LOCKED, MailboxState.FINAL})
 
 
+@settings(deadline=None)
 @given(st.lists(positions(), max_size=8), st.integers(1, 4))
 def test_the_verdict_follows_from_the_mailboxes(some: list[Position], at_once: int) -> None:
     page = readiness("first", some, at_once=at_once)

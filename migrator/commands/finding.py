@@ -1,0 +1,51 @@
+"""What commands look up before they begin: the ledger that has to be there, a wave, who it is that asks."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from migrator.config import Config
+    from state.model import MailboxRow
+    from state.store import Ledger
+
+
+def existing_ledger(config: Config) -> Ledger:
+    """Open the project's ledger; raises BadInput if there is none yet."""
+    from migrator import app
+    from migrator.config import BadInput
+
+    if not app.ledger_exists(config):
+        raise BadInput(f"{config.file}: there is no ledger at {config.ledger_file} yet; `migrator run` makes it.")
+    return app.open_ledger(config)
+
+
+def wave_of(ledger: Ledger, name: str) -> list[MailboxRow]:
+    """The mailboxes of one wave, its name in any case. Raises BadInput if there is none."""
+    from migrator.config import BadInput
+
+    rows = ledger.mailboxes()
+    mine = [row for row in rows if row.wave.casefold() == name.casefold()]
+    if not mine:
+        there = ", ".join(dict.fromkeys(row.wave for row in rows)) or "none"
+        what = "is a mailbox; name its wave" if any(row.source.casefold() == name.casefold() for row in rows) else "is no wave"
+        raise BadInput(f"{name} {what}; waves in the ledger: {there}.")
+    return mine
+
+
+def some_of(mailboxes: list[MailboxRow], addresses: tuple[str, ...]) -> list[MailboxRow]:
+    """Those of a wave that these source addresses name, in the wave's order. Raises BadInput for a stranger."""
+    from migrator.config import BadInput
+
+    wanted = {address.casefold() for address in addresses}
+    for address in addresses:
+        if all(row.source.casefold() != address.casefold() for row in mailboxes):
+            raise BadInput(f"{address} is no mailbox of this wave; name it by its source address.")
+    return [row for row in mailboxes if row.source.casefold() in wanted]
+
+
+def who() -> str:
+    """Who did it, where the operator does not say: the account that runs this, and on which host."""
+    from migrator.errors_work import who_am_i
+
+    return who_am_i()
