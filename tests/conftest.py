@@ -17,12 +17,17 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import settings
 from sqlalchemy import create_engine, make_url, text
 
 from state.migrate import upgrade
 from state.store import Ledger
 
 _numbers = itertools.count()
+
+# How long one example takes says something about the machine's load and nothing about the code.
+settings.register_profile("loaded machine", deadline=None)
+settings.load_profile("loaded machine")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

@@ -14,27 +14,23 @@ import threading
 import uuid
 from asyncio.sslproto import SSLProtocol
 from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from concurrent.futures import Future
 from concurrent.futures import TimeoutError as FutureTimeout
-from contextvars import ContextVar
 from dataclasses import dataclass
-from functools import lru_cache
 from types import TracebackType
-from typing import Any, Protocol, TypeVar
+from typing import Any, TypeVar
 
-import aiohttp
 import orjson
 import pybase64
-from yarl import URL
 
 from connectors.errors import Halt, Unavailable, UnknownAnswer, WireError
 from connectors.graph import classify, silence
 from connectors.graph.endpoint import Tenant
 from connectors.graph.tokens import Tokens
+from connectors.graph.wire import NotConnected, Pieces, Wire
 from connectors.link import Link
 from connectors.pacer import LEASE_OVER, Budget, Cost, Memory, Pacer, Slots, Stopped
-from connectors.spool import PIECE
 
 T = TypeVar("T")
 
@@ -111,49 +107,6 @@ def raise_for(status: int, headers: Mapping[str, str], body: bytes) -> None:
     raise classify.error_of(status, code, hint, classify.retry_after(headers))
 
 
-class Pieces(Protocol):
-    """A part of a body that is not in memory: its length, and its bytes in the order in which they leave, as often as asked."""
-
-    def __len__(self) -> int: ...
-
-    def pieces(self) -> Iterable[bytes]: ...
-
-
-async def _stream(pieces: Sequence[bytes | Pieces]) -> AsyncIterator[bytes]:
-    for piece in pieces:
-        if not isinstance(piece, bytes):
-            for one in piece.pieces():
-                yield one
-        elif len(piece) <= PIECE:
-            yield piece
-        else:
-            view = memoryview(piece)
-            for at in range(0, len(piece), PIECE):
-                yield bytes(view[at : at + PIECE])
-
-
-@lru_cache(maxsize=64)
-def _parsed(url: str) -> URL:
-    """An address taken apart, once: that of an import session serves a whole mailbox."""
-    return URL(url, encoded=True)
-
-
-_may_leave: ContextVar[Callable[[], bool] | None] = ContextVar("may_leave", default=None)
-
-
-class _AskedLast(aiohttp.ClientRequest):
-    """Asks the mailbox's guard once more when the connection is there: making it may have outlasted the lease.
-
-    Tracing could do the same, at many times the cost.
-    """
-
-    async def send(self, conn: Any) -> aiohttp.ClientResponse:
-        may_leave = _may_leave.get()
-        if may_leave is not None and not may_leave():
-            raise Stopped(LEASE_OVER, code="lease")
-        return await super().send(conn)
-
-
 _BUFFER = 32 * 1024
 
 
@@ -186,13 +139,12 @@ class GraphClient:
         self._lock = threading.Lock()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread: threading.Thread | None = None
-        self._session: aiohttp.ClientSession | None = None
+        self._wire: Wire | None = None
         self.context: ssl.SSLContext | None = None
         self._closed = False
         self._pacers: dict[str, Pacer] = {}
         self._figures: dict[str, Counter[str]] = {}
         self._guards: dict[str, Callable[[], bool]] = {}
-        self._timeouts: dict[int, aiohttp.ClientTimeout] = {}
         self._shared = Slots(tenant.concurrency) if tenant.concurrency_scope == "app" else None
 
     def __enter__(self) -> GraphClient:
@@ -238,7 +190,7 @@ class GraphClient:
     def _serve(self, loop: asyncio.AbstractEventLoop, started: Future[None]) -> None:
         asyncio.set_event_loop(loop)
         try:
-            self._session = loop.run_until_complete(self._open())
+            self._wire = loop.run_until_complete(self._open())
         except BaseException as error:
             loop.close()
             self._loop = None
@@ -252,12 +204,11 @@ class GraphClient:
             for task in tasks:
                 task.cancel()
             loop.run_until_complete(asyncio.gather(*tasks, return_exceptions=True))
-            loop.run_until_complete(self._session.close())
-            loop.run_until_complete(asyncio.sleep(0))
+            loop.run_until_complete(self._wire.close())
             loop.run_until_complete(loop.shutdown_default_executor())
             loop.close()
 
-    async def _open(self) -> aiohttp.ClientSession:
+    async def _open(self) -> Wire:
         _small_buffers()
         if self.tenant.graph_url.startswith("https:"):
             try:
@@ -265,17 +216,7 @@ class GraphClient:
             except OSError as error:
                 text = f"the target's ca_file can't be used ({type(error).__name__})"
                 raise Halt(text, side="target", mend="check ca_file of the target") from None
-        session = aiohttp.ClientSession(
-            request_class=_AskedLast,
-            connector=aiohttp.TCPConnector(ssl=self.context or True, limit=0, ttl_dns_cache=60),
-            cookie_jar=aiohttp.DummyCookieJar(),
-            trust_env=False,
-            auto_decompress=True,
-            headers={"User-Agent": "mailbox-migrator", "Accept": "application/json"},
-        )
-        # By default aiohttp repeats idempotent methods on a broken connection; repeating is the pacer's business alone.
-        session._retry_connection = False
-        return session
+        return Wire(self.context)
 
     def close(self) -> None:
         """End loop, session and token thread; writes still under way come back as doubts. May be called twice."""
@@ -428,57 +369,39 @@ class GraphClient:
         except Unavailable as error:
             raise Unavailable(str(error), code=error.code, did_nothing=True) from None
 
-    def _timeout(self, length: int) -> aiohttp.ClientTimeout:
-        """How long a request of so many bytes may take. Small ones need no watch over each read: the whole ends hardly later."""
-        step = length // PIECE
-        found = self._timeouts.get(step)
-        if found is None:
-            patience = self.tenant.timeout
-            found = self._timeouts[step] = aiohttp.ClientTimeout(
-                total=patience + step * PIECE / SLOWEST,
-                sock_connect=min(30.0, patience),
-                sock_read=patience if length >= STREAM_FROM else None,
-            )
-        return found
-
     async def _exchange(
         self, mailbox: str, method: str, url: str, kind: str, headers: Mapping[str, str], pieces: Sequence[bytes | Pieces]
     ) -> Reply:
         """One HTTP exchange, whatever its status. Raises Unavailable; ``did_nothing`` only if no connection was made."""
-        session = self._session
-        if session is None:  # only while closing
+        wire = self._wire
+        if wire is None:  # only while closing
             raise Unavailable("the client is closed", did_nothing=True)
-        may_leave = None if method == "GET" else self._guards.get(mailbox)
-        if may_leave is not None and not may_leave():
-            raise Stopped(LEASE_OVER, code="lease")
         length = sum(map(len, pieces))
-        data: Any = None
-        if length >= STREAM_FROM:
-            data = _stream(pieces)
-            headers = {**headers, "Content-Length": str(length)}
-        elif pieces:
-            whole = [piece if isinstance(piece, bytes) else b"".join(piece.pieces()) for piece in pieces]
-            data = whole[0] if len(whole) == 1 else b"".join(whole)
         counter = self._count(mailbox, kind, length)
-        _may_leave.set(may_leave)
+        patience = self.tenant.timeout
         try:
-            async with session.request(
+            answer = await wire.exchange(
                 method,
-                _parsed(url),
-                data=data,
-                headers=headers,
-                allow_redirects=False,
-                timeout=self._timeout(length),
-            ) as answer:
-                body = await answer.read()
-                counter["bytes.received"] += len(body)
-                return Reply(answer.status, answer.headers, body)
-        except aiohttp.ClientConnectorCertificateError as error:
+                url,
+                headers,
+                pieces,
+                length=length,
+                whole=length < STREAM_FROM,
+                patience=patience + length / SLOWEST,
+                connect=min(30.0, patience),
+                may_leave=None if method == "GET" else self._guards.get(mailbox),
+            )
+        except ssl.SSLCertVerificationError as error:
             text = "the target host's certificate is not trusted"
             raise Halt(text, code=type(error).__name__, side="target", mend="set the target's ca_file") from None
-        except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError) as error:
+        except NotConnected as error:
             raise Unavailable("the target can't be reached", code=type(error).__name__, did_nothing=True) from None
         except TimeoutError as error:
             raise Unavailable("the target gave no answer in time", code=type(error).__name__) from None
-        except (aiohttp.ClientError, OSError) as error:
+        except OSError as error:
             raise Unavailable("the connection to the target broke", code=type(error).__name__) from None
+        if answer is None:
+            raise Stopped(LEASE_OVER, code="lease")
+        status, answered, body = answer
+        counter["bytes.received"] += len(body)
+        return Reply(status, answered, body)

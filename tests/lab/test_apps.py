@@ -125,7 +125,7 @@ def test_the_end_closes_every_apps_connections(lab: Lab, mailboxes: list[str]) -
         threads = [client._thread for client in clients]
     assert len(threads) > 1
     assert not any(thread is not None and thread.is_alive() for thread in threads)
-    assert all(client._session is not None and client._session.closed for client in clients)
+    assert all(client._wire is not None and not len(client._wire) for client in clients)
 
 
 class Served:

@@ -266,20 +266,37 @@ def test_nothing_leaves_once_the_guard_says_no(target: Target, lane: Lane) -> No
     target.good(Write(kind=WriteKind.REMOVE, lane=lane, target_id=there.target_id))
 
 
-def test_the_guard_is_asked_again_when_the_connection_is_there(target: Target) -> None:
+def test_the_guard_is_asked_when_the_connection_is_there(target: Target, client: GraphClient) -> None:
+    """Making it may have outlasted the lease."""
     inbox = target.inbox()
-    asked: list[bool] = []
+    wire = client._wire
+    assert wire is not None
+    client.run(wire.close())
+    asked: list[int] = []
 
     def may_leave() -> bool:
-        asked.append(not asked)
-        return asked[-1]
+        asked.append(len(wire))
+        return False
 
     target.there.guard(may_leave)
     [outcome] = target.write(composed(inbox))
-    assert asked == [True, False]
+    assert asked == [1]
     assert isinstance(outcome, Unsent)
     assert outcome.cause.code == "lease"
     assert target.items() == []
+
+
+def test_the_guard_is_asked_before_each_piece_of_a_large_body(target: Target) -> None:
+    """A process that slept while a body went out finds its lease gone; what is not whole is not carried out."""
+    inbox = target.inbox()
+    target.good(imported(an_item("small"), inbox))  # so that the session is open
+    answers = iter([True, True, True, False])
+    target.there.guard(lambda: next(answers))
+    [outcome] = target.write(imported(dataclasses.replace(an_item("large"), body_text="x" * 2_000_000), inbox))
+    assert isinstance(outcome, Unsent)
+    assert outcome.cause.code == "lease"
+    assert next(answers, None) is None
+    assert [item.subject for item in target.items()] == ["small"]
 
 
 # --- looking
