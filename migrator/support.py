@@ -46,8 +46,8 @@ _PLAIN: Final = frozenset(
     {"auth", "access", "lane", "concurrency_scope", "business_hours", "business_time_zone", "link_hours", "link_time_zone"}
 )
 _LIBRARIES: Final = (
-    "mailbox-migrator", "aiohttp", "alembic", "click", "cryptography", "exchangelib", "httptools", "lxml", "msal", "msgspec", "psycopg",
-    "requests", "sqlalchemy", "structlog", "tenacity",
+    "mailbox-migrator", "aiohttp", "alembic", "click", "cryptography", "exchangelib", "httptools", "lxml", "msal", "msgspec",
+    "psycopg", "requests", "sqlalchemy", "structlog", "tenacity",
 )  # fmt: skip
 
 README: Final = """What is in this bundle, and what is not.
