@@ -25,7 +25,7 @@ COMMANDS = {
     "check": "migrator.commands.set_up",
     "run": "migrator.commands.carry",
     "settings": "migrator.commands.set_over",
-    "status": "migrator.commands.look",
+    "status": "migrator.commands.standing",
     "verify": "migrator.commands.look",
     "report": "migrator.commands.look",
     "errors": "migrator.commands.errors",

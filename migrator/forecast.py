@@ -13,12 +13,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from statistics import quantiles
 
+import msgspec
+
+from state.glance import Done, Ran
 from state.model import PassKind, PassRow, PassState
-
-CARRIED = ("created", "updated", "flagged", "moved", "removed", "adopted", "refused", "withheld")
-"""Figures of a pass that stand for an item that was dealt with."""
 
 ENOUGH = 50
 """Items from which a pass says something about speed; below, it says what a pass costs by itself."""
@@ -71,36 +70,47 @@ class Sample:
     ended: float
 
 
-def samples(passes: Iterable[PassRow]) -> list[Sample]:
+def samples(passes: Iterable[PassRow | Ran]) -> list[Sample]:
     """What these passes say, newest first as they are given. Passes that were broken off count: they carried something too.
 
     The wait for the settle horizon is left out; it belongs to a lost answer and not to the load.
     """
-    found = []
+    found: list[Sample] = []
     for one in passes:
-        if one.state is PassState.RUNNING or one.ended is None:
+        if one.ended is None or one.state is PassState.RUNNING:
             continue
-        seconds = one.ended - one.started - one.figures.get("waited.settle", 0.0)
-        items = int(sum(one.figures.get(word, 0) for word in CARRIED))
-        if one.state is not PassState.DONE and items < ENOUGH:
+        done = one.done if isinstance(one, Ran) else msgspec.convert(one.figures, Done)
+        items, ended_well = done.items, one.state is PassState.DONE
+        if not ended_well and items < ENOUGH:
             continue
-        whole = one.state is PassState.DONE and not one.figures.get("folders_unchanged")
-        found.append(Sample(one.kind, max(0.001, seconds), items, int(one.figures.get("bytes", 0)), whole, one.ended))
+        spent = max(0.001, one.ended - one.started - done.settle)
+        found.append(Sample(one.kind, spent, items, int(done.bytes), ended_well and not done.aside, one.ended))
     return found[:NEWEST]
 
 
-def carrying(load: Load, among: Sequence[Sample]) -> Span | None:
+@dataclass(frozen=True, slots=True)
+class Speed:
+    """What an item and what a byte took in each of some passes, in seconds."""
+
+    per_item: tuple[float, ...] = ()
+    per_byte: tuple[float, ...] = ()
+
+
+def speed(among: Iterable[Sample]) -> Speed:
+    """How fast passes were that carried enough to say so."""
+    some = [one for one in among if one.items >= ENOUGH]
+    return Speed(tuple(one.seconds / one.items for one in some), tuple(one.seconds / one.bytes for one in some if one.bytes))
+
+
+def carrying(load: Load, among: Sequence[Sample] | Speed) -> Span | None:
     """How long it takes to carry a load, at the speed of passes that carried something; None if none did."""
     if load.items <= 0:
         return NOTHING
-    estimates: list[float] = []
-    for one in among:
-        if one.items < ENOUGH:
-            continue
-        estimates.append(load.items * one.seconds / one.items)
-        if load.bytes and one.bytes:
-            estimates.append(load.bytes * one.seconds / one.bytes)
-    return _range(estimates, single=sum(one.items >= ENOUGH for one in among) == 1)
+    known = among if isinstance(among, Speed) else speed(among)
+    estimates = [load.items * one for one in known.per_item]
+    if load.bytes:
+        estimates += [load.bytes * one for one in known.per_byte]
+    return _range(estimates, single=len(known.per_item) == 1)
 
 
 def overhead(among: Sequence[Sample], *, whole: bool = False) -> Span | None:
@@ -113,17 +123,20 @@ def overhead(among: Sequence[Sample], *, whole: bool = False) -> Span | None:
     return _range([max(_QUIET, one) for one in quiet], single=len(quiet) == 1)
 
 
-def final_pass(load: Load, among: Sequence[Sample], arriving: float = 0.0) -> Span | None:
+def final_pass(
+    load: Load, among: Sequence[Sample], arriving: float = 0.0, *, others: Sequence[Sample] | Speed = Speed()
+) -> Span | None:
     """How long the last pass of a mailbox would take now.
 
-    ``load`` is what is known to be open, ``arriving`` how many items are thought to have come since the last pass. None before
-    the first pass that says anything.
+    ``load`` is what is known to be open, ``arriving`` how many items are thought to have come since the last pass. ``others`` are
+    passes over other mailboxes of the same servers, which say how fast things go where this mailbox's own do not. None before the
+    mailbox's own first pass.
     """
     if not among:
         return None
     listing = overhead(among, whole=True)
     whole = Load(load.items + round(arriving), load.bytes)
-    work = carrying(whole, among)
+    work = carrying(whole, among) or carrying(whole, others)
     if listing is None and work is None:
         return None
     if work is None:
@@ -196,10 +209,9 @@ def _range(estimates: Sequence[float], *, single: bool) -> Span | None:
         return None
     if single:
         return Span(min(estimates) * _DOUBT[0], max(estimates) * _DOUBT[1])
-    if len(estimates) < 5:
-        return Span(min(estimates), max(estimates))
-    tenths = quantiles(estimates, n=10, method="inclusive")
-    return Span(tenths[0], tenths[-1])
+    ordered = sorted(estimates)
+    outermost = len(ordered) // 10
+    return Span(ordered[outermost], ordered[-1 - outermost])
 
 
 _UNITS = (("s", 1.0), ("min", 60.0), ("h", 3600.0), ("d", 86400.0))

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
-from collections.abc import Sequence
+import time
+from collections import Counter
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from datetime import UTC, datetime, tzinfo
+from typing import TYPE_CHECKING, Any
 
-from state.model import PENDING, ItemState, MailboxState
+from migrator import forecast
+from migrator.forecast import Load, Span, Speed
+from state.glance import Glance, Held, Ran
+from state.model import AFTER_CUTOVER, ASIDE, ItemState, MailboxRow, MailboxState, PassState
 
 if TYPE_CHECKING:
     from migrator.conservation import FolderSum
@@ -22,15 +27,15 @@ _LAST = 10
 _LEAST = 12
 """Columns below which no column is cut for the sake of another."""
 
-_CARRIED = frozenset({ItemState.DONE, ItemState.REFUSED, ItemState.WITHHELD, ItemState.FILTERED})
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Standing:
     """One mailbox's row. ``share`` is settled items by those there are, 0 to 1; None when nothing was listed yet.
 
-    ``gigabytes`` (10^9) are those that arrived. ``refused`` counts refused and withheld items,
-    ``approved`` those of them that a person let stay behind.
+    ``gigabytes`` (10^9) are those that arrived. ``refused`` counts refused and withheld items, ``approved`` those of them that a
+    person let stay behind. ``behind`` is for how many seconds nobody has looked for changes at the source, ``last_pass`` when the
+    last pass ended (wall-clock seconds), ``final`` how long a final pass would take now. ``flipped``: mail goes to the target.
+    The last four are what was last seen of arriving mail; times are ISO 8601 in UTC, empty if nothing was seen.
     """
 
     wave: str
@@ -44,38 +49,138 @@ class Standing:
     refused: int
     approved: int
     cause: str
+    pending_bytes: int = 0
+    running: bool = False
+    behind: float | None = None
+    last_pass: float | None = None
+    final: Span | None = None
+    waiting_for: str = ""
+    flipped: bool = False
+    last_in_source: str = ""
+    last_in_target: str = ""
+    late: int = 0
+    sent_from_old: int = 0
 
 
-def standings(ledger: Ledger, wave: str | None = None) -> list[Standing]:
+def standings(ledger: Ledger | Glance, wave: str | None = None, *, now: float | None = None) -> list[Standing]:
     """All mailboxes of a wave, or of all waves, in the ledger's order. Reads sums only, whatever the size of the ledger."""
-    counts: dict[int, Counter[ItemState]] = defaultdict(Counter)
-    sizes: Counter[int] = Counter()
-    for mailbox_id, tally in ledger.tallies():
-        counts[mailbox_id][tally.state] += tally.items
-        if tally.state is ItemState.DONE:
-            sizes[mailbox_id] += tally.bytes
-    approved = ledger.approvals.approved_counts()
-    rows = []
-    for row in ledger.mailboxes(wave):
-        mine = counts[row.id]
-        items = sum(number for state, number in mine.items() if state is not ItemState.GONE)
-        settled = sum(mine[state] for state in _CARRIED)
-        rows.append(
-            Standing(
-                wave=row.wave,
-                source=row.source,
-                target=row.target,
-                state=row.state,
-                share=settled / items if items else None,
-                items=items,
-                gigabytes=sizes[row.id] / 1e9,
-                pending=sum(mine[state] for state in PENDING),
-                refused=mine[ItemState.REFUSED] + mine[ItemState.WITHHELD],
-                approved=approved[row.id],
-                cause=row.cause,
-            )
+    glance = ledger if isinstance(ledger, Glance) else ledger.glance()
+    now = time.time() if now is None else now
+    held, approved, passes, waves = glance.held(), glance.approved(), glance.passes(), glance.waves()
+    pool = forecast.speed(forecast.samples(glance.seeds()))
+    arrivals = glance.observed("arrivals")
+    nothing = Held({}, {})
+    return [
+        _standing(
+            row,
+            held.get(row.id, nothing),
+            approved[row.id],
+            passes.get(row.id, []),
+            arrivals.get(row.id, {}),
+            waves.get(row.wave, ("OPEN", {})),
+            pool,
+            now,
         )
-    return rows
+        for row in glance.mailboxes(wave)
+    ]
+
+
+def _standing(
+    row: MailboxRow,
+    held: Held,
+    approved: int,
+    passes: Sequence[Ran],
+    arrivals: dict[str, Any],
+    wave: tuple[str, dict[str, Any]],
+    pool: Speed,
+    now: float,
+) -> Standing:
+    mine, size = held.items, held.bytes
+    items = sum(mine.values()) - mine.get(ItemState.GONE, 0)
+    pending = mine.get(ItemState.LISTED, 0) + mine.get(ItemState.INTENDED, 0)
+    load = Load(pending, size.get(ItemState.LISTED, 0) + size.get(ItemState.INTENDED, 0))
+    refused = mine.get(ItemState.REFUSED, 0) + mine.get(ItemState.WITHHELD, 0)
+    settled = mine.get(ItemState.DONE, 0) + refused + mine.get(ItemState.FILTERED, 0)
+    clean = next((one for one in passes if one.state is PassState.DONE), None)
+    ended = next((one.ended for one in passes if one.ended is not None), None)
+    behind = max(0.0, now - clean.started) if clean else None
+    running = row.lease_until > now and row.owner is not None
+    flipped = row.state in AFTER_CUTOVER or (row.state in ASIDE and row.came_from in AFTER_CUTOVER)
+    among = [] if flipped else forecast.samples(passes)
+    return Standing(
+        wave=row.wave,
+        source=row.source,
+        target=row.target,
+        state=row.state,
+        share=settled / items if items else None,
+        items=items,
+        gigabytes=size.get(ItemState.DONE, 0) / 1e9,
+        pending=pending,
+        refused=refused,
+        approved=approved,
+        cause=row.cause,
+        pending_bytes=load.bytes,
+        running=running,
+        behind=behind,
+        last_pass=ended,
+        final=None if flipped else forecast.final_pass(load, among, forecast.arriving(among, behind or 0.0), others=pool),
+        waiting_for=waits_for(
+            row,
+            running=running,
+            pending=pending,
+            unapproved=refused - approved,
+            wave=wave[0],
+            start=_text(wave[1], "start_after"),
+        ),
+        flipped=flipped,
+        last_in_source=_text(arrivals, "last_in_source"),
+        last_in_target=_text(arrivals, "last_in_target"),
+        late=sum(_number(one) for one in (arrivals.get("late") or {}).values()),
+        sent_from_old=_number(arrivals.get("sent_from_old")),
+    )
+
+
+def _text(told: dict[str, Any], name: str) -> str:
+    return str(told.get(name) or "")
+
+
+def _number(told: object) -> int:
+    """A count; whatever else was written down counts as one."""
+    return int(told) if isinstance(told, int | float) else int(bool(told))
+
+
+_NEXT = {
+    MailboxState.PLANNED: "its first pass",
+    MailboxState.SEEDING: "its first pass to end; run again",
+    MailboxState.SYNCING: "a clean pass",
+    MailboxState.READY: "its cutover",
+    MailboxState.LOCKED: "its final pass",
+    MailboxState.FINAL: "its routing",
+    MailboxState.ROUTED: "its first sweep",
+    MailboxState.SWEEPING: "late mail; sweeps go on",
+    MailboxState.BACKFILLING: "its older mail",
+    MailboxState.CLOSED: "nothing",
+}
+
+
+def waits_for(row: MailboxRow, *, running: bool, pending: int, unapproved: int, wave: str = "OPEN", start: str = "") -> str:
+    """What has to happen next for a mailbox, in a few words: there is no mailbox of which nobody knows why it stands still."""
+    if row.state in ASIDE:
+        return row.cause or "a person; nothing was written down about why"
+    if running:
+        return "its pass, which runs now"
+    if wave != "OPEN" and row.state not in AFTER_CUTOVER:
+        return f"its wave, which is {wave}"
+    if row.state is MailboxState.PLANNED and start:
+        return f"its first pass, after {start}"
+    if row.state is MailboxState.SYNCING:
+        if row.cause:
+            return row.cause
+        if pending:
+            return f"{pending:,} items still to carry"
+        if unapproved:
+            return f"{unapproved:,} approvals (`migrator errors list`)"
+    return _NEXT[row.state]
 
 
 def headline(rows: Sequence[Standing]) -> str:
@@ -87,6 +192,9 @@ def headline(rows: Sequence[Standing]) -> str:
     if aside:
         what = " and ".join(f"{number} {word}" for number, word in aside)
         return f"A person is needed: of {_mailboxes(len(rows))}, {what}; the cause says what to do."
+    old = sum(row.sent_from_old > 0 for row in rows)
+    if old:
+        return f"A person is needed: {_mailboxes(old)} still sent from the old side; see `migrator status --old-profile`."
     paused = states[MailboxState.PAUSED]
     if paused:
         return f"Nothing needs a person but a look at the cause: of {_mailboxes(len(rows))}, {paused} PAUSED; run again to go on."
@@ -113,23 +221,114 @@ def percent(share: float | None) -> str:
     return "100" if share >= 1 else f"{min(99.9, share * 100):.1f}"
 
 
-def table(rows: Sequence[Standing], width: int = WIDTH) -> list[str]:
-    """The rows as lines of text, none longer than ``width``; a name or cause that does not fit is cut with ``…``."""
-    heading = ("MAILBOX", "STATE", "DONE%", "ITEMS", "GB", "PENDING", "REFUSED", "CAUSE")
+def table(rows: Sequence[Standing], width: int = WIDTH, *, now: float | None = None) -> list[str]:
+    """Mailboxes before the flip as lines of text, none longer than ``width``; what does not fit is cut with ``…``.
+
+    REFUSED are those that nobody approved; FINAL≈ is how long the last pass would take now.
+    """
+    now = time.time() if now is None else now
+    heading = ("MAILBOX", "STATE", "DONE%", "ITEMS", "GB", "BEHIND", "LAST-PASS", "FINAL≈", "REFUSED", "WAITING-FOR")
     cells = [
         (
             row.source,
             row.state.value,
             percent(row.share),
             f"{row.items:,}",
-            f"{row.gigabytes:,.2f}",
-            f"{row.pending:,}",
-            f"{row.refused:,}",
-            row.cause,
+            f"{row.gigabytes:,.2f}" if row.gigabytes < 100 else f"{row.gigabytes:,.0f}",
+            "-" if row.behind is None else forecast.duration(row.behind),
+            moment(row.last_pass, now),
+            forecast.span(row.final),
+            f"{row.refused - row.approved:,}",
+            row.waiting_for,
         )
         for row in rows
     ]
-    return lay_out(heading, cells, width, left=frozenset({0, 1, 7}), limits={0: 32})
+    return lay_out(heading, cells, width, left=frozenset({0, 1, 9}), limits={0: 32, 7: 12})
+
+
+def after_table(rows: Sequence[Standing], width: int = WIDTH, *, now: float | None = None) -> list[str]:
+    """Mailboxes after the flip: where mail still arrives, and what is still open."""
+    now = time.time() if now is None else now
+    heading = ("MAILBOX", "STATE", "LAST-IN-SOURCE", "LAST-IN-TARGET", "LATE", "SENT-FROM-OLD", "OPEN")
+    cells = [
+        (
+            row.source,
+            row.state.value,
+            moment(seconds(row.last_in_source), now),
+            moment(seconds(row.last_in_target), now),
+            f"{row.late:,}",
+            f"{row.sent_from_old:,}",
+            f"{row.pending:,}" if row.pending else row.waiting_for,
+        )
+        for row in rows
+    ]
+    return lay_out(heading, cells, width, left=frozenset({0, 1, 6}), limits={0: 32})
+
+
+def tables(rows: Sequence[Standing], width: int = WIDTH, *, now: float | None = None) -> list[str]:
+    """Both of them, each with a blank line above, and none without a row."""
+    parts = ((table, [row for row in rows if not row.flipped]), (after_table, [row for row in rows if row.flipped]))
+    return [line for lay, some in parts if some for line in ("", *lay(some, width, now=now))]
+
+
+COLUMNS = (
+    "wave", "mailbox", "target", "state", "done_percent", "items", "gigabytes", "pending", "behind_seconds", "last_pass",
+    "final_least_seconds", "final_most_seconds", "refused", "approved", "waiting_for", "last_in_source", "last_in_target", "late",
+    "sent_from_old",
+)  # fmt: skip
+"""What ``sheet`` has in its columns."""
+
+
+def sheet(rows: Iterable[Standing]) -> list[list[str | int | float | None]]:
+    """The same rows for a spreadsheet, whole numbers and all; times are ISO 8601 in UTC."""
+    return [
+        [
+            row.wave,
+            row.source,
+            row.target,
+            row.state.value,
+            None if row.share is None else round(100 * row.share, 3),
+            row.items,
+            round(row.gigabytes, 6),
+            row.pending,
+            None if row.behind is None else round(row.behind),
+            None if row.last_pass is None else datetime.fromtimestamp(row.last_pass, UTC).isoformat(timespec="seconds"),
+            None if row.final is None else round(row.final.least),
+            None if row.final is None else round(row.final.most),
+            row.refused,
+            row.approved,
+            row.waiting_for,
+            row.last_in_source,
+            row.last_in_target,
+            row.late,
+            row.sent_from_old,
+        ]
+        for row in rows
+    ]
+
+
+_DAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
+
+
+def moment(when: float | None, now: float, zone: tzinfo | None = None) -> str:
+    """A moment of the past in the operator's zone: ``14:02`` today, ``Fri 14:02`` within six days, else ``2026-11-20``."""
+    if when is None:
+        return "-"
+    then, today = (datetime.fromtimestamp(one, UTC).astimezone(zone) for one in (when, now))
+    if then.date() == today.date():
+        return f"{then:%H:%M}"
+    if 0 <= (today.date() - then.date()).days < 7:
+        return f"{_DAYS[then.weekday()]} {then:%H:%M}"
+    return f"{then:%Y-%m-%d}"
+
+
+def seconds(iso: str) -> float | None:
+    """Wall-clock seconds of an ISO time; None for an empty one, or one that is none."""
+    try:
+        then = datetime.fromisoformat(iso)
+    except ValueError:
+        return None
+    return (then if then.tzinfo else then.replace(tzinfo=UTC)).timestamp()
 
 
 def folder_table(sums: Sequence[FolderSum], width: int = WIDTH) -> list[str]:
@@ -164,7 +363,7 @@ def lay_out(
 
     ``limits`` are the columns that may be cut, and their widest; the others hold numbers and are never cut.
     """
-    sizes = [max(len(one[at]) for one in [heading, *cells]) for at in range(len(heading))]
+    sizes = [max(map(len, column)) for column in zip(heading, *cells, strict=True)]
     for at, limit in limits.items():
         sizes[at] = min(sizes[at], limit)
     room = width - 2 * (len(sizes) - 1) - sum(sizes[:-1])
@@ -176,11 +375,13 @@ def lay_out(
         room += given
     sizes[-1] = max(0, min(sizes[-1], room))
     lines = []
+    cutting = {*limits, len(sizes) - 1}
     for one in [heading, *cells]:
-        parts = [
-            cut(text, size).ljust(size) if at in left else cut(text, size).rjust(size)
-            for at, (text, size) in enumerate(zip(one, sizes, strict=True))
-        ]
+        parts = []
+        for at, (text, size) in enumerate(zip(one, sizes, strict=True)):
+            # Numbers need no look at their letters.
+            text = cut(text, size) if at in cutting or len(text) > size else text
+            parts.append(text.ljust(size) if at in left else text.rjust(size))
         lines.append("  ".join(parts).rstrip())
     return lines
 

@@ -31,7 +31,7 @@ from migrator.errors_work import by_reason, gather
 from migrator.report import gather as gather_report
 from migrator.status import headline, standings
 from migrator.vault import open_private
-from state.schema import HEAD
+from state.revision import HEAD
 from state.store import Ledger
 
 LINES: Final = 2000

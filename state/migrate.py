@@ -10,7 +10,7 @@ from sqlalchemy.exc import DatabaseError, OperationalError
 
 from state.engines import address, connect, unbegun
 from state.model import LedgerError, NotMigrated
-from state.schema import HEAD
+from state.revision import HEAD
 
 if TYPE_CHECKING:
     from alembic.config import Config

@@ -21,8 +21,6 @@ answers        what probes were answered
 
 from __future__ import annotations
 
-from typing import Final
-
 from sqlalchemy import (
     BigInteger,
     Boolean,
@@ -39,9 +37,6 @@ from sqlalchemy import (
     UniqueConstraint,
     true,
 )
-
-HEAD: Final = "0005"
-"""The newest revision. A constant, so that opening a ledger need not load alembic; a test holds it to the revisions."""
 
 metadata = MetaData(
     naming_convention={

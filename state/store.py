@@ -18,6 +18,7 @@ from sqlalchemy.exc import DBAPIError
 from state import leases, places, views
 from state.approvals import Approvals
 from state.engines import address, connect, plainly, unbegun
+from state.glance import Glance
 from state.migrate import make_ready
 from state.model import (
     PASS_MOVES,
@@ -362,6 +363,13 @@ class Ledger:
     def refusals(self, mailbox_id: int | None = None, limit: int | None = None) -> list[Refused]:
         """What was REFUSED or WITHHELD, and why, by mailbox and folder."""
         return self._read(lambda db: views.refusals(db, mailbox_id, limit))
+
+    def glance(self) -> Glance:
+        """Sums and last words of all mailboxes, for views that have to answer at once."""
+        return Glance(
+            lambda text, values: self._read(lambda db: db.exec_driver_sql(text, values).all()),
+            sqlite=self._engine.dialect.name == "sqlite",
+        )
 
     @property
     def approvals(self) -> Approvals:

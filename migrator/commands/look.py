@@ -1,4 +1,4 @@
-"""``status``, ``verify`` and ``report``: look, and change nothing."""
+"""``verify`` and ``report``: look, and change nothing."""
 
 from __future__ import annotations
 
@@ -33,38 +33,6 @@ _EXPLAINED = {
     "touched": "changed in the target since",
 }
 """Figures of a verdict that explain why items were not compared equal."""
-
-
-@click.command("status", short_help="Say where each mailbox stands.")
-@click.option("--wave", help="Only this wave.")
-@click.option("--folders", is_flag=True, help="The sum of every folder: what the source counts, and what became of it.")
-@global_options()
-@pass_words
-def status(words: Words, wave: str | None, folders: bool) -> int:
-    """Say where each mailbox stands; the first line says what needs a person. Asks no server.
-
-    \b
-    Examples:
-      migrator status
-      migrator status --wave wave1 --json
-      migrator status --folders
-    """
-    from migrator import app
-    from migrator.conservation import folder_sums
-    from migrator.status import folder_table, headline, standings, table
-
-    config = words.load()
-    rows, sums = [], []
-    if app.ledger_exists(config):
-        with app.open_ledger(config) as ledger:
-            rows = standings(ledger, wave)
-            sums = list(folder_sums(ledger, ledger.mailboxes(wave))) if folders else []
-    if words.json:
-        told = {"headline": headline(rows), "mailboxes": [asdict(row) for row in rows]}
-        say_json({**told, **({"folders": [asdict(one) for one in sums]} if folders else {}), "exit_code": 0})
-    else:
-        say_lines(headline(rows), *(["", *table(rows)] if rows else []), *(["", *folder_table(sums)] if sums else []))
-    return 0
 
 
 @click.command("verify", short_help="Compare both sides with the ledger, item by item.")

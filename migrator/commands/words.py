@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -12,6 +12,7 @@ import click
 
 if TYPE_CHECKING:
     from migrator.config import Config
+    from migrator.sheets import Cell
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -110,8 +111,15 @@ def say_json(value: dict[str, Any]) -> None:
 
 def say_lines(*lines: str) -> None:
     """Print lines for people."""
-    for line in lines:
-        click.echo(line)
+    if lines:
+        click.echo("\n".join(lines))
+
+
+def say_csv(heading: Sequence[str], rows: Iterable[Sequence[Cell]]) -> None:
+    """Print a table for a spreadsheet. A text that begins like a formula gets an apostrophe, so that it stays a text."""
+    from migrator.sheets import csv_text
+
+    click.echo(csv_text(heading, rows), nl=False)
 
 
 def explain(error: Exception) -> tuple[int, str]:

@@ -16,7 +16,8 @@ from sqlalchemy import Connection
 from state.engines import address, connect, unbegun
 from state.migrate import configured, revisions, upgrade
 from state.model import ItemState, LedgerError, NotMigrated, Tally
-from state.schema import HEAD, metadata
+from state.revision import HEAD
+from state.schema import metadata
 from state.store import Ledger
 
 REVISIONS = [script.revision for script in ScriptDirectory.from_config(configured()).walk_revisions()][::-1]

@@ -364,8 +364,8 @@ def test_the_table_fits_a_hundred_columns_whatever_is_in_it() -> None:
     )
     lines = table([wide, standing()])
     assert max(map(len, lines)) <= 100
-    assert lines[0].split() == ["MAILBOX", "STATE", "DONE%", "ITEMS", "GB", "PENDING", "REFUSED", "CAUSE"]
-    assert "anna@old.example" in lines[2]
+    assert lines[0].split()[:-1] == ["MAILBOX", "STATE", "DONE%", "ITEMS", "GB", "BEHIND", "LAST-PASS", "FINAL≈", "REFUSED"]
+    assert lines[2].startswith("anna@")
 
 
 def test_a_share_is_never_rounded_up_to_all() -> None:
