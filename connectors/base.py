@@ -539,11 +539,12 @@ class Destination(Protocol):
         """
         ...
 
-    def place_folder(self, folder: Folder, parent: str | None, known: str | None) -> str:
+    def place_folder(self, folder: Folder, parent: str | None, known: str | None, *, keep: bool = False) -> str:
         """The target id of the folder: found, created, renamed or moved to fit.
 
         ``parent`` is the target id of its parent, None for the top. ``known`` is the id given by an earlier call; if that folder
         no longer exists it is made again. No error if it exists. Special folders are found by role, never by name.
+        ``keep``: a known folder that exists stays as it is and where it is; its name and place are its owner's by now.
         """
         ...
 

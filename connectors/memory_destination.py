@@ -92,7 +92,7 @@ class MemoryDestination:
 
     # ---- folders
 
-    def place_folder(self, folder: Folder, parent: str | None, known: str | None) -> str:
+    def place_folder(self, folder: Folder, parent: str | None, known: str | None, *, keep: bool = False) -> str:
         target = self.target
         with target.lock:
             self._figures["requests.folders"] += 1
@@ -103,6 +103,8 @@ class MemoryDestination:
             if parent is not None and parent not in target.boxes:
                 raise Unavailable("the parent folder is gone", code="memory", did_nothing=True)
             box = target.boxes.get(known or "")
+            if box is not None and keep:
+                return box.id
             if box is not None and self._placed.setdefault(box.id, folder.id) == folder.id and box.role is None:
                 box.parent_id, box.name = parent, self._free_name(folder.name, parent, box)
             elif box is None:

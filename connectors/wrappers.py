@@ -100,8 +100,8 @@ class AroundDestination:
     def guard(self, may_leave: Callable[[], bool]) -> None:
         self.inner.guard(may_leave)
 
-    def place_folder(self, folder: Folder, parent: str | None, known: str | None) -> str:
-        return self.around("place_folder", lambda: self.inner.place_folder(folder, parent, known))
+    def place_folder(self, folder: Folder, parent: str | None, known: str | None, *, keep: bool = False) -> str:
+        return self.around("place_folder", lambda: self.inner.place_folder(folder, parent, known, keep=keep))
 
     def held(self, target_id: str) -> int:
         return self.around("held", lambda: self.inner.held(target_id))
@@ -150,7 +150,7 @@ class DryRun(AroundDestination):
         self._numbers = itertools.count(1)
         self._places: dict[str, str] = {}
 
-    def place_folder(self, folder: Folder, parent: str | None, known: str | None) -> str:
+    def place_folder(self, folder: Folder, parent: str | None, known: str | None, *, keep: bool = False) -> str:
         return known or self._new()
 
     def held(self, target_id: str) -> int:

@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from connectors.reading import Reader
     from connectors.settings import SettingsSource, SettingsTarget
     from connectors.spool import Spool
+    from migrator.arrivals import Look
     from migrator.vault import Vault
     from migrator.wavefile import WaveLine
     from state.store import Ledger
@@ -304,6 +305,12 @@ class Connected:
         client = self.client_for(mailbox.target)
         destination: Destination = GraphDestination(client, mailbox.target, orphans=self._orphans)
         return self._guard(destination) if self._guard else destination
+
+    def look(self, mailbox: MailboxRow) -> Look:
+        """Open one target mailbox to see what arrives there; never writes."""
+        from connectors.graph.looking import GraphLook
+
+        return GraphLook(self.client_for(mailbox.target), mailbox.target)
 
     def subjects(self, mailbox: MailboxRow, ids: Sequence[str]) -> dict[str, str]:
         """The subjects of source items by their id, read now from the server; what is gone there is missing."""

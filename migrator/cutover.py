@@ -14,8 +14,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from enum import StrEnum
 from itertools import pairwise
+from typing import Any
 
 from state.model import ASIDE, MailboxState, PassKind, PassRow, PassState
 
@@ -30,6 +30,12 @@ TTLS = 2.0
 
 LOCK, ROUTE, PERMISSIONS, RULES, ADDRESSES = "lock", "route", "permissions", "rules", "addresses"
 UNLOCK, FORWARDS, HOLDS, REVOKE = "unlock", "forwards", "holds", "revoke"
+DONE, FAILED, UNDONE = "done", "failed", "undone"
+"""What can be confirmed of a step."""
+
+ROUTES = ("domain", "forward", "none")
+"""How the mail of a mailbox flips: with its domain's MX record, by a forward at the source, or not at all."""
+
 STEPS = (LOCK, ROUTE, PERMISSIONS, RULES, ADDRESSES, UNLOCK, FORWARDS, HOLDS, REVOKE)
 """What people do outside of this program, by the names of the kit's scripts."""
 
@@ -98,6 +104,12 @@ class Position:
         return self.came_from if self.state in ASIDE and self.came_from is not None else self.state
 
 
+def route_of(details: Mapping[str, Any]) -> str:
+    """How new mail of a mailbox is to reach the target: ``domain`` unless the spreadsheet says otherwise."""
+    route = str(details.get("route") or "").casefold()
+    return route if route in ROUTES else ROUTES[0]
+
+
 Test = Callable[[Position], str]
 """Empty if it holds, else one sentence that says what is missing and how to mend it."""
 
@@ -117,22 +129,25 @@ class Edge:
 # -- what must be true
 
 
-def _goes_on(one: Position) -> str:
+def goes_on(one: Position) -> str:
+    """That it is not set aside."""
     if one.state in ASIDE:
         return f"It is {one.state.value}: {one.cause or 'no cause is known.'}"
     return ""
 
 
-def _carried(one: Position) -> str:
+def carried(one: Position) -> str:
+    """That nothing is left to carry before its cutover."""
     if one.pending:
-        return f"{_items(one.pending)} still to carry; `migrator run {one.address}` carries them."
+        return f"{items(one.pending)} still to carry; `migrator run {one.address}` carries them."
     return ""
 
 
-def _approved(one: Position) -> str:
+def approved(one: Position) -> str:
+    """That whatever can't go stays behind by somebody's word."""
     if one.refused:
         return (
-            f"{_items(one.refused)} can't go and nobody approved that;"
+            f"{items(one.refused)} can't go and nobody approved that;"
             f" `migrator errors list {one.address}` has them, `migrator errors approve` lets them stay behind."
         )
     return ""
@@ -188,7 +203,7 @@ def _backfill_left(one: Position) -> str:
 
 def _backfilled(one: Position) -> str:
     if one.backfill:
-        return f"{_items(one.backfill)} of its older part still to carry; `migrator run {one.address}` goes on with them."
+        return f"{items(one.backfill)} of its older part still to carry; `migrator run {one.address}` goes on with them."
     return ""
 
 
@@ -206,35 +221,35 @@ _BACK_TO_SOURCE = (
 
 EDGES: tuple[Edge, ...] = (
     Edge(
-        name="lock", came=MailboxState.READY, to=MailboxState.LOCKED, tests=(_goes_on, _carried, _approved, _locked),
+        name="lock", came=MailboxState.READY, to=MailboxState.LOCKED, tests=(goes_on, carried, approved, _locked),
         back=MailboxState.SYNCING, way_back=_BACK_TO_SYNC,
     ),
     Edge(
         name="final", came=MailboxState.LOCKED, to=MailboxState.FINAL,
-        tests=(_goes_on, _locked, _final_since_lock, _carried, _approved),
+        tests=(goes_on, _locked, _final_since_lock, carried, approved),
         back=MailboxState.SYNCING, way_back=_BACK_TO_SYNC,
     ),
     Edge(
-        name="route", came=MailboxState.FINAL, to=MailboxState.ROUTED, tests=(_goes_on, _final_since_lock, _routed),
+        name="route", came=MailboxState.FINAL, to=MailboxState.ROUTED, tests=(goes_on, _final_since_lock, _routed),
         back=MailboxState.SYNCING, way_back=_BACK_TO_SOURCE,
     ),
     Edge(
-        name="sweep", came=MailboxState.ROUTED, to=MailboxState.SWEEPING, tests=(_goes_on, _swept_once),
+        name="sweep", came=MailboxState.ROUTED, to=MailboxState.SWEEPING, tests=(goes_on, _swept_once),
         back=MailboxState.SYNCING, way_back=_BACK_TO_SOURCE,
     ),
     Edge(
         name="backfill", came=MailboxState.SWEEPING, to=MailboxState.BACKFILLING,
-        tests=(_goes_on, _swept_out, _carried, _backfill_left),
+        tests=(goes_on, _swept_out, carried, _backfill_left),
         back=MailboxState.SYNCING, way_back=_BACK_TO_SOURCE,
     ),
     Edge(
         name="close", came=MailboxState.SWEEPING, to=MailboxState.CLOSED,
-        tests=(_goes_on, _swept_out, _carried, _approved, _backfilled, _answered),
+        tests=(goes_on, _swept_out, carried, approved, _backfilled, _answered),
         back=None, way_back="None: rights are gone by then. What is found later is a migration of its own.",
     ),
     Edge(
         name="close", came=MailboxState.BACKFILLING, to=MailboxState.CLOSED,
-        tests=(_goes_on, _carried, _approved, _backfilled, _answered),
+        tests=(goes_on, carried, approved, _backfilled, _answered),
         back=None, way_back="None: rights are gone by then. What is found later is a migration of its own.",
     ),
 )  # fmt: skip
@@ -281,103 +296,6 @@ def kind_of_pass(state: MailboxState) -> PassKind | None:
     if state in BEFORE_FLIP:
         return PassKind.FINAL
     return PassKind.SWEEP if state in AFTER_FLIP else None
-
-
-# -- a wave before its cutover
-
-
-class Verdict(StrEnum):
-    """What the page before a cutover says on top."""
-
-    GO = "go"
-    WITHOUT = "go without these"
-    NO_GO = "no-go"
-
-
-@dataclass(frozen=True, slots=True)
-class Candidate:
-    """One mailbox on that page: what keeps it back, and which scripts nobody confirmed yet."""
-
-    position: Position
-    hindrances: tuple[str, ...]
-    unconfirmed: tuple[str, ...]
-
-    @property
-    def goes(self) -> bool:
-        """Whether it can be cut over now."""
-        return not self.hindrances
-
-
-@dataclass(frozen=True, slots=True)
-class Readiness:
-    """The page: the verdict, why, every mailbox in the order of its final pass, and what to know besides."""
-
-    wave: str
-    verdict: Verdict
-    sentence: str
-    candidates: tuple[Candidate, ...]
-    remarks: tuple[str, ...]
-    takes: Span | None
-
-
-def readiness(wave: str, positions: Iterable[Position], *, stopped: str = "", at_once: int = 1) -> Readiness:
-    """Whether a wave can be cut over. ``stopped`` says why the wave itself may not run; ``at_once`` final passes run together.
-
-    Closed mailboxes and those withdrawn are left out; those that are under way already count as going.
-    """
-    here = [one for one in positions if one.stands is not MailboxState.CLOSED]
-    away = [one for one in here if one.withdrawn]
-    candidates = tuple(_candidate(one) for one in smallest_first(one for one in here if not one.withdrawn))
-    going = [one for one in candidates if one.goes]
-    staying = [one for one in candidates if not one.goes]
-    remarks = list(_split_domains([one.position for one in going], [one.position for one in staying] + away))
-    if away:
-        remarks.append(f"Withdrawn, and left out here: {', '.join(one.address for one in away)}.")
-    takes = in_turn([one.position.takes for one in going if one.position.stands not in AFTER_FLIP], at_once)
-    if stopped:
-        verdict, sentence = Verdict.NO_GO, stopped
-    elif not candidates:
-        verdict, sentence = Verdict.NO_GO, "There is no mailbox to cut over."
-    elif not going:
-        verdict, sentence = Verdict.NO_GO, f"None of {_mailboxes(len(candidates))} can be cut over now; each says why."
-    elif staying:
-        verdict = Verdict.WITHOUT
-        sentence = f"{len(going)} of {_mailboxes(len(candidates))} can be cut over now, {len(staying)} can't; each says why."
-    else:
-        verdict, sentence = Verdict.GO, f"All of {_mailboxes(len(candidates))} can be cut over now."
-    return Readiness(wave, verdict, sentence, candidates, tuple(remarks), takes)
-
-
-def _candidate(one: Position) -> Candidate:
-    missing = tuple(step for step in WANTED if step not in one.confirmed and not (step == ROUTE and one.route == "none"))
-    if one.stands in UNDER_WAY:
-        return Candidate(one, tuple(filter(None, (_goes_on(one),))), missing)
-    if one.stands is not MailboxState.READY:
-        why = _carried(one) or _approved(one)
-        waits = f"It is {one.stands.value}, not READY." if one.state not in ASIDE else ""
-        return Candidate(one, tuple(filter(None, (_goes_on(one), waits, why))), missing)
-    # Whether the source is locked is not asked here: that is done once the decision is go.
-    return Candidate(one, tuple(filter(None, (_goes_on(one), _carried(one), _approved(one)))), missing)
-
-
-def _split_domains(going: Sequence[Position], staying: Sequence[Position]) -> Iterable[str]:
-    """A domain has one MX record: whoever stays behind in a domain that flips gets mail where nobody looks for it."""
-    flipping = {_domain(one.address) for one in going if one.route == "domain"}
-    for domain in sorted(flipping):
-        left = [one.address for one in staying if _domain(one.address) == domain and one.stands not in UNDER_WAY]
-        if left:
-            yield (
-                f"The MX record of {domain} is for all of it: mail for {_some(left)} would reach the target too;"
-                " give those a forward to the old side first, or flip by forward (`route`)."
-            )
-
-
-def smallest_first(positions: Iterable[Position]) -> list[Position]:
-    """The order of final passes: what takes least comes first, so that most people wait the shortest; unknown ones come last."""
-    return sorted(
-        positions,
-        key=lambda one: (one.takes is None, one.takes.high if one.takes else 0.0, one.bytes, one.address.casefold()),
-    )
 
 
 # -- how long things take
@@ -444,17 +362,6 @@ def spoken_span(span: Span | None) -> str:
     return f"{number}-{other} {unit}" if unit == its_unit else f"{low} - {high}"
 
 
-def _domain(address: str) -> str:
-    return address.rpartition("@")[2].casefold()
-
-
-def _some(names: Sequence[str]) -> str:
-    return ", ".join(names) if len(names) <= 3 else f"{', '.join(names[:3])} and {len(names) - 3} more"
-
-
-def _items(number: int) -> str:
+def items(number: int) -> str:
+    """A number of items in words."""
     return "1 item" if number == 1 else f"{number:,} items"
-
-
-def _mailboxes(number: int) -> str:
-    return "1 mailbox" if number == 1 else f"{number:,} mailboxes"

@@ -17,27 +17,19 @@ from typing import Any
 
 from migrator import cutover
 from migrator.config import BadInput
+from migrator.cutover import DONE, FAILED, UNDONE, route_of
 from migrator.kit_scripts import RESULTS, SCRIPTS, Moved, script_text
 from migrator.scripts import file_name, put_files
 from state.model import MailboxRow
 from state.store import Ledger
 
-DONE, FAILED, UNDONE = "done", "failed", "undone"
 COUNTED = (DONE, FAILED, UNDONE)
 """Results that say something about a step; ``left`` and ``would`` say that nothing was done."""
-
-ROUTES = ("domain", "forward", "none")
 
 
 def moved_of(row: MailboxRow, details: Mapping[str, Any], access: str) -> Moved:
     """A mailbox as the scripts need it; ``access`` is the config's, where the spreadsheet says nothing."""
     return Moved(source=row.source, target=row.target, route=route_of(details), access=str(details.get("access") or access))
-
-
-def route_of(details: Mapping[str, Any]) -> str:
-    """How new mail of a mailbox is to reach the target: ``domain`` unless the spreadsheet says otherwise."""
-    route = str(details.get("route") or "").casefold()
-    return route if route in ROUTES else ROUTES[0]
 
 
 def write_kit(

@@ -225,7 +225,9 @@ class _Pass:
             crew.halt_if_asked()
             row = known[folder.id]
             parent = known.get(folder.parent_id) if folder.parent_id else None
-            target = crew.destination.place_folder(folder, parent.target_id if parent else None, row.target_id)
+            above = parent.target_id if parent else None
+            # After cutover the owner may have renamed or moved a folder, and the source's may have been renamed too.
+            target = crew.destination.place_folder(folder, above, row.target_id, keep=kind is PassKind.SWEEP)
             if target != row.target_id:
                 crew.guard_lease()
                 crew.ledger.place_folder(crew.lease, row.id, target)

@@ -22,14 +22,17 @@ from typing import Literal, Protocol
 
 from connectors.base import Destination, Source
 from connectors.errors import Halt, MailboxBlocked, Unavailable
-from migrator import stamps
+from connectors.pacer import Stopped
+from migrator import logs, stamps
+from migrator.arrivals import Look, Lookout, observe
 from migrator.config import PassSettings
 from migrator.conservation import off_by, told_by
 from migrator.crew import keep_nothing
-from migrator.cutover import kind_of_pass
+from migrator.cutover import UNDER_WAY, kind_of_pass
 from migrator.inflight import Pool
 from migrator.passes import Job, PassReport, rebuild, run_pass
 from migrator.pauses import Asked, Pauses, why_not
+from migrator.positions import advance, flip_of
 from migrator.ready import Found, state_after
 from migrator.status import sentences
 from migrator.tenure import Tenure
@@ -52,6 +55,8 @@ PATIENCE = 1800.0
 """Seconds without anything done after which a lease is no longer renewed: a thread that hangs must not keep its mailbox."""
 
 UNACCOUNTED = "The source counts {n:,} items more or less than its listings show; `migrator status --folders` says where."
+
+_AROUND_CUTOVER = frozenset({PassKind.FINAL, PassKind.SWEEP})
 
 CLEAN, REFUSED, PAUSED, HELD, HALTED, BUG = 0, 2, 3, 4, 5, 70
 
@@ -114,6 +119,8 @@ class Run:
     vault: Vault | None = None
     pool: Pool = field(default_factory=Pool)
     """The bytes that all mailboxes of the run hold in memory together."""
+    look: Callable[[MailboxRow], Look] | None = None
+    """Opens a target mailbox to see what arrives there, for passes around a cutover."""
     rebuild: Literal["", "behind", "take-over"] = ""
     """Not a pass, but learning from the target what an earlier ledger knew; ``take-over``: whosever claim it carries."""
 
@@ -338,17 +345,21 @@ class _Mailbox:
         if state is MailboxState.SEEDING:
             self._row = ledger.move_mailbox(self._row.id, MailboxState.SYNCING, cause)
         self._row = ledger.move_mailbox(self._row.id, after, cause)
+        if after in UNDER_WAY:
+            self._row, why = advance(ledger, self._row)
+            self._row = ledger.move_mailbox(self._row.id, self._row.state, sentences(cause, why))
 
     def _carry(self, tenure: Tenure) -> PassReport:
         run, row = self._run, self._row
         source = run.connectors.source(row, self._asked)
+        lookout = Lookout(source, flip_of(run.ledger, row.id)) if self._kind in _AROUND_CUTOVER else None
         try:
             destination = run.connectors.destination(row, self._asked)
             try:
                 job = Job(
                     ledger=run.ledger,
                     tenure=tenure,
-                    source=source,
+                    source=lookout or source,
                     destination=destination,
                     kind=self._kind or PassKind.DELTA,
                     settings=run.settings,
@@ -358,11 +369,25 @@ class _Mailbox:
                     keep=run.vault.keeper(row) if run.vault else keep_nothing,
                     pool=run.pool,
                 )
-                return _rebuilt(job, run.rebuild == "take-over") if run.rebuild else run_pass(job)
+                if run.rebuild:
+                    return _rebuilt(job, run.rebuild == "take-over")
+                report = run_pass(job)
+                if lookout is not None and report.state is PassState.DONE:
+                    self._see_arrivals(lookout)
+                return report
             finally:
                 destination.close()
         finally:
             source.close()
+
+    def _see_arrivals(self, lookout: Lookout) -> None:
+        look = self._run.look
+        try:
+            observe(self._run.ledger, self._row, lookout, look(self._row) if look else None)
+        except (Unavailable, Stopped) as error:
+            # The pass is done whatever was seen; the next one looks again.
+            about = {"wave": self._row.wave, "mailbox": self._row.source, "cause": str(error)}
+            logs.logger("migrator.run").warning("what arrives could not be seen", **about)
 
     def _watch(self, tenure: Tenure, word: str, items: int, size: int) -> None:
         self._leases.hold(tenure)

@@ -138,6 +138,7 @@ def work(begin: Begin, told: Iterable[Order], speaker: Speaker, stop: threading.
             watcher=teller,
             pool=Pool(share.of_number(config.run.in_flight_mb) * 1_000_000, begin.at_once),
             vault=None if begin.dry_run or begin.rebuild else app.open_vault(config, ledger),
+            look=connectors.look,
             rebuild=begin.rebuild,
         )
         wave = teller.wave = stack.enter_context(Wave(run))

@@ -43,6 +43,7 @@ from connectors.graph.events import Events
 from connectors.graph.folders import Folders
 from connectors.graph.importing import Importing, MailboxId
 from connectors.graph.lookup import MAIL_CLASSES, Lookup, is_mail
+from connectors.graph.naming import Node
 from connectors.graph.people import NOT_PERMITTED, Contacts
 from connectors.graph.resources import Resource, covers
 from connectors.graph.todo import Tasks, unlike
@@ -113,8 +114,8 @@ class GraphDestination:
     def guard(self, may_leave: Callable[[], bool]) -> None:
         self._client.guard(self._mailbox, may_leave)
 
-    def place_folder(self, folder: Folder, parent: str | None, known: str | None) -> str:
-        return self._client.run(_clear_of_rejections(self._folders.place(folder, parent, known)))
+    def place_folder(self, folder: Folder, parent: str | None, known: str | None, *, keep: bool = False) -> str:
+        return self._client.run(_clear_of_rejections(self._folders.place(folder, parent, known, keep=keep)))
 
     def held(self, target_id: str) -> int:
         return self._client.run(_clear_of_rejections(self._folders.held(target_id)))
@@ -146,6 +147,16 @@ class GraphDestination:
             found, following = self._client.run(_clear_of_rejections(self._lookup.page(following)))
             for each in found:
                 yield x.entry_of_item(each) if of_items else x.entry_of_message(each)
+
+    def tree(self) -> list[tuple[str, str]]:
+        """Every folder below the top, with its path; names joined by ``/``."""
+        nodes = {node.id: node for node in self._client.run(_clear_of_rejections(self._folders.nodes()))}
+
+        def path(node: Node) -> str:
+            above = nodes.get(node.parent_id)
+            return node.name if above is None else f"{path(above)}/{node.name}"
+
+        return [(node.id, path(node)) for node in nodes.values()]
 
     def claim(self) -> Claim | None:
         path = paths.query(self._root(), select="id", expand=x.expand((x.CLAIM,)))

@@ -72,7 +72,7 @@ class Folders:
             await self._tree()
         return await self._mailbox_id.get() if self._admin else None
 
-    async def place(self, folder: Folder, parent: str | None, known: str | None) -> str:
+    async def place(self, folder: Folder, parent: str | None, known: str | None, *, keep: bool = False) -> str:
         """See ``Destination.place_folder``. Raises what the client raises."""
         async with self._lock:
             tree = await self._tree()
@@ -86,7 +86,7 @@ class Folders:
                 node = tree.get(known) or await self._fetch(known)
             if node is not None:
                 # Two source folders whose names differ in case only share one target folder; the first one names it.
-                if self._placed.setdefault(node.id, folder.id) == folder.id:
+                if not keep and self._placed.setdefault(node.id, folder.id) == folder.id:
                     await self._fit(node, name, parent)
                 return node.id
             name = self._wanted(parent, name, folder.kind)

@@ -180,6 +180,7 @@ def carry(
                 no_room=lambda: app.no_room(config),
                 pool=Pool(config.run.in_flight_mb * 1_000_000, config.run.mailboxes_at_once),
                 vault=vault,
+                look=connectors.look,
                 rebuild=rebuild,
             )
             endings = run_wave(run, mailboxes)

@@ -92,7 +92,8 @@ def import_(words: Words, files: tuple[Path, ...], who: str, dry_run: bool) -> i
     """
     from migrator.commands.finding import existing_ledger
     from migrator.commands.finding import who as who_am_i
-    from migrator.kit import FAILED, read_results, take_in
+    from migrator.cutover import FAILED
+    from migrator.kit import read_results, take_in
 
     config = words.load()
     rows = [row for file in files for row in read_results(file)]

@@ -133,6 +133,24 @@ def test_after_cutover_a_pass_only_adds_whatever_is_configured(sqlite_url: str) 
     assert world.run(PassKind.SWEEP).state is PassState.DONE
 
 
+def test_after_cutover_folders_stay_as_their_owner_has_them_and_one_that_is_gone_is_made_again(sqlite_url: str) -> None:
+    world = furnished(sqlite_url)
+    world.run(SEED)
+    with Ledger.open(world.url) as ledger:
+        places = {row.name: row.target_id for row in ledger.folders(world.mailbox_id)}
+    boxes = world.target.boxes
+    boxes[places["Projects"]].name = "Mine now"  # type: ignore[index]
+    world.source.put(world.projects, "late mail")  # type: ignore[attr-defined]
+    assert world.run(PassKind.SWEEP).state is PassState.DONE
+    assert boxes[places["Projects"]].name == "Mine now"  # type: ignore[index]
+    assert world.copy_of("late mail").folder_id == places["Projects"]
+    world.target.items.clear()
+    del boxes[places["Projects"]]  # type: ignore[arg-type]
+    world.source.put(world.projects, "later mail")  # type: ignore[attr-defined]
+    assert world.run(PassKind.SWEEP).state is PassState.DONE
+    assert boxes[world.copy_of("later mail").folder_id].name == "Projects"
+
+
 def test_nobody_gets_a_receipt(sqlite_url: str) -> None:
     world = World(sqlite_url)
     for subject in ("read me", "drop me"):

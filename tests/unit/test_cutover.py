@@ -9,7 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from migrator import cutover
-from migrator.cutover import EDGES, QUESTIONS, STEPS, Edge, Position, Span, Verdict, hindrances, next_edge, readiness
+from migrator.cutover import EDGES, QUESTIONS, STEPS, Edge, Position, Span, hindrances, next_edge
+from migrator.readiness import Verdict, readiness, smallest_first
 from state.model import AFTER_CUTOVER, ASIDE, MAILBOX_MOVES, MailboxState, PassKind, PassRow, PassState
 
 HOUR = 3600.0
@@ -210,7 +211,7 @@ def test_small_final_passes_come_first_and_unknown_ones_last() -> None:
         return replace(ALL_DONE, address=name, takes=takes, bytes=size)
 
     some = [named("unknown", None), named("long", Span(1, 9)), named("short", Span(2, 3)), named("tiny", Span(2, 3), -1)]
-    assert [one.address for one in cutover.smallest_first(some)] == ["tiny", "short", "long", "unknown"]
+    assert [one.address for one in smallest_first(some)] == ["tiny", "short", "long", "unknown"]
 
 
 def ran(kind: PassKind, began: float, took: float, state: PassState = PassState.DONE) -> PassRow:
