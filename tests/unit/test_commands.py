@@ -17,6 +17,7 @@ import pytest
 from connectors.base import Answer, Destination, Refusal, Role, Source
 from connectors.errors import Halt, MailboxBlocked
 from connectors.memory import MemoryDestination, MemoryMailbox, MemorySource, MemoryTarget
+from connectors.memory_looking import MemoryLook
 from connectors.memory_reading import MemorySourceReader, MemoryTargetReader
 from connectors.reading import Reader
 from migrator import app, cli, logs
@@ -90,6 +91,9 @@ class InMemory:
 
     def destination_reader(self, mailbox: MailboxRow, stop: threading.Event) -> Reader:
         return MemoryTargetReader(self.world.targets[mailbox.target.partition("@")[0]])
+
+    def look(self, mailbox: MailboxRow) -> MemoryLook:
+        return MemoryLook(self.world.targets[mailbox.target.partition("@")[0]])
 
     def ask_source(self, mailboxes: Sequence[str]) -> Iterator[Answer]:
         yield from self.world.answers["source"] or [Answer(f"{one}: mailbox", True, "It opens.") for one in mailboxes]
