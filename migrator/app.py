@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     from connectors.spool import Spool
     from migrator.arrivals import Look
     from migrator.vault import Vault
-    from migrator.wavefile import WaveLine
+    from migrator.wavefile import Planned, WaveLine
     from state.store import Ledger
 
 
@@ -439,16 +439,59 @@ def bind(config: Config, ledger: Ledger) -> None:
 
 def plan_mailboxes(config: Config, ledger: Ledger, lines: list[WaveLine]) -> dict[str, MailboxRow]:
     """Put every line of the waves file into the ledger; rows by source address in lower case. Raises BadInput."""
-    rows = {}
-    for line in lines:
+    from migrator.planning import compare
+
+    intake = compare(ledger, lines, config.waves.file)
+    ledger.plans.take_in([one.intended for one in intake.changes])
+    rows = {row.source.casefold(): row for row in ledger.mailboxes()}
+    return {line.source.lower(): rows[line.source.casefold()] for line in lines}
+
+
+def planned(config: Config, ledger: Ledger) -> list[MailboxRow]:
+    """All mailboxes of the project: those of the ledger, once the config's waves file was taken in if that is there and changed.
+
+    Raises BadInput, also if there is no mailbox at all.
+    """
+    from migrator.errors_work import who_am_i
+    from migrator.examples import example
+    from migrator.planning import compare, digest_of, known, take_in
+    from migrator.wavefile import read_waves
+
+    file = Path(config.waves.file)
+    rows = ledger.mailboxes()
+    if not file.is_file():
+        if not rows:
+            read_waves(file)  # says that it is not there
+        return rows
+    digest = digest_of(file)
+    # The example that `init` writes is nobody's plan once there is another one.
+    if known(ledger, file, digest) or (rows and file.read_bytes() == example("waves.example.csv")):
+        return rows
+    take_in(ledger, compare(ledger, read_waves(file), file), who_am_i(), file, digest)
+    return ledger.mailboxes()
+
+
+def to_be_asked(config: Config) -> list[Planned]:
+    """All mailboxes as the next run would know them, without writing anything. Raises BadInput if there is none.
+
+    A ledger that can't be opened counts as one without mailboxes; that is for others to tell.
+    """
+    from sqlalchemy.exc import OperationalError
+
+    from migrator.wavefile import read_waves
+    from state.model import LedgerError
+
+    rows: list[MailboxRow] = []
+    if ledger_exists(config):
         try:
-            rows[line.source.lower()] = ledger.plan_mailbox(line.wave, line.source, line.target)
-        except ValueError as error:
-            raise BadInput(
-                f"{config.waves.file} line {line.line}: {line.source} is on its way to another target than this line says"
-                f" ({error}); put the old target back, a mailbox can't change it in the middle."
-            ) from None
-    return rows
+            with open_ledger(config) as ledger:
+                rows = ledger.mailboxes()
+        except (BadInput, LedgerError, OperationalError):
+            rows = []
+    file = Path(config.waves.file)
+    lines: list[Planned] = [*read_waves(file)] if file.is_file() or not rows else []
+    named = {line.source.casefold() for line in lines}
+    return [*lines, *(row for row in rows if row.source.casefold() not in named)]
 
 
 def owner() -> str:

@@ -18,7 +18,7 @@ from typing import Any, Protocol
 from connectors.base import Answer
 from connectors.errors import WireError
 from migrator.config import BadInput, Config
-from migrator.wavefile import WaveLine
+from migrator.wavefile import Planned
 from state.model import LedgerError
 
 
@@ -58,7 +58,7 @@ class Asked(Protocol):
     def ask_target(self, mailboxes: Sequence[str]) -> Iterator[Answer]: ...
 
 
-def local_gates(config: Config, lines: Sequence[WaveLine]) -> Iterator[Gate]:
+def local_gates(config: Config, lines: Sequence[Planned]) -> Iterator[Gate]:
     """What can be asked without any server but the ledger's."""
     yield Gate("here", "", Answer("config", True, f"{config.file} is read."))
     for key in config.secret_keys:
@@ -99,7 +99,7 @@ def _ask_ledger(config: Config) -> Answer:
     return Answer(question, True, f"It knows mailboxes: {mailboxes}.")
 
 
-def server_gates(connectors: Asked, lines: Sequence[WaveLine], stop: threading.Event) -> Iterator[Gate]:
+def server_gates(connectors: Asked, lines: Sequence[Planned], stop: threading.Event) -> Iterator[Gate]:
     """Each side's questions, in order; ends early when ``stop`` is set."""
     for side, ask, mailboxes in (
         ("source", connectors.ask_source, [line.source for line in lines]),

@@ -8,16 +8,17 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, Protocol, TypeVar
 
 from sqlalchemy import Connection, insert, select, text, update
 
+from state import places
 from state.model import MailboxRow
 from state.records import cleaned, mailbox_of
-from state.schema import acts, answers, confirmations, mailboxes, observations, waves
+from state.schema import acts, answers, confirmations, folders, mailboxes, observations, waves
 
 T = TypeVar("T")
 
@@ -88,6 +89,17 @@ class Answer:
     detail: str
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Intended:
+    """What a spreadsheet wants of one mailbox. ``said`` is kept as its observation of the kind ``file``."""
+
+    wave: str
+    source: str
+    target: str
+    details: dict[str, Any]
+    said: dict[str, Any]
+
+
 class _Reading(Protocol):
     def __call__(self, unit: Callable[[Connection], T]) -> T: ...
 
@@ -134,6 +146,27 @@ class Plans:
         mine = update(mailboxes).where(mailboxes.c.id == mailbox_id)
         self._write(lambda db: db.execute(mine.values(details=_packed(details))))
 
+    def take_in(self, intended: Sequence[Intended]) -> None:
+        """Put mailboxes into the ledger as a spreadsheet wants them, all or none: new ones are planned, known ones get its wave,
+        target and details. Whoever calls has made sure that a target that changes holds nothing of ours."""
+
+        def unit(db: Connection) -> None:
+            for one in intended:
+                mine = mailboxes.c.source_folded == one.source.casefold()
+                found = db.execute(select(mailboxes.c.id, mailboxes.c.target).where(mine)).one_or_none()
+                if found is None:
+                    number = places.plan_mailbox(db, one.wave, one.source, one.target).id
+                else:
+                    number = found.id
+                    if found.target.casefold() != one.target.casefold():
+                        db.execute(update(folders).where(folders.c.mailbox_id == number).values(target_id=None))
+                values = {"wave": one.wave, "target": one.target, "details": _packed(one.details)}
+                db.execute(update(mailboxes).where(mailboxes.c.id == number).values(values))
+                about = {"mailbox_id": number, "kind": "file", "at": time.time(), "about": _packed(one.said)}
+                db.execute(_OBSERVE, about)
+
+        self._write(unit)
+
     def regroup(self, mailbox_id: int, wave: str) -> MailboxRow:
         """Put a mailbox into another wave."""
 
@@ -172,11 +205,14 @@ class Plans:
         }  # fmt: skip
         self._write(lambda db: db.execute(insert(acts).values(values)))
 
-    def acts(self, mailbox_id: int | None = None, wave: str | None = None, last: int | None = None) -> list[Act]:
-        """What operators did, newest first; of one mailbox or one wave if that is named."""
+    def acts(
+        self, mailbox_id: int | None = None, wave: str | None = None, last: int | None = None, what: str | None = None
+    ) -> list[Act]:
+        """What operators did, newest first; of one mailbox or one wave, or one kind of act, if that is named."""
         query = select(acts).order_by(acts.c.id.desc())
         query = query if mailbox_id is None else query.where(acts.c.mailbox_id == mailbox_id)
         query = query if wave is None else query.where(acts.c.wave == wave)
+        query = query if what is None else query.where(acts.c.what == what)
         query = query if last is None else query.limit(last)
 
         def unit(db: Connection) -> list[Act]:

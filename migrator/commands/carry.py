@@ -7,7 +7,6 @@ import signal
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import click
@@ -111,22 +110,19 @@ def carry(
     rebuild: Literal["", "behind", "take-over"] = "",
     processes: int | None = None,
 ) -> list[Ending]:
-    """Put everything together and run one pass over the named mailboxes, or all; how each ended, in the order of the file."""
+    """Put everything together and run one pass over the named mailboxes, or all; how each ended, in the order of the ledger."""
     from migrator import app, logs
     from migrator.inflight import Pool
     from migrator.progress import watcher_for
-    from migrator.wavefile import read_waves, select
+    from migrator.wavefile import select
     from migrator.waves import Run, run_wave
 
-    lines = read_waves(Path(config.waves.file))
-    chosen = select(lines, names, config.waves.file)
     stop = threading.Event()
     with ExitStack() as stack:
         stack.callback(logs.take_down)
         ledger = stack.enter_context(app.throw_away_copy(config) if dry_run else app.open_ledger(config))
         app.bind(config, ledger)
-        rows = app.plan_mailboxes(config, ledger, lines)
-        mailboxes = [rows[line.source.lower()] for line in chosen]
+        mailboxes = select(app.planned(config, ledger), names, "The ledger")
         guard = None
         if dry_run:
             from connectors.wrappers import DryRun

@@ -9,15 +9,6 @@ import click
 from migrator.commands.words import DEFAULT_CONFIG, Words, global_options, pass_words, say_json, say_lines
 
 
-def example(name: str) -> bytes:
-    """A file of ``configs/`` as it is shipped: inside the installed package, or beside it in the source tree."""
-    package = Path(__file__).resolve().parent.parent
-    for folder in (package / "configs", package.parent / "configs"):
-        if (folder / name).is_file():
-            return (folder / name).read_bytes()
-    raise FileNotFoundError(name)
-
-
 @click.command("init", short_help="Write a commented config and an example waves file.")
 @click.option(
     "--dir",
@@ -37,6 +28,7 @@ def init(words: Words, folder: Path) -> int:
       migrator init --dir ./project
     """
     from migrator.config import BadInput
+    from migrator.examples import example
 
     wanted = {folder / DEFAULT_CONFIG: "example.toml", folder / "waves.csv": "waves.example.csv"}
     for file in wanted:
@@ -87,11 +79,11 @@ def check(words: Words, names: tuple[str, ...], fidelity: bool) -> int:
     from migrator import app, logs
     from migrator.commands.carry import stop_on_signals
     from migrator.preflight import Gate, exit_code, local_gates, server_gates
-    from migrator.wavefile import read_waves, select
+    from migrator.wavefile import select
 
     config = words.load()
     words.start_log()
-    lines = read_waves(Path(config.waves.file))
+    lines = app.to_be_asked(config)
     chosen = select(lines, names, config.waves.file)
     if not names:
         chosen = list({line.wave: line for line in reversed(chosen)}.values())[::-1]

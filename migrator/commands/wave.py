@@ -1,0 +1,419 @@
+"""``wave``: mailboxes from a spreadsheet, and what is done with those that move together."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Sequence
+from contextlib import nullcontext
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+from migrator.commands.words import Words, global_options, pass_words, say_json, say_lines
+
+if TYPE_CHECKING:
+    from migrator.config import Config
+    from migrator.planning import Intake
+    from migrator.wavework import Wave
+    from state.store import Ledger
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+_SHOWN = 200
+"""Lines of an import that are printed for people; all of them with --json."""
+
+
+@click.group("wave", short_help="Plan waves from a spreadsheet; start, pause and move them.")
+def wave() -> None:
+    """Plan waves from a spreadsheet; look at them, start, pause, resume and stop them, move mailboxes, try failed ones again.
+
+    \b
+    Examples:
+      migrator wave import ./people.xlsx --dry-run
+      migrator wave start pilot --pilot --every-hours 4 --blackout "Mon-Fri 08:00-18:00" --time-zone Europe/Berlin
+      migrator wave pause wave1 --why "the year's books are closed"
+    """
+
+
+def _acting(function: F) -> F:
+    """The options of everything that is written down as an operator's act."""
+    who = click.option("--who", default="", help="Who does it, instead of this account and host.")
+    why = click.option("--why", default="", help="Why; it is kept with your name.")
+    return why(who(function))
+
+
+def _ledger(config: Config) -> Ledger:
+    from migrator import app
+    from migrator.config import BadInput
+
+    if not app.ledger_exists(config):
+        raise BadInput(f"{config.file}: there is no ledger at {config.ledger_file} yet; `migrator wave import FILE` makes it.")
+    return app.open_ledger(config)
+
+
+def _me(who: str) -> str:
+    from migrator.errors_work import who_am_i
+
+    return who or who_am_i()
+
+
+@wave.command("import", short_help="Plan the mailboxes of a spreadsheet.")
+@click.argument("file", type=click.Path(dir_okay=False, path_type=Path))
+@click.option("--wave", "name", default="wave1", show_default=True, help="The wave of mailboxes whose line names none.")
+@click.option("--dry-run", is_flag=True, help="Show what it would change, and change nothing.")
+@click.option("--who", default="", help="Who does it, instead of this account and host.")
+@global_options()
+@pass_words
+def import_(words: Words, file: Path, name: str, dry_run: bool, who: str) -> int:
+    """Plan the mailboxes of a .csv or .xlsx file. Only source and target are needed; docs/waves.md lists all columns.
+
+    Importing again updates: new lines are planned, changed ones take effect, and what the file no longer names stays and is told.
+    Everything that is wrong is told at once, and then nothing is taken in.
+
+    \b
+    Examples:
+      migrator wave import ./people.xlsx --dry-run
+      migrator wave import ./late-joiners.csv --wave wave2
+    """
+    from migrator import app
+    from migrator.planning import compare, digest_of, take_in
+    from migrator.wavefile import read_waves, remarks
+
+    config = words.load()
+    lines = read_waves(file, name)
+    with app.throw_away_copy(config) if dry_run and not app.ledger_exists(config) else nullcontext() as copy:
+        ledger = copy or app.open_ledger(config)
+        try:
+            if not dry_run:
+                app.bind(config, ledger)
+            intake = compare(ledger, lines, file)
+            if not dry_run:
+                take_in(ledger, intake, _me(who), file.resolve(), digest_of(file))
+        finally:
+            ledger.close()
+    said = remarks(lines)
+    if words.json:
+        say_json({**_intake_as_json(intake), "remarks": said, "dry_run": dry_run, "exit_code": 0})
+    else:
+        say_lines(*_intake_lines(intake, dry_run), *said)
+    return 0
+
+
+def _intake_as_json(intake: Intake) -> dict[str, Any]:
+    return {
+        "mailboxes": [
+            {
+                "line": one.line,
+                "what": one.word.value,
+                "wave": one.wave,
+                "source": one.source,
+                "target": one.target,
+                "changes": list(one.sentences),
+            }
+            for one in intake.changes
+        ],
+        "missing": [{"wave": row.wave, "source": row.source, "state": row.state.value} for row in intake.missing],
+    }
+
+
+def _intake_lines(intake: Intake, dry_run: bool) -> list[str]:
+    from migrator.planning import Word
+
+    lines = []
+    told = [one for one in intake.changes if one.word is Word.NEW or one.sentences]
+    for one in told[:_SHOWN]:
+        if one.word is Word.NEW:
+            lines.append(f"new      {one.source} to {one.target}, in {one.wave}")
+        else:
+            lines.append(f"changed  {one.source}: {'; '.join(one.sentences)}")
+    if len(told) > _SHOWN:
+        lines.append(f"         and {len(told) - _SHOWN:,} more; --json has them all")
+    lines += [
+        f"not in the file  {row.source} ({row.wave}, {row.state.value}); it stays planned" for row in intake.missing[:_SHOWN]
+    ]
+    verb = "would be" if dry_run else "are"
+    counts = (f"{intake.number(word):,} {word.value}" for word in Word)
+    lines.append(f"{len(intake.changes):,} mailboxes in the file {verb} planned: {', '.join(counts)}.")
+    if dry_run:
+        lines.append("Dry run: nothing was changed.")
+    return lines
+
+
+# -- looking
+
+
+@wave.command("list", short_help="List the waves.")
+@click.option("--csv", "as_csv", is_flag=True, help="Print a table for a spreadsheet.")
+@global_options()
+@pass_words
+def list_(words: Words, as_csv: bool) -> int:
+    """List the waves: whether they may run, how many mailboxes stand where, and by which schedule they go.
+
+    \b
+    Example:
+      migrator wave list
+    """
+    from migrator.sheets import csv_text
+    from migrator.status import WIDTH, lay_out
+    from migrator.wavework import waves_of
+
+    config = words.load()
+    with _ledger(config) as ledger:
+        waves = waves_of(ledger)
+    if words.json:
+        say_json({"waves": [_wave_as_json(one) for one in waves], "exit_code": 0})
+        return 0
+    heading = ("WAVE", "STATE", "MAILBOXES", "READY", "HELD", "FAILED", "SCHEDULE")
+    cells = [
+        (
+            one.plan.name,
+            one.plan.state.value,
+            f"{len(one.mailboxes)}",
+            *(f"{one.states[state]}" for state in _counted()),
+            _schedule(one),
+        )
+        for one in waves
+    ]
+    if as_csv:
+        click.echo(csv_text([name.lower() for name in heading], cells), nl=False)
+    else:
+        say_lines(*lay_out(heading, cells, WIDTH, left=frozenset({0, 1, 6}), limits={0: 24}))
+    return 0
+
+
+def _counted() -> Sequence[Any]:
+    from state.model import MailboxState
+
+    return (MailboxState.READY, MailboxState.HELD, MailboxState.FAILED)
+
+
+def _wave_as_json(one: Wave) -> dict[str, Any]:
+    states: Counter[str] = Counter({state.value: number for state, number in one.states.items()})
+    return {
+        "wave": one.plan.name,
+        "state": one.plan.state.value,
+        "mailboxes": len(one.mailboxes),
+        "states": dict(states),
+        "schedule": dict(one.details),
+    }
+
+
+def _schedule(one: Wave) -> str:
+    details, plan = one.details, one.plan
+    parts = [
+        "pilot" if plan.pilot else "",
+        f"from {details['start_after']}" if "start_after" in details else "",
+        f"cutover after {details['complete_after']}" if "complete_after" in details else "",
+        f"every {plan.every_hours:g} h",
+        f"not {details['blackout']}" if "blackout" in details else "",
+        str(details.get("time_zone", "")),
+    ]
+    return ", ".join(part for part in parts if part)
+
+
+@wave.command("show", short_help="Show one wave and its mailboxes.")
+@click.argument("name", metavar="WAVE")
+@global_options()
+@pass_words
+def show(words: Words, name: str) -> int:
+    """Show one wave: its schedule, its mailboxes with what the spreadsheet said of each, and what was done to it, newest first.
+
+    \b
+    Example:
+      migrator wave show pilot
+    """
+    from migrator.errors_work import moment
+    from migrator.wavework import wave_named
+
+    config = words.load()
+    with _ledger(config) as ledger:
+        one = wave_named(ledger, name)
+        details = ledger.plans.details()
+        acts = ledger.plans.acts(wave=one.plan.name, last=20)
+        waits = {seen.mailbox_id: seen.about for seen in ledger.plans.observed("waits")}
+    if words.json:
+        mailboxes = [
+            {
+                "source": row.source,
+                "target": row.target,
+                "state": row.state.value,
+                "cause": row.cause,
+                "details": details.get(row.id, {}),
+                "waits": waits.get(row.id),
+            }
+            for row in one.mailboxes
+        ]
+        done = [{"at": moment(act.at), "who": act.who, "what": act.what, "why": act.why, "about": act.about} for act in acts]
+        say_json({**_wave_as_json(one), "list": mailboxes, "acts": done, "exit_code": 0})
+        return 0
+    say_lines(f"{one.plan.name}: {one.plan.state.value}, {len(one.mailboxes)} mailboxes; {_schedule(one)}.")
+    for row in one.mailboxes:
+        say_lines(f"{row.source} to {row.target}: {row.state.value}{f', {row.cause}' if row.cause else ''}")
+        say_lines(*(f"  {heading}: {_told(value)}" for heading, value in details.get(row.id, {}).items()))
+    say_lines(*(f"{moment(act.at)}  {act.who}: {act.what}{f', {act.why}' if act.why else ''}" for act in acts))
+    return 0
+
+
+def _told(value: object) -> str:
+    if isinstance(value, dict):
+        return ", ".join(f"{heading}: {text}" for heading, text in value.items())
+    return {True: "yes", False: "no"}.get(value, str(value)) if isinstance(value, bool) else str(value)
+
+
+# -- acting on a wave
+
+
+@wave.command("start", short_help="Let a wave run, by a schedule.")
+@click.argument("name", metavar="WAVE")
+@click.option("--start-after", help='Nothing runs before, such as "2026-11-27 18:00"; "" takes it away.')
+@click.option("--complete-after", help="When it is to be cut over at the earliest; one more delta runs then.")
+@click.option("--time-zone", help="The zone of these moments and of the blackout, such as Europe/Berlin; else this machine's.")
+@click.option("--every-hours", type=click.FloatRange(min=0, min_open=True), help="Hours between two deltas (4 unless set).")
+@click.option("--blackout", help='When no seed and no delta begins: "Mon-Fri 08:00-18:00", or several with commas.')
+@click.option("--pilot/--no-pilot", default=None, help="Other waves begin when all of the pilot is READY.")
+@_acting
+@global_options()
+@pass_words
+def start(
+    words: Words,
+    name: str,
+    start_after: str | None,
+    complete_after: str | None,
+    time_zone: str | None,
+    every_hours: float | None,
+    blackout: str | None,
+    pilot: bool | None,
+    who: str,
+    why: str,
+) -> int:
+    """Let a wave run: `migrator serve` begins with it as its schedule says, `migrator run WAVE` whenever you like.
+
+    What is not given stays as it was. A wave that was paused or stopped goes on.
+
+    \b
+    Examples:
+      migrator wave start pilot --pilot
+      migrator wave start wave1 --start-after "2026-11-27 18:00" --time-zone Europe/Berlin --every-hours 2
+    """
+    from migrator.wavework import schedule_of, wave_named
+    from migrator.wavework import start as begin
+
+    config = words.load()
+    with _ledger(config) as ledger:
+        one = wave_named(ledger, name)
+        details = schedule_of(
+            one.details,
+            time_zone=time_zone,
+            start_after=start_after,
+            complete_after=complete_after,
+            every_hours=every_hours,
+            blackout=blackout,
+            pilot=pilot,
+        )
+        begin(ledger, one, details, _me(who), why)
+        one = wave_named(ledger, name)
+    if words.json:
+        say_json({**_wave_as_json(one), "exit_code": 0})
+    else:
+        say_lines(f"{one.plan.name} may run: {_schedule(one)}.")
+    return 0
+
+
+def _putting(verb: str, state: str, short: str, text: str) -> None:
+    """Make one of the three commands that differ in a word."""
+
+    @wave.command(verb, short_help=short, help=text)
+    @click.argument("name", metavar="WAVE")
+    @_acting
+    @global_options()
+    @pass_words
+    def act(words: Words, name: str, who: str, why: str) -> int:
+        from migrator.wavework import put, wave_named
+        from state.plans import WaveState
+
+        config = words.load()
+        with _ledger(config) as ledger:
+            one = wave_named(ledger, name)
+            changed = put(ledger, one, WaveState(state), verb, _me(who), why)
+        if words.json:
+            say_json({"wave": one.plan.name, "state": state, "changed": changed, "exit_code": 0})
+        else:
+            say_lines(f"{one.plan.name} is {state}{'' if changed else ' already'}.")
+        return 0
+
+
+_putting(
+    "pause",
+    "PAUSED",
+    "Stop a wave for a while.",
+    "Stop a wave for a while, in whichever process it runs: what is under way ends at its next lot.\n\n"
+    '\b\nExample:\n  migrator wave pause wave1 --why "the line is needed"',
+)
+_putting("resume", "OPEN", "Let a paused wave go on.", "Let a wave go on.\n\n\b\nExample:\n  migrator wave resume wave1")
+_putting(
+    "stop",
+    "STOPPED",
+    "Give a wave up.",
+    "Give a wave up: it does not run until it is started again. Nothing is removed anywhere.\n\n"
+    '\b\nExample:\n  migrator wave stop wave3 --why "they stay where they are"',
+)
+
+
+# -- acting on mailboxes
+
+
+@wave.command("move", short_help="Put mailboxes into another wave.")
+@click.argument("names", nargs=-1, required=True, metavar="MAILBOX|WAVE...")
+@click.option("--into", required=True, metavar="WAVE", help="The wave they go into; made if there is none of that name.")
+@_acting
+@global_options()
+@pass_words
+def move(words: Words, names: tuple[str, ...], into: str, who: str, why: str) -> int:
+    """Put mailboxes into another wave, also into one that runs. They stay there until the waves file says something new of them.
+
+    \b
+    Example:
+      migrator wave move anna@example.com --into wave2 --why "on leave this week"
+    """
+    from migrator.wavework import mailboxes_named
+    from migrator.wavework import move as regroup
+
+    config = words.load()
+    with _ledger(config) as ledger:
+        moved = regroup(ledger, mailboxes_named(ledger, names), into, _me(who), why)
+    if words.json:
+        say_json({"moved": moved, "into": into, "exit_code": 0})
+    else:
+        say_lines(f"{moved} mailbox{'' if moved == 1 else 'es'} moved into {into}.")
+    return 0
+
+
+@wave.command("retry", short_help="Let held and failed mailboxes go on.")
+@click.argument("names", nargs=-1, required=True, metavar="MAILBOX|WAVE...")
+@click.option("--into", default="", metavar="WAVE", help="Put them into this wave, too; made if there is none of that name.")
+@_acting
+@global_options()
+@pass_words
+def retry(words: Words, names: tuple[str, ...], into: str, who: str, why: str) -> int:
+    """Let those of the named mailboxes that are HELD or FAILED go on where they stopped, at once or with a next wave.
+
+    \b
+    Examples:
+      migrator wave retry anna@example.com --why "her quota was raised"
+      migrator wave retry wave1 --into wave1-late
+    """
+    from migrator.wavework import mailboxes_named
+    from migrator.wavework import retry as again
+
+    config = words.load()
+    with _ledger(config) as ledger:
+        rows = again(ledger, mailboxes_named(ledger, names), _me(who), why, into)
+    if words.json:
+        told = [{"source": row.source, "wave": row.wave, "state": row.state.value} for row in rows]
+        say_json({"mailboxes": told, "exit_code": 0})
+    elif rows:
+        say_lines(*(f"{row.source}: {row.state.value}, in {row.wave}" for row in rows))
+    else:
+        say_lines("None of them is HELD or FAILED; nothing was changed.")
+    return 0
