@@ -457,7 +457,7 @@ def planned(config: Config, ledger: Ledger) -> list[MailboxRow]:
     from migrator.planning import compare, digest_of, known, take_in
     from migrator.wavefile import read_waves
 
-    file = Path(config.waves.file)
+    file = Path(config.waves.file).resolve()
     rows = ledger.mailboxes()
     if not file.is_file():
         if not rows:

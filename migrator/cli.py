@@ -23,6 +23,7 @@ COMMANDS = {
     "lab": "migrator.commands.try_out",
     "init": "migrator.commands.set_up",
     "check": "migrator.commands.set_up",
+    "wave": "migrator.commands.wave",
     "run": "migrator.commands.carry",
     "settings": "migrator.commands.set_over",
     "status": "migrator.commands.standing",

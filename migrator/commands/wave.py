@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Sequence
-from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -82,16 +81,12 @@ def import_(words: Words, file: Path, name: str, dry_run: bool, who: str) -> int
 
     config = words.load()
     lines = read_waves(file, name)
-    with app.throw_away_copy(config) if dry_run and not app.ledger_exists(config) else nullcontext() as copy:
-        ledger = copy or app.open_ledger(config)
-        try:
-            if not dry_run:
-                app.bind(config, ledger)
-            intake = compare(ledger, lines, file)
-            if not dry_run:
-                take_in(ledger, intake, _me(who), file.resolve(), digest_of(file))
-        finally:
-            ledger.close()
+    with app.open_ledger(config) if app.ledger_exists(config) or not dry_run else app.throw_away_copy(config) as ledger:
+        if not dry_run:
+            app.bind(config, ledger)
+        intake = compare(ledger, lines, file)
+        if not dry_run:
+            take_in(ledger, intake, _me(who), file.resolve(), digest_of(file))
     said = remarks(lines)
     if words.json:
         say_json({**_intake_as_json(intake), "remarks": said, "dry_run": dry_run, "exit_code": 0})

@@ -21,6 +21,7 @@ from connectors.memory_looking import MemoryLook
 from connectors.memory_reading import MemorySourceReader, MemoryTargetReader
 from connectors.reading import Reader
 from migrator import app, cli, logs
+from migrator.examples import example
 from state.model import MailboxRow
 
 NAMES = ("anna", "ben")
@@ -408,3 +409,48 @@ def test_a_file_that_is_no_ledger_is_bad_input(world: World, shell: Shell, tmp_p
     (tmp_path / "migrator.db").write_bytes(b"not a database at all, whatever its name says" * 100)
     code, _ = shell("status")
     assert code == 65
+
+
+def test_mailboxes_come_from_the_ledger_and_a_changed_file_is_taken_in_without_undoing_a_move(
+    world: World, shell: Shell, tmp_path: Path
+) -> None:
+    shell("run")
+    assert shell("wave", "move", "ben@old.example", "--into", "late")[0] == 0
+    shell("run")
+    waves = tmp_path / "waves.csv"
+    waves.write_text(waves.read_text("utf-8") + "\nx,carla@old.example,carla@new.example\n", "utf-8")
+    world.mailboxes["carla"], world.targets["carla"] = MemoryMailbox(), MemoryTarget()
+    assert shell("run")[0] == 0
+    known = {one["source"]: one["wave"] for one in json.loads(shell("status", "--json")[1])["mailboxes"]}
+    assert known == {"anna@old.example": "x", "ben@old.example": "late", "carla@old.example": "x"}
+    waves.unlink()
+    [ben] = json.loads(shell("run", "late", "--json")[1])["mailboxes"]
+    assert (ben["source"], ben["exit_code"]) == ("ben@old.example", 0)
+
+
+def test_the_example_that_init_writes_is_nobodys_plan_once_there_is_one(world: World, shell: Shell, tmp_path: Path) -> None:
+    (tmp_path / "mine.csv").write_bytes((tmp_path / "waves.csv").read_bytes())
+    (tmp_path / "waves.csv").unlink()
+    assert shell("wave", "import", "mine.csv")[0] == 0
+    (tmp_path / "waves.csv").write_bytes(example("waves.example.csv"))
+    assert shell("run")[0] == 0
+    assert len(json.loads(shell("status", "--json")[1])["mailboxes"]) == 2
+
+
+def test_a_paused_wave_is_not_run_and_the_other_is(world: World, shell: Shell) -> None:
+    shell("run")
+    shell("wave", "pause", "x")
+    code, out = shell("run", "--json")
+    anna, ben = json.loads(out)["mailboxes"]
+    assert (code, anna["exit_code"], ben["exit_code"]) == (3, 3, 0)
+    assert "migrator wave resume x" in anna["cause"]
+
+
+def test_check_asks_for_those_of_the_ledger_too(world: World, shell: Shell, tmp_path: Path) -> None:
+    (tmp_path / "mine.csv").write_bytes((tmp_path / "waves.csv").read_bytes())
+    (tmp_path / "waves.csv").unlink()
+    assert shell("check")[0] == 65
+    shell("wave", "import", "mine.csv")
+    code, out = shell("check", "y", "--json")
+    assert code == 0
+    assert "ben@old.example" in {one["mailbox"] for one in json.loads(out)["questions"]}
