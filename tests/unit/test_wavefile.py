@@ -117,8 +117,8 @@ def test_all_columns_are_read_into_values(tmp_path: Path) -> None:
     text = (
         "source;target;Target Object ID;kind;priority;route;access;since;archive;language;time zone;start_after;"
         "complete_after;owner;ticket;notes;floor\n"
-        "a@old.example;a@new.example;{12345678-90AB-cdef-1234-567890abcdef};SharedMailbox;2;Forward;full access;31.01.2026;ja;de-CH"
-        ";Europe/Berlin;27.11.2026 18:00;2026-11-29T08:00+00:00;Zoë;T-1;vip;3\n"
+        "a@old.example;a@new.example;{12345678-90AB-cdef-1234-567890abcdef};SharedMailbox;2;Forward;full access;31.01.2026;ja"
+        ";de-CH;Europe/Berlin;27.11.2026 18:00;2026-11-29T08:00+00:00;Zoë;T-1;vip;3\n"
     )
     [one] = read_waves(saved(tmp_path, text))
     assert one.details == {
