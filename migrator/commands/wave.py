@@ -29,9 +29,9 @@ def wave() -> None:
 
     \b
     Examples:
-      migrator wave import ./people.xlsx --dry-run
-      migrator wave start pilot --pilot --every-hours 4 --blackout "Mon-Fri 08:00-18:00" --time-zone Europe/Berlin
-      migrator wave pause wave1 --why "the year's books are closed"
+      migrator wave import ./people.xlsx
+      migrator wave start pilot
+      migrator wave pause wave1
     """
 
 

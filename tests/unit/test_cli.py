@@ -12,8 +12,8 @@ from pathlib import Path
 import click
 import pytest
 
-from migrator import cli, logs
-from migrator.commands import carry, set_up
+from migrator import cli, examples, logs
+from migrator.commands import carry
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -67,7 +67,8 @@ def test_all_commands_are_there() -> None:
     db = {"db", *(f"db {word}" for word in ("upgrade", "backup", "check", "restore", "rebuild"))}
     errors = {"errors", *(f"errors {word}" for word in ("list", "show", "retry", "approve", "score"))}
     kit = {"kit", *(f"kit {word}" for word in ("write", "import"))}
-    assert names == plain | db | errors | kit | {"support", "support bundle"}
+    wave = {"wave", *(f"wave {word}" for word in ("import", "list", "show", "start", "pause", "resume", "stop", "move", "retry"))}
+    assert names == plain | db | errors | kit | wave | {"support", "support bundle"}
 
 
 @pytest.mark.parametrize("path", ALL, ids=" ".join)
@@ -194,7 +195,7 @@ def test_a_bug_ends_with_70_and_leaves_its_traceback_in_the_log(
         raise KeyError(f"broken at source-hunter2 {name}")
 
     logs.hide("source-hunter2")
-    monkeypatch.setattr(set_up, "example", broken)
+    monkeypatch.setattr(examples, "example", broken)
     typed = shell("init", "--dir", "here", "--log-file", "bugs.jsonl")
     assert typed.code == 70
     assert "This is a bug (KeyError)" in typed.err
