@@ -28,7 +28,7 @@ COMMANDS = {
     "settings": "migrator.commands.set_over",
     "status": "migrator.commands.standing",
     "verify": "migrator.commands.look",
-    "report": "migrator.commands.look",
+    "report": "migrator.commands.tell",
     "errors": "migrator.commands.errors",
     "kit": "migrator.commands.kit",
     "db": "migrator.commands.ledger",

@@ -28,7 +28,8 @@ import msgspec
 from migrator import logs
 from migrator.config import SECRET_KEYS, BadInput, Config
 from migrator.errors_work import by_reason, gather
-from migrator.report import gather as gather_report
+from migrator.reporting.gathering import gather as gather_report
+from migrator.reporting.told import told as report_told
 from migrator.status import headline, standings
 from migrator.vault import open_private
 from state.revision import HEAD
@@ -115,7 +116,7 @@ def bundle(config: Config, ledger: Ledger, log: Path, file: Path) -> list[str]:
 def _contents(config: Config, ledger: Ledger, log: Path, veil: Veil) -> Iterator[tuple[str, str]]:
     mailboxes = ledger.mailboxes()
     rows = standings(ledger)
-    report = gather_report(ledger)
+    report = report_told(gather_report(ledger))
     items = gather(ledger, mailboxes)
     notes = [{"at": one.at, "kind": one.kind, "text": one.text} for one in ledger.notes(None, 1000)]
     yield "README.txt", README

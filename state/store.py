@@ -38,6 +38,7 @@ from state.model import (
     Tally,
     Work,
 )
+from state.overview import Overview
 from state.plans import Plans
 from state.records import Statements, Writes, cleaned, mailbox_of, pass_of, rekey_of, writes_of
 from state.schema import hints, installation, mailboxes, notes, passes
@@ -380,6 +381,11 @@ class Ledger:
     def settings(self) -> SettingRows:
         """What became of the settings of each mailbox."""
         return SettingRows(self._read, self._fenced)
+
+    @property
+    def overview(self) -> Overview:
+        """Sums over all mailboxes."""
+        return Overview(self._read)
 
     @property
     def plans(self) -> Plans:

@@ -6,7 +6,6 @@ import threading
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import asdict
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -190,38 +189,3 @@ def _content_lines(content: DeepVerdict | None) -> list[str]:
     if figures.get("stopped"):
         told.append("stopped before the end")
     return [f"  content: {'; '.join(told)}.", *(f"  {one.folder}: {one.sentence}" for one in content.differences)]
-
-
-@click.command("report", short_help="Write the report.")
-@click.option(
-    "--out",
-    type=click.Path(path_type=Path),
-    default=Path("report.html"),
-    show_default=True,
-    help="The file, or a folder that gets report.html.",
-)
-@click.option("--wave", help="Only this wave.")
-@global_options()
-@pass_words
-def report(words: Words, out: Path, wave: str | None) -> int:
-    """Write the report: one HTML file for people who are not engineers; with --json its figures on stdout too.
-
-    \b
-    Examples:
-      migrator report --out ./report.html
-      migrator report --wave wave1 --json
-    """
-    from migrator import app
-
-    config = words.load()
-    need_ledger(config)
-
-    from migrator.report import gather, write_report
-
-    with app.open_ledger(config) as ledger:
-        written = write_report(ledger, out, wave=wave)
-        if words.json:
-            say_json({"report": str(written), "exit_code": 0, **gather(ledger, wave)})
-        else:
-            say_lines(f"The report is in {written}")
-    return 0

@@ -1,0 +1,401 @@
+"""One gathering for every report: from the ledger alone, by sums, with a line a mailbox and details only where a person looks.
+
+A ledger of ten thousand mailboxes and five million items takes seconds; no statement here is asked once a mailbox.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Any, Final
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+from migrator.conservation import off_by, told_by
+from migrator.reporting.facts import (
+    Approved,
+    Day,
+    Event,
+    Facts,
+    LateLine,
+    MailboxLine,
+    ReasonLine,
+    Stayed,
+    Waited,
+    WaveLine,
+)
+from migrator.reporting.forecast import Rates, Stretch, forecast, rates, unlisted
+from migrator.reporting.verdict import verdict, wanted, why_date
+from state.model import ASIDE, PENDING, Choice, ItemState, MailboxRow, MailboxState, PassRow, PassState
+from state.overview import StayedSum
+from state.plans import Observation, WaveRow
+from state.store import Ledger
+from state.views import Refused
+
+LISTED: Final = 500
+"""Items that are named one by one; the rest is counted by reason."""
+
+WAITERS: Final = 8
+EVENTS: Final = 500
+
+CONCURRENT: Final = ("slots", "connections")
+"""Ends of names of budgets that many requests wait for at once: those seconds add up to more than a pass took."""
+
+_READY: Final = frozenset(
+    {
+        MailboxState.READY, MailboxState.LOCKED, MailboxState.FINAL, MailboxState.ROUTED, MailboxState.SWEEPING,
+        MailboxState.BACKFILLING, MailboxState.CLOSED,
+    }
+)  # fmt: skip
+_DAYS: Final = 120
+
+
+def gather(
+    ledger: Ledger, wave: str | None = None, *, now: float | None = None, recount: bool = True, details: int = LISTED
+) -> Facts:
+    """The whole report. ``recount`` counts the rows one by one beside the running sums; at most ``details`` items are named."""
+    now = time.time() if now is None else now
+    rows = ledger.mailboxes(wave)
+    ids = {row.id: row for row in rows}
+    plans = ledger.plans
+    passes: dict[int, list[PassRow]] = defaultdict(list)
+    for one in ledger.passes():
+        if one.mailbox_id in ids:
+            passes[one.mailbox_id].append(one)
+    described, said = plans.details(), plans.waves()
+    stayed = [one for one in ledger.overview.stayed() if one.mailbox_id in ids]
+    seen: dict[str, dict[int, Observation]] = defaultdict(dict)
+    for sight in plans.observed():
+        if sight.mailbox_id in ids:
+            seen[sight.kind][sight.mailbox_id] = sight
+    lines = _lines(ledger, rows, passes, described, said, seen["arrivals"], recount)
+    speed = rates(_stretches(passes.values()), now)
+    sizes = [line.bytes + line.bytes_pending for line in lines if line.listed]
+    waves = [_wave(name, some, said.get(name), speed, sizes, now) for name, some in _by_wave(lines).items()]
+    whole = forecast(_left(lines, sizes), speed, now, max((one.forecast.due for one in waves if one.forecast.due), default=None))
+    approved = ledger.approvals.approved()
+    approvals = _approvals(ledger, approved, ids)
+    fine: Counter[str] = Counter()
+    for one_approval in approvals:
+        fine[one_approval.reason] += one_approval.items
+    reasons = _reasons(stayed, (ItemState.REFUSED, ItemState.WITHHELD), fine)
+    mismatched = [number for number, sight in seen["match"].items() if sight.about.get("ok") is False]
+    light, sentence = verdict(lines)
+    refusals = _told(ids, ledger.refusals(limit=None if wave else details), approved)[:details]
+    left_alone = _told(ids, ledger.left_alone(), {})
+    return Facts(
+        made=now,
+        wave=wave or "",
+        installation=ledger.installation(),
+        mailboxes=lines,
+        waves=waves,
+        reasons=reasons,
+        filtered=_reasons(stayed, (ItemState.FILTERED,), {}),
+        degraded=_degraded(passes, seen["fidelity"]),
+        stayed=refusals,
+        stayed_not_shown=max(0, sum(one.items for one in reasons) - len(refusals)),
+        left_alone=left_alone[:details],
+        left_alone_not_shown=max(0, len(left_alone) - details),
+        approvals=approvals,
+        waits=_waits(passes),
+        waiters=_waiters(lines),
+        late=_late(seen["arrivals"]),
+        days=_days(passes),
+        events=_events(ledger, ids, wave),
+        forecast=whole,
+        light=light,
+        sentence=sentence,
+        why_date=why_date(lines, waves, whole, now),
+        wanted=wanted(lines, waves, reasons, mismatched, now),
+    )
+
+
+def _lines(
+    ledger: Ledger,
+    rows: Sequence[MailboxRow],
+    passes: Mapping[int, list[PassRow]],
+    described: Mapping[int, Mapping[str, Any]],
+    said: Mapping[str, WaveRow],
+    arrivals: Mapping[int, Observation],
+    recount: bool,
+) -> list[MailboxLine]:
+    counts: dict[int, Counter[ItemState]] = defaultdict(Counter)
+    sizes: dict[int, Counter[ItemState]] = defaultdict(Counter)
+    for number, tally in ledger.tallies():
+        counts[number][tally.state] += tally.items
+        sizes[number][tally.state] += tally.bytes
+    counted = ledger.overview.rows() if recount else None
+    source = ledger.overview.counted()
+    approved = ledger.approvals.approved_counts()
+    settings = ledger.settings.counts()
+    lines = []
+    for row in rows:
+        mine, size, ran = counts[row.id], sizes[row.id], passes.get(row.id, ())
+        about = described.get(row.id, {})
+        last = ran[0] if ran else None
+        clean = next((one for one in ran if one.state is PassState.DONE), None)
+        seen = arrivals[row.id].about if row.id in arrivals else {}
+        zone = str(about.get("time_zone") or _of_wave(said, row.wave, "time_zone"))
+        lines.append(
+            MailboxLine(
+                id=row.id,
+                wave=row.wave,
+                source=row.source,
+                target=row.target,
+                state=row.state,
+                came_from=row.came_from,
+                cause=row.cause,
+                owner=str(about.get("owner") or ""),
+                ticket=str(about.get("ticket") or ""),
+                kind=str(about.get("kind") or ""),
+                folders=source.get(row.id, (0, 0))[0],
+                counted=source.get(row.id, (0, 0))[1],
+                listed=sum(mine.values()),
+                done=mine[ItemState.DONE],
+                pending=sum(mine[state] for state in PENDING),
+                refused=mine[ItemState.REFUSED],
+                withheld=mine[ItemState.WITHHELD],
+                approved=approved[row.id],
+                filtered=mine[ItemState.FILTERED],
+                left=mine[ItemState.DOOMED] + mine[ItemState.GONE],
+                bytes=size[ItemState.DONE],
+                bytes_pending=sum(size[state] for state in PENDING),
+                balance=0 if counted is None else sum(mine.values()) - counted.get(row.id, 0),
+                unaccounted=off_by(told_by(clean.figures)) if clean else 0,
+                last_pass=last.kind.value if last else "",
+                last_pass_state=last.state.value if last else "",
+                last_pass_at=(last.ended or last.started) if last else None,
+                complete_after=moment(about.get("complete_after"), zone),
+                settings=settings.get(row.id, {}),
+                waited=_waited(ran),
+                late=sum(int(number) for number in dict(seen.get("late") or {}).values()),
+                last_in_source=str(seen.get("last_in_source") or ""),
+                last_in_target=str(seen.get("last_in_target") or ""),
+                sent_from_old=int(seen.get("sent_from_old") or 0),
+            )
+        )
+    return lines
+
+
+def _waited(passes: Iterable[PassRow]) -> dict[str, float]:
+    """Whole seconds that a mailbox stood still on each budget, all passes together."""
+    waited: Counter[str] = Counter()
+    for one in passes:
+        for word, value in one.figures.items():
+            name = word.partition("waited.")[2]
+            if name and value >= 1 and not name.endswith(CONCURRENT):
+                waited[name] += int(value)
+    return dict(waited)
+
+
+def _waits(passes: Mapping[int, list[PassRow]]) -> dict[str, float]:
+    waits: Counter[str] = Counter()
+    for some in passes.values():
+        for name, seconds in _waited(some).items():
+            waits[name] += int(seconds)
+    return dict(waits.most_common())
+
+
+def _waiters(lines: Iterable[MailboxLine]) -> list[Waited]:
+    found = [Waited(line.source, name, seconds) for line in lines for name, seconds in line.waited.items() if seconds >= 1]
+    return sorted(found, key=lambda one: (-one.seconds, one.mailbox, one.budget))[:WAITERS]
+
+
+def _by_wave(lines: Iterable[MailboxLine]) -> dict[str, list[MailboxLine]]:
+    waves: dict[str, list[MailboxLine]] = defaultdict(list)
+    for line in lines:
+        waves[line.wave].append(line)
+    return dict(waves)
+
+
+def _left(lines: Iterable[MailboxLine], sizes: Sequence[int]) -> tuple[int, int]:
+    """Bytes that are still to be carried, at the least and at the most."""
+    lines = list(lines)
+    known = sum(line.bytes_pending for line in lines)
+    least, most = unlisted(sizes, sum(not line.listed and line.last_pass_at is None for line in lines))
+    return known + least, known + most
+
+
+def _wave(
+    name: str, lines: Sequence[MailboxLine], row: WaveRow | None, speed: Rates, sizes: Sequence[int], now: float
+) -> WaveLine:  # fmt: skip
+    details = row.details if row else {}
+    due = moment(details.get("complete_after"), str(details.get("time_zone") or ""))
+    due = max((line.complete_after for line in lines if line.complete_after), default=None) if due is None else due
+    ends = [line.last_pass_at for line in lines if line.last_pass_at is not None]
+    return WaveLine(
+        name=name,
+        state=row.state.value if row else "OPEN",
+        mailboxes=len(lines),
+        moved=sum(line.moved for line in lines),
+        ready=sum(line.stage in _READY and line.state not in ASIDE for line in lines),
+        aside=sum(line.state in ASIDE for line in lines),
+        closed=sum(line.state is MailboxState.CLOSED for line in lines),
+        listed=sum(line.listed for line in lines),
+        done=sum(line.done for line in lines),
+        pending=sum(line.pending for line in lines),
+        stayed=sum(line.refused + line.withheld for line in lines),
+        bytes=sum(line.bytes for line in lines),
+        bytes_pending=sum(line.bytes_pending for line in lines),
+        oldest_pass=min(ends) if len(ends) == len(lines) and ends else None,
+        forecast=forecast(_left(lines, sizes), speed, now, due),
+        pilot=bool(details.get("pilot")),
+    )
+
+
+def _reasons(
+    stayed: Iterable[StayedSum], states: Sequence[ItemState], approved: Mapping[str, int]
+) -> list[ReasonLine]:  # fmt: skip
+    groups: dict[tuple[ItemState, str], list[StayedSum]] = defaultdict(list)
+    for one in stayed:
+        if one.state in states:
+            groups[one.state, one.reason].append(one)
+    spare = Counter(approved)
+    lines = []
+    for (state, reason), some in sorted(groups.items(), key=lambda group: -sum(one.items for one in group[1])):
+        items = sum(one.items for one in some)
+        mine = min(items, spare[reason])
+        spare[reason] -= mine
+        lines.append(
+            ReasonLine(
+                state=state.name,
+                reason=reason,
+                items=items,
+                bytes=sum(one.bytes for one in some),
+                mailboxes=len({one.mailbox_id for one in some}),
+                approved=mine,
+            )
+        )
+    return lines
+
+
+def _approvals(
+    ledger: Ledger, approved: Mapping[int, frozenset[bytes]], ids: Mapping[int, MailboxRow]
+) -> list[Approved]:  # fmt: skip
+    """The approvals that still hold, by reason, person and why; the largest first."""
+    if not approved:
+        return []
+    standing = {}
+    for one in ledger.approvals.decisions():
+        if one.mailbox_id in ids and one.decision is Choice.APPROVED and one.key in approved.get(one.mailbox_id, ()):
+            standing[one.mailbox_id, one.key] = one
+    groups: dict[tuple[str, str, str], list[float]] = defaultdict(list)
+    for one in standing.values():
+        groups[one.reason, one.who, one.why].append(one.at)
+    lines = [
+        Approved(reason=reason, who=who, why=why, items=len(times), at=max(times))
+        for (reason, who, why), times in groups.items()
+    ]  # fmt: skip
+    return sorted(lines, key=lambda one: (-one.items, one.reason, one.who))
+
+
+def _degraded(passes: Mapping[int, list[PassRow]], fidelity: Mapping[int, Observation]) -> dict[str, int]:
+    """Items that arrived with something less, by what: as counted for a mailbox, else as its passes told."""
+    degraded: Counter[str] = Counter()
+    for number, some in passes.items():
+        if number in fidelity:
+            continue
+        for one in some:
+            for word, value in one.figures.items():
+                if word.startswith("degraded."):
+                    degraded[word.removeprefix("degraded.")] += int(value)
+    for sight in fidelity.values():
+        for word, value in sight.about.items():
+            if isinstance(value, int | float):
+                degraded[word] += int(value)
+    return {word: number for word, number in degraded.most_common() if number}
+
+
+def _told(
+    ids: Mapping[int, MailboxRow], found: Iterable[Refused], approved: Mapping[int, frozenset[bytes]]
+) -> list[Stayed]:  # fmt: skip
+    return [
+        Stayed(
+            mailbox=ids[one.mailbox_id].source,
+            folder=one.folder_name,
+            state=one.state.name,
+            size=one.size,
+            reason=one.reason,
+            detail=one.detail,
+            code=one.code,
+            key=one.key.hex(),
+            approved=one.key in approved.get(one.mailbox_id, ()),
+        )
+        for one in found
+        if one.mailbox_id in ids
+    ]
+
+
+def _late(arrivals: Mapping[int, Observation]) -> list[LateLine]:
+    items: Counter[str] = Counter()
+    mailboxes: Counter[str] = Counter()
+    for sight in arrivals.values():
+        for host, number in dict(sight.about.get("late") or {}).items():
+            items[host] += int(number)
+            mailboxes[host] += 1
+    return [LateLine(host, number, mailboxes[host]) for host, number in items.most_common() if number]
+
+
+def _stretches(passes: Iterable[Sequence[PassRow]]) -> list[Stretch]:
+    return [
+        Stretch(one.started, one.ended, float(one.figures.get("bytes", 0)))
+        for some in passes
+        for one in some
+        if one.ended is not None
+    ]
+
+
+def _days(passes: Mapping[int, list[PassRow]]) -> list[Day]:
+    """What was brought, by the day on which the pass ended; the days between are there too, the newest ones at the most."""
+    items: Counter[int] = Counter()
+    sizes: Counter[int] = Counter()
+    for some in passes.values():
+        for one in some:
+            if one.ended is not None:
+                day = int(one.ended // 86_400)
+                items[day] += int(one.figures.get("created", 0) + one.figures.get("adopted", 0))
+                sizes[day] += int(one.figures.get("bytes", 0))
+    if not sizes:
+        return []
+    last = max(sizes)
+    days = range(max(min(sizes), last - _DAYS), last + 1)
+    return [Day(datetime.fromtimestamp(day * 86_400, UTC).date(), items[day], sizes[day]) for day in days]
+
+
+def _events(ledger: Ledger, ids: Mapping[int, MailboxRow], wave: str | None) -> list[Event]:
+    return [
+        Event(
+            at=one.at,
+            who=one.who,
+            what=one.what,
+            wave=one.wave,
+            mailbox=ids[one.mailbox_id].source if one.mailbox_id is not None and one.mailbox_id in ids else "",
+            why=one.why,
+        )
+        for one in ledger.plans.acts(last=EVENTS)
+        if wave is None or one.wave == wave or one.mailbox_id in ids
+    ]
+
+
+def _of_wave(said: Mapping[str, WaveRow], name: str, word: str) -> str:
+    return str(said[name].details.get(word) or "") if name in said else ""
+
+
+def moment(text: object, zone: str = "") -> float | None:
+    """A day and time as the spreadsheet has it, in wall-clock seconds; without an offset it is meant in ``zone``, else in UTC.
+
+    None for nothing, and for what can't be read: a report is no place to complain about a spreadsheet.
+    """
+    if not isinstance(text, str) or not text.strip():
+        return None
+    try:
+        read = datetime.fromisoformat(text.strip())
+    except ValueError:
+        return None
+    if read.tzinfo is None:
+        try:
+            read = read.replace(tzinfo=ZoneInfo(zone) if zone else UTC)
+        except (ZoneInfoNotFoundError, ValueError):
+            read = read.replace(tzinfo=UTC)
+    return read.timestamp()
