@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from connectors.link import Link
     from connectors.pacer import Memory
     from connectors.reading import Reader
+    from connectors.reading_calendar import CalendarReader
     from connectors.settings import SettingsSource, SettingsTarget
     from connectors.spool import Spool
     from migrator.arrivals import Look
@@ -329,6 +330,18 @@ class Connected:
         from connectors.graph.reading import GraphReader
 
         return GraphReader(self.client_for(mailbox.target), mailbox.target)
+
+    def source_calendars(self, mailbox: MailboxRow, stop: threading.Event) -> CalendarReader:
+        """Open the calendars of one source mailbox to read what takes place when."""
+        from connectors.ews.reading_calendar import ExchangeCalendars
+
+        return ExchangeCalendars(self.server, mailbox.source, stop=stop)
+
+    def destination_calendars(self, mailbox: MailboxRow, stop: threading.Event) -> CalendarReader:
+        """Open the calendars of one target mailbox to read what takes place when."""
+        from connectors.graph.reading_calendar import GraphCalendars
+
+        return GraphCalendars(self.client_for(mailbox.target), mailbox.target)
 
     def source_settings(self, mailbox: MailboxRow, stop: threading.Event) -> SettingsSource:
         """Open the settings of one source mailbox."""

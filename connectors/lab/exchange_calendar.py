@@ -27,6 +27,8 @@ def kind_of(item: Item) -> str:
     """Whether it is single, the master of a series, or one changed occurrence."""
     if item.item_class == EXCEPTION_CLASS:
         return "Exception"
+    if "#" in item.id:
+        return "Occurrence"
     return "RecurringMaster" if diary_of(item).rule is not None else "Single"
 
 

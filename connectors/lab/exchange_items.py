@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from . import exchange_mime as mime
+from . import exchange_views as views
 from . import stream
 from .exchange_call import Call, Refused, answer, children, invalid, message, text
 from .exchange_fields import attachment
@@ -22,6 +23,7 @@ from .exchange_shape import Shape, read_shape
 from .truth import Item
 
 _RESTRICTED_PAGE = 250
+_OTHER_VIEWS = ("FractionalPageItemView", "SeekToConditionPageItemView", "ContactsView")
 _VIEWS = ("IndexedPageItemView", "FractionalPageItemView", "SeekToConditionPageItemView", "CalendarView", "ContactsView")
 
 
@@ -69,7 +71,10 @@ def find_item_below(call: Call, element: Any) -> bytes:
     traversal = element.get("Traversal")
     if traversal not in ("Shallow", "SoftDeleted", "Associated"):
         raise invalid("The 'Traversal' attribute is invalid.", element)
-    if given.keys() & {*_VIEWS[1:], "GroupBy", "DistinguishedGroupBy", "QueryString"}:
+    calendar = given.get("CalendarView")
+    if calendar is not None and (given.keys() & {"Restriction", "SortOrder", "IndexedPageItemView"} or traversal != "Shallow"):
+        raise invalid("A CalendarView can't be combined with a restriction, an order or another traversal.", element)
+    if given.keys() & {*_OTHER_VIEWS, "GroupBy", "DistinguishedGroupBy", "QueryString"}:
         raise invalid("The view is not supported by this server.", element)
     shape = read_shape(call, given["ItemShape"], deep=False)
     if shape.mime:
@@ -83,6 +88,11 @@ def find_item_below(call: Call, element: Any) -> bytes:
         for wire in folder_ids(given["ParentFolderIds"]):
             try:
                 box = find_folder(call, wire)
+                if calendar is not None:
+                    page, attributes = views.shown(call, box, *views.view(call, calendar))
+                    body = "".join(map(shape.render, page))
+                    yield message("FindItem", f"<m:RootFolder {attributes}><t:Items>{body}</t:Items></m:RootFolder>")
+                    continue
             except Refused as refused:
                 yield message("FindItem", "", refused.code, refused.text)
                 continue

@@ -99,14 +99,14 @@ def _attendees(given: dict[str, Any]) -> list[str]:
         raise GraphError(400, "RequestBodyRead", "The attendees can't be read.") from None
 
 
-def _show(call: Call, item: Item) -> dict[str, Any]:
+def show_event(call: Call, item: Item) -> dict[str, Any]:
     shown = show(call.box, item, call.box.wire(item, call.immutable))
     asked = call.query.get("$expand", "")
     if "attachments" in asked:
         shown["attachments"] = [show_part(call, part, content_too=True) for part in item.parts]
     if "exceptionOccurrences" in asked:
         changes = [Occasion(one.original, one.original, one.original, True) for one in diary_of(item).changes]
-        shown["exceptionOccurrences"] = [_show_occasion(call, item, one) for one in changes]
+        shown["exceptionOccurrences"] = [show_occasion(call, item, one) for one in changes]
     if "cancelledOccurrences" in call.query.get("$select", ""):
         diary = diary_of(item)
         days = (one.astimezone(diary.clock).date().isoformat() for one in diary.deleted)
@@ -114,7 +114,7 @@ def _show(call: Call, item: Item) -> dict[str, Any]:
     return with_properties(call, item, chosen(call, shown, ("id", "exceptionOccurrences", "cancelledOccurrences")))
 
 
-def _show_occasion(call: Call, item: Item, one: Occasion) -> dict[str, Any]:
+def show_occasion(call: Call, item: Item, one: Occasion) -> dict[str, Any]:
     diary = diary_of(item)
     change = next((each for each in diary.changes if each.original == one.original), Change(one.original))
     view = occurrence(item, change)
@@ -128,7 +128,7 @@ def _show_occasion(call: Call, item: Item, one: Occasion) -> dict[str, Any]:
 # -- calendars
 
 
-def _calendar(call: Call) -> Box:
+def calendar_of(call: Call) -> Box:
     box = call.box.folder(call.names.get("calendar") or "calendar")
     if box is None or not box.kind.lower().startswith("ipf.appointment"):
         raise gone("folder")
@@ -151,7 +151,7 @@ def list_calendars(call: Call) -> Answer:
 
 def get_calendar(call: Call) -> Answer:
     """GET of one calendar, or of the default one."""
-    return Answer(200, {"@odata.context": f"{call.base}/v1.0/$metadata#calendar", **_show_calendar(call, _calendar(call))})
+    return Answer(200, {"@odata.context": f"{call.base}/v1.0/$metadata#calendar", **_show_calendar(call, calendar_of(call))})
 
 
 def make_calendar(call: Call) -> Answer:
@@ -170,38 +170,43 @@ def make_calendar(call: Call) -> Answer:
 
 def list_events(call: Call) -> Answer:
     """GET of the events of a calendar, by default of the default one: single ones and masters of series."""
-    index, box = call.box, _calendar(call)
+    index, box = call.box, calendar_of(call)
     text = call.query.get("$filter")
     filter_ = read_filter(text, index) if text else None
     events = [item for item in index.mailbox.items_in(box.id) if is_appointment(item) and call.visible(item)]
     events = [item for item in events if filter_ is None or filter_.test(item)]
-    return page(call, ordered(call, events), lambda item: _show(call, item), "events")
+    return page(call, ordered(call, events), lambda item: show_event(call, item), "events")
 
 
 def get_event(call: Call) -> Answer:
     """GET of one event, or of one occurrence."""
     place = place_of(call)
     if place.original is None:
-        shown = _show(call, place.item)
+        shown = show_event(call, place.item)
     else:
         changed = any(one.original == place.original for one in diary_of(place.item).changes)
         one = Occasion(place.original, place.original, place.original, changed)
-        shown = chosen(call, _show_occasion(call, place.item, one))
+        shown = chosen(call, show_occasion(call, place.item, one))
     return Answer(200, {"@odata.context": f"{call.base}/v1.0/$metadata#event", **shown})
 
 
 def list_instances(call: Call) -> Answer:
     """GET …/instances between two moments, which have to be named."""
     place = place_of(call)
-    try:
-        low, high = (_moment(call.query[name]) for name in ("startDateTime", "endDateTime"))
-    except (KeyError, ValueError):
-        text = "This request requires a time window specified by the query string parameters StartDateTime and EndDateTime."
-        raise GraphError(400, "ErrorInvalidParameter", text) from None
+    low, high = window(call)
     if diary_of(place.item).rule is None:
         raise GraphError(400, "ErrorInvalidRequest", "Your request can't be completed. The event is no series.")
     found = [one for one in occasions(place.item, low, high) if one.end > low and one.start < high]
-    return page(call, found, lambda one: chosen(call, _show_occasion(call, place.item, one)), "instances")
+    return page(call, found, lambda one: chosen(call, show_occasion(call, place.item, one)), "instances")
+
+
+def window(call: Call) -> tuple[datetime, datetime]:
+    """The two moments that a request names. Raises GraphError."""
+    try:
+        return _moment(call.query["startDateTime"]), _moment(call.query["endDateTime"])
+    except (KeyError, ValueError):
+        text = "This request requires a time window specified by the query string parameters StartDateTime and EndDateTime."
+        raise GraphError(400, "ErrorInvalidParameter", text) from None
 
 
 def _moment(text: str) -> datetime:
@@ -211,7 +216,7 @@ def _moment(text: str) -> datetime:
 
 def make_event(call: Call) -> Answer:
     """POST of an event; attendees are invited at once, which can't be switched off, unless it is a draft."""
-    given, box = look_over(call.json()), _calendar(call)
+    given, box = look_over(call.json()), calendar_of(call)
     attendees = _attendees(given)
     transaction = str(given.get("transactionId") or "")
     if transaction and _made_before(call, transaction):
@@ -237,7 +242,7 @@ def make_event(call: Call) -> Answer:
         call.box.mailbox.sent.append({"kind": "invitation", "to": attendees})
     if given.get("isOnlineMeeting"):
         call.box.mailbox.sent.append({"kind": "online meeting", "to": []})
-    return Answer(201, {"@odata.context": f"{call.base}/v1.0/$metadata#event", **_show(call, take_in(call, item, box))})
+    return Answer(201, {"@odata.context": f"{call.base}/v1.0/$metadata#event", **show_event(call, take_in(call, item, box))})
 
 
 def _made_before(call: Call, transaction: str) -> bool:

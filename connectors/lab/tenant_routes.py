@@ -15,6 +15,7 @@ from . import tenant_mail as mail
 from . import tenant_parts as parts
 from . import tenant_settings as settings
 from . import tenant_todo as todo
+from . import tenant_views as views
 from .tenant_call import Answer, Call
 
 Handler = Callable[[Call], Answer]
@@ -115,6 +116,8 @@ ROUTES = (
     route("GET", "users/{user}/calendars", events.list_calendars, _SEE_EVENTS),
     route("POST", "users/{user}/calendars", events.make_calendar, _EVENTS),
     route("GET", _CALENDAR, events.get_calendar, _SEE_EVENTS),
+    route("GET", "users/{user}/(?:calendar/)?calendarView", views.calendar_view, _SEE_EVENTS),
+    route("GET", f"{_CALENDAR}/calendarView", views.calendar_view, _SEE_EVENTS),
     route("GET", _EVENT, events.get_event, _SEE_EVENTS),
     route("PATCH", _EVENT, events.change_event, _EVENTS),
     route("DELETE", _EVENT, events.remove_event, _EVENTS),

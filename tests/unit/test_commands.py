@@ -8,6 +8,7 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import replace
+from datetime import datetime
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -20,6 +21,7 @@ from connectors.memory import MemoryDestination, MemoryMailbox, MemorySource, Me
 from connectors.memory_looking import MemoryLook
 from connectors.memory_reading import MemorySourceReader, MemoryTargetReader
 from connectors.reading import Reader
+from connectors.reading_calendar import Occasion, Series
 from migrator import app, cli, logs
 from migrator.examples import example
 from state.model import MailboxRow
@@ -54,6 +56,19 @@ class World:
         for name, mailbox in self.mailboxes.items():
             for number in range(5):
                 mailbox.put(mailbox.special(Role.INBOX), f"{name} {number}", size=1000)
+
+
+class NoCalendars:
+    """The calendars of a mailbox in memory, where none is kept."""
+
+    def series(self, folder_id: str, ids: Sequence[str]) -> Iterator[Series]:
+        return iter(())
+
+    def occasions(self, folder_id: str, low: datetime, high: datetime) -> Iterator[Occasion]:
+        return iter(())
+
+    def close(self) -> None:
+        return None
 
 
 class InMemory:
@@ -95,6 +110,12 @@ class InMemory:
 
     def look(self, mailbox: MailboxRow) -> MemoryLook:
         return MemoryLook(self.world.targets[mailbox.target.partition("@")[0]])
+
+    def source_calendars(self, mailbox: MailboxRow, stop: threading.Event) -> NoCalendars:
+        return NoCalendars()
+
+    def destination_calendars(self, mailbox: MailboxRow, stop: threading.Event) -> NoCalendars:
+        return NoCalendars()
 
     def ask_source(self, mailboxes: Sequence[str]) -> Iterator[Answer]:
         yield from self.world.answers["source"] or [Answer(f"{one}: mailbox", True, "It opens.") for one in mailboxes]
