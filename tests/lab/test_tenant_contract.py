@@ -208,6 +208,11 @@ def use_the_calendar(face: Face, hours: dict[str, Any]) -> None:
     first, second, *_ = face.good("GET", f"events/{made}/instances?{window}")["value"]
     face.good("PATCH", f"events/{second['id']}", {"subject": "changed"})
     face.good("DELETE", f"events/{first['id']}", status=204)
+    shown = face.good("GET", f"calendars/{other}/calendarView?{window}&$select=id,type,seriesMasterId,start,end")["value"]
+    assert {one["seriesMasterId"] for one in shown} == {made}
+    assert second["id"] in {one["id"] for one in shown}
+    assert first["id"] not in {one["id"] for one in shown}
+    face.good("GET", f"calendarView?{window}")
     face.good("POST", f"events/{made}/attachments", file, status=201)
     [held] = face.good("GET", f"events/{made}/attachments")["value"]
     face.good("GET", f"events/{made}/attachments/{held['id']}")
