@@ -386,6 +386,13 @@ def open_ledger(config: Config) -> Ledger:
     return Ledger.open(config.ledger.url)
 
 
+def look_at_ledger(config: Config) -> Ledger:
+    """Open the project's ledger to read only, beside a run. Raises LedgerError; makes nothing."""
+    from state.store import Ledger
+
+    return Ledger.look(config.ledger.url)
+
+
 def no_room(config: Config) -> str:
     """A sentence if the disk under a ledger in a file is nearly full, else nothing."""
     file = config.ledger_file

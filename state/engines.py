@@ -46,6 +46,37 @@ def address(url: str) -> URL:
     return parsed.set(drivername="postgresql+psycopg")
 
 
+def connect_to_look(where: URL) -> Engine:
+    """An engine that can only read, and that keeps nobody from writing. Connects to nothing yet.
+
+    A SQLite file is opened read-only and is not made; in write-ahead mode a reader never waits for a writer, nor a writer for it.
+    """
+    if where.get_backend_name() != "sqlite":
+        engine = create_engine(where, pool_size=4, max_overflow=0, pool_timeout=_PATIENCE, pool_pre_ping=True)
+        event.listen(engine, "connect", _read_only_postgres)
+        return engine
+    file = f"{Path(where.database or '').as_uri()}?mode=ro"
+
+    def look() -> sqlite3.Connection:
+        return sqlite3.connect(file, uri=True, check_same_thread=False, timeout=BUSY_MS / 1000, isolation_level=None)
+
+    engine = create_engine(where, creator=look, poolclass=QueuePool, pool_size=4, max_overflow=0, pool_timeout=_PATIENCE)
+    event.listen(engine, "connect", _read_only_sqlite)
+    return engine
+
+
+def _read_only_sqlite(connection: Any, record: Any) -> None:
+    connection.execute("PRAGMA query_only=ON").close()
+    connection.execute(f"PRAGMA busy_timeout={BUSY_MS}").close()
+
+
+def _read_only_postgres(connection: Any, record: Any) -> None:
+    _prepare_postgres(connection, record)
+    connection.autocommit = True
+    connection.execute("SET default_transaction_read_only = on")
+    connection.autocommit = False
+
+
 def connect(where: URL) -> Engine:
     """An engine for the ledger at ``where``. Connects to nothing yet.
 

@@ -50,6 +50,13 @@ def make_ready(engine: Engine, *, migrate: bool) -> None:
     _upgrade(engine, "head")
 
 
+def see_ready(engine: Engine) -> None:
+    """Raise NotMigrated unless the ledger behind ``engine`` is at head; changes nothing."""
+    if (before := _revision_or_refuse(engine)) != HEAD:
+        was = "has no schema yet" if before is None else f"is at revision {before}"
+        raise NotMigrated(f"The ledger {was}, and this version needs {HEAD}: run `migrator db upgrade`.")
+
+
 def _revision_or_refuse(engine: Engine) -> str | None:
     """The ledger's revision; raises for one that this version can't have made."""
     try:

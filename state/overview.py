@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Final, Protocol, TypeVar
+from typing import Any, Final, Protocol, TypeVar
 
 from sqlalchemy import Connection, func, select
 
 from state.model import ItemState
-from state.schema import folders, items, mailboxes, open_items
+from state.schema import folders, items, mailboxes, open_items, tallies
 
 T = TypeVar("T")
 
@@ -26,6 +26,17 @@ class StayedSum:
     reason: str
     items: int
     bytes: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FolderSum:
+    """One folder: where it lies, how many items the source counts in it, and its rows by state."""
+
+    mailbox_id: int
+    folder_id: int
+    path: str
+    counted: int
+    held: Mapping[ItemState, int]
 
 
 class _Reading(Protocol):
@@ -65,6 +76,35 @@ class Overview:
         query = select(items.c.mailbox_id, func.count()).group_by(items.c.mailbox_id)
         return self._read(lambda db: {one[0]: int(one[1]) for one in db.execute(query)})
 
+    def folders(self) -> list[FolderSum]:
+        """Every folder that the source shows or that rows lie in, with its rows by state; by mailbox and path."""
+        place = select(
+            folders.c.id, folders.c.mailbox_id, folders.c.source_id, folders.c.parent_source_id, folders.c.name, folders.c.total,
+            folders.c.absent,
+        ).order_by(folders.c.mailbox_id, folders.c.id)  # fmt: skip
+        sums = select(tallies.c.folder_id, tallies.c.state, tallies.c["items"])
+
+        def unit(db: Connection) -> list[FolderSum]:
+            held: dict[int, dict[ItemState, int]] = {}
+            for folder_id, state, number in db.execute(sums):
+                held.setdefault(folder_id, {})[ItemState(state)] = int(number)
+            places = list(db.execute(place))
+            named = {(one.mailbox_id, one.source_id): one for one in places}
+            found = [
+                FolderSum(
+                    mailbox_id=one.mailbox_id,
+                    folder_id=one.id,
+                    path=_path(one, named),
+                    counted=0 if one.absent else int(one.total),
+                    held=held.get(one.id, {}),
+                )
+                for one in places
+                if not one.absent or any(held.get(one.id, {}).values())
+            ]
+            return sorted(found, key=lambda one: (one.mailbox_id, one.path.casefold()))
+
+        return self._read(unit)
+
     def counted(self) -> dict[int, tuple[int, int]]:
         """By mailbox: how many folders the source shows, and how many items it counts in them."""
         query = (
@@ -73,3 +113,12 @@ class Overview:
             .group_by(folders.c.mailbox_id)
         )
         return self._read(lambda db: {one[0]: (int(one[1]), int(one[2] or 0)) for one in db.execute(query)})
+
+
+def _path(one: Any, named: Mapping[tuple[int, str], Any]) -> str:
+    parts, seen = [one.name], {one.id}
+    while (above := named.get((one.mailbox_id, one.parent_source_id or ""))) is not None and above.id not in seen:
+        one = above
+        seen.add(one.id)
+        parts.append(one.name)
+    return "/".join(reversed(parts))

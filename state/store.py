@@ -17,9 +17,9 @@ from sqlalchemy.exc import DBAPIError
 
 from state import leases, places, views
 from state.approvals import Approvals
-from state.engines import address, connect, plainly, unbegun
+from state.engines import address, connect, connect_to_look, plainly, unbegun
 from state.glance import Glance
-from state.migrate import make_ready
+from state.migrate import make_ready, see_ready
 from state.model import (
     PASS_MOVES,
     BoundElsewhere,
@@ -44,7 +44,7 @@ from state.records import Statements, Writes, cleaned, mailbox_of, pass_of, reke
 from state.schema import hints, installation, mailboxes, notes, passes
 from state.settings import SettingRows
 from state.views import Note, Refused
-from state.writer import GroupWriter, PlainWriter, Writer
+from state.writer import GroupWriter, NoWriter, PlainWriter, Writer
 
 T = TypeVar("T")
 
@@ -54,11 +54,11 @@ _STREAMED: Final = 1000
 class Ledger:
     """The memory of a migration. Open it with ``Ledger.open``; a context manager."""
 
-    def __init__(self, engine: Engine) -> None:
+    def __init__(self, engine: Engine, *, reads_only: bool = False) -> None:
         self._engine = engine
         self._reader = unbegun(engine)
         sqlite = engine.dialect.name == "sqlite"
-        self._writer: Writer = GroupWriter(engine) if sqlite else PlainWriter(engine)
+        self._writer: Writer = NoWriter() if reads_only else GroupWriter(engine) if sqlite else PlainWriter(engine)
         self._words = Statements(sqlite=sqlite)
         self._token: str | None = None
 
@@ -74,6 +74,17 @@ class Ledger:
         try:
             make_ready(engine, migrate=migrate)
             return cls(engine)
+        except BaseException:
+            engine.dispose()
+            raise
+
+    @classmethod
+    def look(cls, url: str) -> Ledger:
+        """Open the ledger at an address to read only, beside whoever writes to it. Raises what ``open`` raises; makes nothing."""
+        engine = connect_to_look(address(url))
+        try:
+            see_ready(engine)
+            return cls(engine, reads_only=True)
         except BaseException:
             engine.dispose()
             raise

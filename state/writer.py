@@ -38,6 +38,16 @@ class Writer(Protocol):
         ...
 
 
+class NoWriter:
+    """Refuses every unit: the ledger was opened to be looked at."""
+
+    def run(self, unit: Callable[[Connection], T], *, durable: bool) -> T:
+        raise LedgerError("The ledger was opened to read only.")
+
+    def close(self) -> None:
+        """Nothing is to be finished."""
+
+
 class PlainWriter:
     """Each unit in its own transaction on a connection of the calling thread. Postgres makes every commit durable."""
 

@@ -148,6 +148,27 @@ class ReasonLine:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class FolderLine:
+    """One folder: what the source counts in it, and what became of that. ``off`` has to be 0."""
+
+    mailbox: str
+    folder: str
+    counted: int
+    done: int
+    refused: int
+    withheld: int
+    filtered: int
+    pending: int
+    left: int
+    off: int
+
+    @property
+    def whole(self) -> bool:
+        """Whether nothing of it needs a look."""
+        return not (self.refused or self.withheld or self.pending or self.off)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Stayed:
     """One item that did not go."""
 

@@ -18,6 +18,7 @@ from migrator.reporting.facts import (
     Day,
     Event,
     Facts,
+    FolderLine,
     LateLine,
     MailboxLine,
     ReasonLine,
@@ -26,6 +27,7 @@ from migrator.reporting.facts import (
     WaveLine,
 )
 from migrator.reporting.forecast import Rates, Stretch, forecast, rates, unlisted
+from migrator.reporting.names import names_of
 from migrator.reporting.verdict import verdict, wanted, why_date
 from state.model import ASIDE, PENDING, Choice, ItemState, MailboxRow, MailboxState, PassRow, PassState
 from state.overview import StayedSum
@@ -109,6 +111,44 @@ def gather(
         why_date=why_date(lines, waves, whole, now),
         wanted=wanted(lines, waves, reasons, mismatched, now),
     )
+
+
+def gather_folders(ledger: Ledger, facts: Facts, *, anonymous: bool = False) -> list[FolderLine]:
+    """The folders of a report's mailboxes, by mailbox and path. ``facts`` with their names, before they are hidden."""
+    names = names_of(facts, anonymous=anonymous)
+    mine = {line.id: names.name(line.source) for line in facts.mailboxes}
+    off: dict[int, int] = {}
+    settled: set[int] = set()
+    for one in ledger.passes():
+        if one.state is PassState.DONE and one.mailbox_id not in settled:
+            settled.add(one.mailbox_id)
+            off.update(told_by(one.figures))
+    return [
+        FolderLine(
+            mailbox=mine[one.mailbox_id],
+            folder=names.name(one.path),
+            counted=one.counted,
+            done=one.held.get(ItemState.DONE, 0),
+            refused=one.held.get(ItemState.REFUSED, 0),
+            withheld=one.held.get(ItemState.WITHHELD, 0),
+            filtered=one.held.get(ItemState.FILTERED, 0),
+            pending=sum(one.held.get(state, 0) for state in PENDING),
+            left=one.held.get(ItemState.DOOMED, 0) + one.held.get(ItemState.GONE, 0),
+            off=off.get(one.folder_id, 0),
+        )
+        for one in ledger.overview.folders()
+        if one.mailbox_id in mine
+    ]
+
+
+def gather_reasons(ledger: Ledger) -> tuple[dict[int, dict[str, int]], dict[int, dict[str, int]]]:
+    """By mailbox what did not go, by reason; and what a rule keeps back, by rule."""
+    reasons: dict[int, dict[str, int]] = defaultdict(dict)
+    rules: dict[int, dict[str, int]] = defaultdict(dict)
+    for one in ledger.overview.stayed():
+        into = rules if one.state is ItemState.FILTERED else reasons
+        into[one.mailbox_id][one.reason] = into[one.mailbox_id].get(one.reason, 0) + one.items
+    return reasons, rules
 
 
 def _lines(

@@ -50,15 +50,20 @@ class Names:
         return self.name(found[0]) if self.anonymous or found[0].casefold().rstrip(".") in self._ours else BLOT
 
 
-def veiled(facts: Facts, *, anonymous: bool = False) -> Facts:
-    """The same facts as they may be shown."""
+def names_of(facts: Facts, *, anonymous: bool = False) -> Names:
+    """The names of a report, before they are hidden."""
     ours = [address for line in facts.mailboxes for address in (line.source, line.target)]
     people = [
         *(line.owner for line in facts.mailboxes),
         *(one.who for one in facts.approvals),
         *(one.who for one in facts.events),
     ]
-    names = Names(ours, people, facts.installation, anonymous=anonymous)
+    return Names(ours, people, facts.installation, anonymous=anonymous)
+
+
+def veiled(facts: Facts, *, anonymous: bool = False) -> Facts:
+    """The same facts as they may be shown."""
+    names = names_of(facts, anonymous=anonymous)
     return replace(
         facts,
         mailboxes=[_line(names, line) for line in facts.mailboxes],

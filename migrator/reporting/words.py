@@ -8,7 +8,7 @@ from __future__ import annotations
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, tzinfo
+from datetime import UTC, date, datetime, timedelta, tzinfo
 from functools import cache
 from importlib import resources
 from typing import Any, Final
@@ -23,11 +23,11 @@ _MOMENTS: Final = ("due", "early", "late", "at")
 
 @dataclass(frozen=True, slots=True)
 class Language:
-    """Words and forms of one language. ``zone`` is where moments are shown."""
+    """Words and forms of one language. ``zone`` is where moments are shown; None: by this machine's clock."""
 
     code: str
     words: Mapping[str, str]
-    zone: tzinfo = UTC
+    zone: tzinfo | None = UTC
 
     def __call__(self, key: str, /, **values: object) -> str:
         """The words of a key with these values filled in; a key that no file knows is its last part, so nothing is ever blank."""
@@ -73,7 +73,7 @@ class Language:
         """A day."""
         if moment is None:
             return "–"
-        day = moment if isinstance(moment, date) else datetime.fromtimestamp(moment, self.zone).date()
+        day = moment if isinstance(moment, date) else self._there(moment).date()
         return self.words["form.day"].format(day=day.day, month=self.words[f"month.{day.month}"], year=day.year)
 
     def between(self, early: float | None, late: float | None) -> str:
@@ -89,8 +89,17 @@ class Language:
         """A day and time."""
         if moment is None:
             return "–"
-        when = datetime.fromtimestamp(moment, self.zone)
-        return f"{self.day(moment)} {when:%H:%M}"
+        return f"{self.day(moment)} {self._there(moment):%H:%M}"
+
+    def stamp(self, moment: float) -> str:
+        """A day and time with its zone."""
+        ahead = self._there(moment).utcoffset() or timedelta()
+        minutes = round(ahead.total_seconds() / 60)
+        hours = f"{minutes / 60:+g}".replace("-", "−") if minutes else ""
+        return f"{self.moment(moment)} UTC{hours}"
+
+    def _there(self, moment: float) -> datetime:
+        return datetime.fromtimestamp(moment, self.zone) if self.zone else datetime.fromtimestamp(moment).astimezone()
 
     def length(self, seconds: float) -> str:
         """A length of time in its two largest units."""
@@ -139,7 +148,7 @@ def _flat(tree: Mapping[str, Any], above: str) -> list[tuple[str, str]]:
     return found
 
 
-def language(code: str, zone: tzinfo = UTC) -> Language:
+def language(code: str, zone: tzinfo | None = UTC) -> Language:
     """The language of a code; raises BadInput for one that there is no file of."""
     if code not in codes():
         raise BadInput(f"There are no words for the language {code!r}; there are: {', '.join(codes())}.")

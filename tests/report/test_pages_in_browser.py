@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from looking import look, opened
+from looking import look, opened, violations
 
-from migrator.reporting.gathering import gather
+from migrator.reporting.gathering import gather, gather_reasons
 from migrator.reporting.words import codes, language
-from migrator.reporting.writing import write_html
+from migrator.reporting.writing import write_cards, write_html, write_protocol
 from state.store import Ledger
 
 
@@ -49,3 +49,16 @@ def test_on_paper_it_is_a4_and_the_board_has_pages_of_its_own(chromium: Any, for
     boxes = {tuple(round(float(value)) for value in box.split()) for box in re.findall(rb"/MediaBox\s*\[([\d. ]+)\]", printed)}
     assert boxes == {(0, 0, 595, 842)}
     assert len(re.findall(rb"/Type\s*/Page\b", printed)) >= 2
+
+
+def test_the_protocol_and_a_card_are_fit_to_be_seen(
+    chromium: Any, axe: str, pictures: Path, forty: Ledger, tmp_path: Path
+) -> None:
+    facts = gather(forty)
+    protocol = write_protocol(facts, tmp_path / "protocol.html", language("en"))
+    look(chromium, axe, protocol.as_uri(), "protocol-en", pictures)
+    card = write_cards(facts, *gather_reasons(forty), tmp_path / "cards", language("de"))[2]
+    with opened(chromium, card.as_uri(), 390, "dark") as page:
+        assert page.evaluate("document.documentElement.scrollWidth") <= 390
+        assert violations(page, axe) == []
+        page.screenshot(path=pictures / "card-de-390-dark.png", full_page=True)
