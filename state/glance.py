@@ -28,7 +28,7 @@ _MAILBOX: Final = (
     "id", "wave", "source", "target", "state", "came_from", "cause", "epoch", "owner", "lease_until", "sequence", "generation",
     "claimed", "trusts_stamps",
 )  # fmt: skip
-_COLUMNS: Final = "p.mailbox_id, p.kind, p.state, p.started, p.ended, p.figures"
+_COLUMNS: Final = "p.mailbox_id, p.id, p.kind, p.state, p.started, p.ended, p.figures"
 _STATES: Final = {state.value: state for state in ItemState}
 
 
@@ -59,6 +59,7 @@ class Ran(msgspec.Struct, frozen=True, gc=False):
     """One pass in brief. Times in wall-clock seconds."""
 
     mailbox_id: int
+    id: int
     kind: PassKind
     state: PassState
     started: float
@@ -129,8 +130,10 @@ class Glance:
             # Postgres would ask that for every pair of a mailbox and a pass.
             join = f"CROSS JOIN LATERAL ({among.replace('q.id FROM', 'q.* FROM')}) p"
         found: dict[int, list[Ran]] = defaultdict(list)
-        for one in self._ask(f"SELECT {_COLUMNS} FROM mailboxes m {join} ORDER BY p.id DESC", ()):
+        for one in self._ask(f"SELECT {_COLUMNS} FROM mailboxes m {join}", ()):
             found[one[0]].append(_pass(one))
+        for mine in found.values():
+            mine.sort(key=lambda one: one.id, reverse=True)
         return dict(found)
 
     def seeds(self, last: int = 30) -> list[Ran]:
@@ -201,5 +204,5 @@ def _mailbox(found: Sequence[Any]) -> MailboxRow:
 
 
 def _pass(found: Sequence[Any]) -> Ran:
-    mailbox_id, kind, state, started, ended, figures = found
-    return Ran(mailbox_id, _KINDS[kind], _ENDINGS[state], started, ended, _done(figures))
+    mailbox_id, number, kind, state, started, ended, figures = found
+    return Ran(mailbox_id, number, _KINDS[kind], _ENDINGS[state], started, ended, _done(figures))

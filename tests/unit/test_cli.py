@@ -63,7 +63,10 @@ ALL = dict(walk(cli.cli))  # type: ignore[arg-type]
 
 def test_all_commands_are_there() -> None:
     names = {" ".join(path) for path in ALL}
-    plain = {"demo", "lab", "init", "check", "run", "settings", "status", "verify", "report"}
+    plain = {"demo", "lab", "init", "check", "run", "settings", "status", "show", "trace", "redo", "verify", "report"} | {
+        "mailbox",
+        "mailbox undo",
+    }
     db = {"db", *(f"db {word}" for word in ("upgrade", "backup", "check", "restore", "rebuild"))}
     errors = {"errors", *(f"errors {word}" for word in ("list", "show", "retry", "approve", "score"))}
     kit = {"kit", *(f"kit {word}" for word in ("write", "import"))}
