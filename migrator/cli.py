@@ -25,6 +25,8 @@ COMMANDS = {
     "check": "migrator.commands.set_up",
     "wave": "migrator.commands.wave",
     "run": "migrator.commands.carry",
+    "serve": "migrator.commands.serve",
+    "service": "migrator.commands.service",
     "settings": "migrator.commands.set_over",
     "status": "migrator.commands.standing",
     "show": "migrator.commands.monday",

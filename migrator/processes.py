@@ -95,21 +95,45 @@ class Crowd:
 
     def carry(self, mailboxes: Sequence[MailboxRow]) -> list[Ending]:
         """Run one pass over each mailbox and return how each ended, in their order."""
-        self._waiting.extend(largest_first(self._spread.ledger, mailboxes))
+        self.give(largest_first(self._spread.ledger, mailboxes))
         try:
             while len(self._endings) < len(mailboxes):
-                self._look_around()
-                self._hand_out()
-                try:
-                    self._hear(*self._heard.get(timeout=0.5))
-                    while True:
-                        self._hear(*self._heard.get_nowait())
-                except Empty:
-                    continue
+                self.step()
             self._dismiss()
         finally:
             self.kill()
         return [self._endings[mailbox.id] for mailbox in mailboxes]
+
+    def give(self, mailboxes: Sequence[MailboxRow]) -> None:
+        """Hand these out, too, in their order, as soon as there is room for them."""
+        self._waiting.extend(mailboxes)
+
+    def step(self, timeout: float = 0.5) -> None:
+        """Hand out what there is room for, and hear what there is to hear; waits so long for the first word."""
+        self._look_around()
+        self._hand_out()
+        try:
+            self._hear(*self._heard.get(timeout=timeout))
+            while True:
+                self._hear(*self._heard.get_nowait())
+        except Empty:
+            return
+
+    def taken(self) -> list[Ending]:
+        """The mailboxes that came to an end, each told once."""
+        found = list(self._endings.values())
+        self._endings.clear()
+        return found
+
+    @property
+    def stopped(self) -> bool:
+        """Whether the workers were told to stop."""
+        return self._stopped
+
+    @property
+    def why(self) -> str:
+        """Why nobody can proceed; empty if somebody can."""
+        return self._why
 
     def kill(self) -> None:
         """End all workers that are left, whatever they are at; that loses nothing."""

@@ -4,7 +4,7 @@
     SYNCING, READY              every_hours after the last pass began; once more when complete_after has come
     LOCKED                      at once, until a final pass ran to its end
     ROUTED, SWEEPING, BACKFILLING   sweep_minutes after the last pass began; no blackout holds them back, late mail is promised
-    PAUSED                      again after a minute, two, four … an hour at most
+    PAUSED                      again after ten seconds, twenty, forty … an hour at most
     FINAL, HELD, FAILED         a person
     CLOSED                      never
 
@@ -30,7 +30,7 @@ EVERY_HOURS = 4.0
 PRIORITY = 100
 """Of a mailbox whose line names none; 1 goes first."""
 
-_AGAIN, _AGAIN_AT_MOST = 60.0, 3600.0
+_AGAIN, _AGAIN_AT_MOST = 10.0, 3600.0
 _MINUTE = 60
 _WEEK = 8 * 24 * 60
 _PERSON = frozenset({MailboxState.HELD, MailboxState.FAILED})

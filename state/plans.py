@@ -16,8 +16,8 @@ from typing import Any, Protocol, TypeVar
 from sqlalchemy import Connection, insert, select, text, update
 
 from state import places
-from state.model import MailboxRow
-from state.records import cleaned, mailbox_of
+from state.model import MailboxRow, PassRow
+from state.records import cleaned, mailbox_of, pass_of
 from state.schema import acts, answers, confirmations, folders, mailboxes, observations, waves
 
 T = TypeVar("T")
@@ -121,6 +121,11 @@ _CONFIRM = text(
 _OBSERVE = text(
     "INSERT INTO observations (mailbox_id, kind, at, about) VALUES (:mailbox_id, :kind, :at, :about)"
     " ON CONFLICT (mailbox_id, kind) DO UPDATE SET at = excluded.at, about = excluded.about"
+)
+_LAST_PASSES = text(
+    "SELECT p.*, (SELECT COUNT(*) FROM passes t WHERE t.mailbox_id = p.mailbox_id AND t.id >"
+    "  COALESCE((SELECT MAX(d.id) FROM passes d WHERE d.mailbox_id = p.mailbox_id AND d.state = 'DONE'), 0)) AS tries"
+    " FROM passes p WHERE p.id IN (SELECT MAX(id) FROM passes GROUP BY mailbox_id)"
 )
 _ANSWER = text(
     "INSERT INTO answers (question, subject, build, at, answer, detail) VALUES"
@@ -244,6 +249,23 @@ class Plans:
         """Write down what was seen of a mailbox; the last sight of each kind is kept."""
         values = {"mailbox_id": mailbox_id, "kind": kind, "at": time.time(), "about": _packed(about)}
         self._write(lambda db: db.execute(_OBSERVE, values), durable=False)
+
+    def observe_all(self, kind: str, about: Mapping[int, Mapping[str, Any]]) -> None:
+        """The same for many mailboxes at once."""
+        now = time.time()
+        values = [{"mailbox_id": one, "kind": kind, "at": now, "about": _packed(seen)} for one, seen in about.items()]
+        if values:
+            self._write(lambda db: db.execute(_OBSERVE, values), durable=False)
+
+    def last_passes(self) -> dict[int, tuple[PassRow, int]]:
+        """The last pass of each mailbox, and how many passes in a row did not come to their end, that one included."""
+
+        def unit(db: Connection) -> dict[int, tuple[PassRow, int]]:
+            return {
+                found.mailbox_id: (pass_of(found), int(found.tries)) for found in db.execute(_LAST_PASSES)
+            }  # fmt: skip
+
+        return self._read(unit)
 
     def observed(self, kind: str | None = None, mailbox_id: int | None = None) -> list[Observation]:
         """What was seen, of one kind or mailbox if that is named; by mailbox and kind."""

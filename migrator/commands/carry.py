@@ -7,6 +7,7 @@ import signal
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 import click
@@ -14,8 +15,12 @@ import click
 from migrator.commands.words import Words, global_options, pass_words, say_json, say_lines
 
 if TYPE_CHECKING:
+    from migrator.app import Connected
     from migrator.config import Config, LaneChoice
-    from migrator.waves import Ending
+    from migrator.processes import Spread
+    from migrator.vault import Vault
+    from migrator.waves import Ending, Run, Watcher
+    from state.store import Ledger
 
 _STOPPING = b"\nmigrator: stopping at the next batch; run the same command again to go on (once more: end at once)\n"
 
@@ -112,10 +117,9 @@ def carry(
 ) -> list[Ending]:
     """Put everything together and run one pass over the named mailboxes, or all; how each ended, in the order of the ledger."""
     from migrator import app, logs
-    from migrator.inflight import Pool
     from migrator.progress import watcher_for
     from migrator.wavefile import select
-    from migrator.waves import Run, run_wave
+    from migrator.waves import run_wave
 
     stop = threading.Event()
     with ExitStack() as stack:
@@ -136,53 +140,92 @@ def carry(
         wanted = processes or config.run.processes
         number = min(wanted, app.most_processes(config), max(1, len(mailboxes)))
         log.info("run begins", mailboxes=len(mailboxes), dry_run=dry_run, processes=number, processes_asked=wanted)
+        about = _How(lane=lane, approve_deletes=approve_deletes, dry_run=dry_run, rebuild=rebuild)
         if number > 1:
-            from migrator.orders import Begin
-            from migrator.processes import Crowd, Spread
+            from migrator.processes import Crowd
 
-            begin = Begin(
-                config=str(config.file),
-                ledger=ledger.url,
-                lane=lane,
-                approve_deletes=approve_deletes,
-                dry_run=dry_run,
-                rebuild=rebuild,
-                at_once=1,
-                part=0,
-                parts=number,
-            )
-            spread = Spread(
-                ledger=ledger,
-                begin=begin,
-                processes=number,
-                at_once=config.run.mailboxes_at_once,
-                stop=stop,
-                watcher=watcher,
-                no_room=lambda: app.no_room(config),
-            )
-            crowd = Crowd(spread)
+            crowd = Crowd(spread_of(config, ledger, number, stop, watcher, about))
             stack.enter_context(stop_on_signals(stop, crowd.end_at_once))
             endings = crowd.carry(mailboxes)
         else:
             stack.enter_context(stop_on_signals(stop))
-            run = Run(
-                ledger=ledger,
-                connectors=connectors,
-                settings=config.pass_settings(lane=lane, approve_deletes=approve_deletes),
-                at_once=config.run.mailboxes_at_once,
-                owner=app.owner(),
-                stop=stop,
-                watcher=watcher,
-                no_room=lambda: app.no_room(config),
-                pool=Pool(config.run.in_flight_mb * 1_000_000, config.run.mailboxes_at_once),
-                vault=vault,
-                look=connectors.look,
-                rebuild=rebuild,
-            )
-            endings = run_wave(run, mailboxes)
+            endings = run_wave(run_of(config, ledger, connectors, stop, watcher, vault, about), mailboxes)
         for ending in endings:
             _log(log, ending)
     return endings
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _How:
+    """What the command line says about the passes, beyond the config."""
+
+    lane: LaneChoice | None = None
+    approve_deletes: bool = False
+    dry_run: bool = False
+    rebuild: Literal["", "behind", "take-over"] = ""
+
+
+PLAINLY = _How()
+
+
+def spread_of(
+    config: Config, ledger: Ledger, number: int, stop: threading.Event, watcher: Watcher, how: _How = PLAINLY
+) -> Spread:  # fmt: skip
+    """What a run over so many processes works with."""
+    from migrator import app
+    from migrator.orders import Begin
+    from migrator.processes import Spread
+
+    begin = Begin(
+        config=str(config.file),
+        ledger=ledger.url,
+        lane=how.lane,
+        approve_deletes=how.approve_deletes,
+        dry_run=how.dry_run,
+        rebuild=how.rebuild,
+        at_once=1,
+        part=0,
+        parts=number,
+    )
+    return Spread(
+        ledger=ledger,
+        begin=begin,
+        processes=number,
+        at_once=config.run.mailboxes_at_once,
+        stop=stop,
+        watcher=watcher,
+        no_room=lambda: app.no_room(config),
+    )
+
+
+def run_of(
+    config: Config,
+    ledger: Ledger,
+    connectors: Connected,
+    stop: threading.Event,
+    watcher: Watcher,
+    vault: Vault | None,
+    how: _How = PLAINLY,
+) -> Run:
+    """What a run in this process alone works with."""
+    from migrator import app
+    from migrator.inflight import Pool
+    from migrator.waves import Run
+
+    return Run(
+        ledger=ledger,
+        connectors=connectors,
+        settings=config.pass_settings(lane=how.lane, approve_deletes=how.approve_deletes),
+        at_once=config.run.mailboxes_at_once,
+        owner=app.owner(),
+        stop=stop,
+        watcher=watcher,
+        no_room=lambda: app.no_room(config),
+        pool=Pool(config.run.in_flight_mb * 1_000_000, config.run.mailboxes_at_once),
+        vault=vault,
+        look=connectors.look,
+        rebuild=how.rebuild,
+    )
 
 
 def _log(log: Any, ending: Ending) -> None:

@@ -71,7 +71,8 @@ def test_all_commands_are_there() -> None:
     errors = {"errors", *(f"errors {word}" for word in ("list", "show", "retry", "approve", "score"))}
     kit = {"kit", *(f"kit {word}" for word in ("write", "import"))}
     wave = {"wave", *(f"wave {word}" for word in ("import", "list", "show", "start", "pause", "resume", "stop", "move", "retry"))}
-    assert names == plain | db | errors | kit | wave | {"support", "support bundle"}
+    service = {"serve", "service", *(f"service {word}" for word in ("install", "remove", "status"))}
+    assert names == plain | db | errors | kit | wave | service | {"support", "support bundle"}
 
 
 @pytest.mark.parametrize("path", ALL, ids=" ".join)

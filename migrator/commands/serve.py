@@ -1,0 +1,117 @@
+"""``serve``: lives long and runs what is due; ``service`` lets the system keep it alive."""
+
+from __future__ import annotations
+
+import json
+import threading
+from contextlib import ExitStack
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from migrator.commands.words import Words, global_options, pass_words
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from migrator.config import Config
+    from migrator.serving import Event
+    from state.store import Ledger
+
+
+@click.command("serve", short_help="Run what is due, again and again, by the waves' schedules.")
+@click.option("--tick", type=click.FloatRange(min=0.1), default=5.0, show_default=True, help="Seconds between two looks.")
+@click.option("--processes", type=click.IntRange(min=1), help="Over how many processes, instead of what the config says.")
+@global_options()
+@pass_words
+def serve(words: Words, tick: float, processes: int | None) -> int:
+    """Look at the ledger again and again, and run what is due there; say what waits, for what and until when.
+
+    Schedules are those of `migrator wave start`. Everything is in the ledger: stop or kill it whenever you like, start it again.
+    What is done there in the meantime counts at the next look. With --json each event is a line.
+
+    \b
+    Examples:
+      migrator serve
+      migrator serve --json
+    """
+    from migrator import app, logs
+    from migrator.commands.carry import run_of, spread_of, stop_on_signals
+    from migrator.processes import Crowd
+    from migrator.serving import Processes, Serving, Telling, Threads
+    from migrator.waves import Wave
+
+    config = words.load()
+    words.start_log()
+    lock, log = threading.Lock(), logs.logger("migrator.serve")
+
+    def say(event: Event) -> None:
+        log.info(event.what, said=event.sentence, **event.about)
+        with lock:
+            click.echo(_as_json(event) if words.json else f"{datetime.fromtimestamp(event.at):%d %H:%M:%S}  {event.sentence}")  # noqa: DTZ006 - this machine's clock
+
+    stop = threading.Event()
+    with ExitStack() as stack:
+        stack.callback(logs.take_down)
+        ledger = stack.enter_context(app.open_ledger(config))
+        app.bind(config, ledger)
+        connectors = stack.enter_context(app.Connected(config, stop, memory=app.Hints(ledger)))
+        watcher = Telling(say)
+        number = min(processes or config.run.processes, app.most_processes(config))
+        if number > 1:
+            crowd = Crowd(spread_of(config, ledger, number, stop, watcher))
+            stack.callback(crowd.kill)
+            stack.enter_context(stop_on_signals(stop, crowd.end_at_once))
+            hands: Processes | Threads = Processes(crowd)
+        else:
+            stack.enter_context(stop_on_signals(stop))
+            run = run_of(config, ledger, connectors, stop, watcher, app.open_vault(config, ledger))
+            hands = Threads(run, stack.enter_context(Wave(run)))
+        serving = Serving(
+            ledger,
+            hands,
+            say,
+            at_once=config.run.mailboxes_at_once,
+            stop=stop,
+            tick=tick,
+            refresh=_refresher(config, ledger),
+        )
+        try:
+            return serving.go()
+        finally:
+            stop.set()  # so that nothing is waited for that goes on for hours
+
+
+def _refresher(config: Config, ledger: Ledger) -> Callable[[], str]:
+    """Takes the waves file in when it was changed; what is wrong with it never ends the service."""
+    from migrator import app
+    from migrator.config import BadInput
+
+    file = Path(config.waves.file)
+    seen: list[tuple[float, int] | None] = [None]
+    said = [""]
+
+    def refresh() -> str:
+        try:
+            found = file.stat()
+        except OSError:
+            seen[0], said[0] = None, ""
+            return ""
+        if (now := (found.st_mtime, found.st_size)) != seen[0]:
+            try:
+                app.planned(config, ledger)
+                said[0] = ""
+            except BadInput as error:
+                said[0] = str(error)
+            seen[0] = now
+        return said[0]
+
+    return refresh
+
+
+def _as_json(event: Event) -> str:
+    from migrator.serving import iso
+
+    return json.dumps({"at": iso(event.at), "event": event.what, "sentence": event.sentence, **event.about}, ensure_ascii=False)
