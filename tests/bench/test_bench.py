@@ -46,7 +46,7 @@ def at_most(limit: float, word: str, run: Callable[[], dict[str, Any]]) -> dict[
 
 
 def test_an_item_of_30_kb_costs_little_more_than_the_floor(bench: Bench) -> None:
-    told = at_most(3.3, "ratio", lambda: bench("import-30k", 120, 3, "engine", "floor"))
+    told = at_most(2.4, "ratio", lambda: bench("import-30k", 500, 3, "engine", "floor"))
     assert told["ratio"] == told["engine"]["cpu_ms"] / told["floor"]["cpu_ms"]
     kinds = told["engine"]["target_requests_by_kind"]
     # One POST an item. What is on top belongs to the pass and its folders, and does not grow with the items.
@@ -57,7 +57,7 @@ def test_an_item_of_30_kb_costs_little_more_than_the_floor(bench: Bench) -> None
 
 
 def test_a_large_item_costs_little_more_than_the_floor(bench: Bench) -> None:
-    told = at_most(3.5, "ratio", lambda: bench("import-20m", 2, 1, "engine", "floor"))
+    told = at_most(2.8, "ratio", lambda: bench("import-20m", 2, 1, "engine", "floor"))
     assert told["engine"]["target_requests_by_kind"]["import"] == told["items"]
 
 
