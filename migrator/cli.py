@@ -36,6 +36,7 @@ COMMANDS = {
     "verify": "migrator.commands.look",
     "report": "migrator.commands.tell",
     "errors": "migrator.commands.errors",
+    "cutover": "migrator.commands.cutover",
     "kit": "migrator.commands.kit",
     "db": "migrator.commands.ledger",
     "support": "migrator.commands.helping",

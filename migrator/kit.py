@@ -185,12 +185,16 @@ def take_in(ledger: Ledger, rows: Iterable[Told], who: str, *, dry_run: bool = F
             unknown[one.mailbox] = None
         elif one.result in COUNTED:
             last[one.mailbox.casefold(), one.step] = one
+    before = {(one.mailbox_id, one.step): one for one in ledger.plans.confirmations()}
     counts: Counter[tuple[str, str]] = Counter()
     met: dict[int, MailboxRow] = {}
     for (address, step), one in last.items():
         row = known[address]
         met[row.id] = row
         counts[step, one.result] += 1
-        if not dry_run:
+        said = before.get((row.id, step))
+        # A file read a second time must not make a lock look younger than the final pass behind it.
+        known_already = said is not None and (said.result, said.detail) == (one.result, one.detail)
+        if not dry_run and not known_already:
             ledger.plans.confirm(row.id, step, one.who or who, one.result, one.detail)
     return Imported(counts, tuple(unknown), tuple(met.values()))

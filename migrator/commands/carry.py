@@ -114,8 +114,12 @@ def carry(
     dry_run: bool = False,
     rebuild: Literal["", "behind", "take-over"] = "",
     processes: int | None = None,
+    first: Sequence[str] = (),
 ) -> list[Ending]:
-    """Put everything together and run one pass over the named mailboxes, or all; how each ended, in the order of the ledger."""
+    """Put everything together and run one pass over the named mailboxes, or all; how each ended, in the order of the ledger.
+
+    ``first`` are source addresses in the order in which they are to begin, before all others.
+    """
     from migrator import app, logs
     from migrator.progress import watcher_for
     from migrator.wavefile import select
@@ -127,6 +131,9 @@ def carry(
         ledger = stack.enter_context(app.throw_away_copy(config) if dry_run else app.open_ledger(config))
         app.bind(config, ledger)
         mailboxes = select(app.planned(config, ledger), names, "The ledger")
+        if first:
+            place = {address.casefold(): number for number, address in enumerate(first)}
+            mailboxes.sort(key=lambda row: place.get(row.source.casefold(), len(place)))
         guard = None
         if dry_run:
             from connectors.wrappers import DryRun

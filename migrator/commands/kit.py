@@ -93,6 +93,7 @@ def import_(words: Words, files: tuple[Path, ...], who: str, dry_run: bool) -> i
     from migrator.commands.finding import existing_ledger
     from migrator.commands.finding import who as who_am_i
     from migrator.cutover import FAILED
+    from migrator.cutover_work import moved_on
     from migrator.kit import read_results, take_in
 
     config = words.load()
@@ -100,6 +101,8 @@ def import_(words: Words, files: tuple[Path, ...], who: str, dry_run: bool) -> i
     with existing_ledger(config) as ledger:
         told = take_in(ledger, rows, who or who_am_i(), dry_run=dry_run)
         if not dry_run:
+            for row in told.rows:
+                moved_on(ledger, row)
             for wave in sorted({row.wave for row in told.rows}):
                 counted = {f"{step} {result}": number for (step, result), number in sorted(told.counts.items())}
                 ledger.plans.act(who or who_am_i(), "kit import", wave=wave, steps=counted)
