@@ -55,7 +55,8 @@ class Lookout(AroundSource):
 
     def __init__(self, inner: Source, flip: float | None) -> None:
         super().__init__(inner)
-        self._flip = None if flip is None else datetime.fromtimestamp(flip, UTC)
+        # Servers tell times in whole seconds.
+        self._flip = None if flip is None else datetime.fromtimestamp(int(flip), UTC)
         self.last: datetime | None = None
         self.late: dict[str, Ref] = {}
         self.sent: set[str] = set()
@@ -109,7 +110,7 @@ def newest_native(ledger: Ledger, mailbox_id: int, look: Look, since: float) -> 
     entries = [
         entry
         for entry in look.newest(_NEWEST)
-        if entry.facts.received is not None and entry.facts.received.timestamp() >= since
+        if entry.facts.received is not None and entry.facts.received.timestamp() >= int(since)
     ]  # fmt: skip
     owned = ledger.owners(mailbox_id, [entry.id for entry in entries]) if entries else {}
     return max((entry.facts.received for entry in entries if entry.id not in owned and entry.facts.received), default=None)

@@ -141,7 +141,7 @@ def reached_since(ledger: Ledger, row: MailboxRow, look: Look, since: float) -> 
         for path, entry in batch:
             dates = [each for each in (entry.facts.received, entry.facts.submitted, entry.facts.created) if each]
             newest = max(dates, default=None)
-            if entry.id not in owned and (newest is None or newest.timestamp() >= since):
+            if entry.id not in owned and (newest is None or newest.timestamp() >= int(since)):
                 when = newest.astimezone(UTC).isoformat(timespec="seconds") if newest else ""
                 yield Reached(
                     mailbox=row.source, folder=path, item_id=entry.id, item_class=entry.facts.item_class,

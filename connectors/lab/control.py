@@ -106,6 +106,12 @@ def _actions(controls: Controls) -> dict[str, Callable[[dict[str, Any]], Any]]:
             item = churn.add_new(mailbox, controls.shelf, asked.get("seed", 1), folder=folder)
             if "subject" in asked:
                 churn.edit(item, mailbox, {"subject": asked["subject"]})
+            if "host" in asked:
+                item.headers = (
+                    f"Received: from {asked['host']} (192.0.2.1) by ex1.lab.example;\r\n"
+                    f"\t{item.submitted:%d %b %Y %H:%M:%S} +0000\r\n"
+                    f"Message-ID: {item.message_id}\r\nMIME-Version: 1.0\r\n"
+                )
             if "attach" in asked:
                 content = seeded_bytes(item.id, length=int(asked["attach"]))
                 item.parts.append(Part("attached.bin", "application/octet-stream", content))
@@ -209,7 +215,7 @@ class Control:
 
     def new(self, mailbox: str, folder: str | None = None, *, side: str = "source", **more: Any) -> str:
         """Let a message arrive, in the inbox unless a folder's path is named; returns its id. ``subject`` gives it one,
-        ``attach`` an attachment of so many bytes."""
+        ``attach`` an attachment of so many bytes, ``host`` names who handed it over."""
         where = {} if folder is None else {"folder": folder}
         return str(self._post("new", side=side, mailbox=mailbox, **where, **more)["item"])
 
