@@ -17,9 +17,10 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from migrator import logs
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     from connectors.base import Answer, Destination, Source
     from connectors.ews.client import ExchangeServer
     from connectors.ews.endpoint import Exchange
+    from connectors.ews.roots import Root
     from connectors.graph.client import GraphClient
     from connectors.graph.endpoint import Tenant
     from connectors.link import Link
@@ -40,6 +42,7 @@ if TYPE_CHECKING:
     from connectors.settings import SettingsSource, SettingsTarget
     from connectors.spool import Spool
     from migrator.arrivals import Look
+    from migrator.kinds import Tree
     from migrator.vault import Vault
     from migrator.wavefile import Planned, WaveLine
     from state.store import Ledger
@@ -191,7 +194,7 @@ def _file(config: Config, key: str, path: str) -> str | None:
 
 
 class Hints:
-    """The pacers' memory: what a server asked to wait for, kept in the ledger so that it outlives this process.
+    """What connectors remember through the ledger: what a server asked to wait for, and which trees a mailbox has.
 
     A hint that can't be kept costs one more refusal by the server, so trouble of the ledger is not raised here.
     """
@@ -210,6 +213,22 @@ class Hints:
         """All hints kept."""
         kept: Mapping[str, float] = self._ledger.hints()
         return kept
+
+    def trees(self, mailbox_id: int) -> tuple[Mapping[str, Any], Mapping[str, str]]:
+        """What the waves file says of a mailbox, and which of its further trees were carried, by kind."""
+        from migrator.kinds import SEEN
+
+        plans = self._ledger.plans
+        seen = [one.about for one in plans.observed(SEEN, mailbox_id)]
+        return plans.details_of(mailbox_id), seen[0] if seen else {}
+
+    def tree_found(self, mailbox_id: int, tree: Tree, kind: str) -> None:
+        """Remember that a mailbox has such a tree, which is carried."""
+        from migrator.kinds import SEEN
+
+        seen = self.trees(mailbox_id)[1]
+        if seen.get(kind) != tree.name:
+            self._ledger.plans.observe(mailbox_id, SEEN, {**seen, kind: tree.name})
 
 
 class Connected:
@@ -234,6 +253,7 @@ class Connected:
         self._share = share or Share()
         self._cap = connections_of(config, share=self._share)
         self._link = link_of(config, share=self._share)
+        self._run = config.run
         self._orphans = config.run.meetings_without_attendees
         self._stop = stop
         self._guard = guard
@@ -297,7 +317,23 @@ class Connected:
         """Open one source mailbox."""
         from connectors.ews.source import ExchangeSource
 
-        return ExchangeSource(self.server, mailbox.source, stop=stop, spool=self._spool)
+        return ExchangeSource(self.server, mailbox.source, stop=stop, spool=self._spool, roots=self._roots(mailbox))
+
+    def _roots(self, mailbox: MailboxRow) -> list[Root]:
+        """The further trees of a source mailbox. Raises MailboxBlocked."""
+        from connectors.ews.roots import Root
+        from migrator.kinds import trees_of
+
+        memory = self._memory if isinstance(self._memory, Hints) else None
+        details: Mapping[str, Any] = {}
+        seen: Mapping[str, str] = {}
+        if memory is not None:
+            details, seen = memory.trees(mailbox.id)
+        found = []
+        for tree in trees_of(self._run, details, seen):
+            tell = partial(memory.tree_found, mailbox.id, tree) if memory is not None else None
+            found.append(Root(tree.kind, tree.name, tree.needed, self._run.recoverable_holds, tell))
+        return found
 
     def destination(self, mailbox: MailboxRow, stop: threading.Event) -> Destination:
         """Open one target mailbox."""

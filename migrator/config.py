@@ -102,6 +102,9 @@ class RunSection(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     mailboxes_at_once: _Count = 4
     in_flight_mb: _Count = 48
     spool: _Text = "spool"
+    archive: str = ""
+    recoverable: str = ""
+    recoverable_holds: bool = False
     processes: _Count = 1
     settle_horizon: Annotated[float, Meta(ge=0)] = 120.0
     lease: _Seconds = 300.0

@@ -11,7 +11,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from connectors.base import Destination, Entry, Folder, Role, Source, identify, item_key, short_hash
+from connectors.base import Destination, Entry, Folder, Lane, Role, Source, identify, item_key, short_hash
 from connectors.reading import is_mail
 from state.model import ItemState, Mark, Row
 from state.store import Ledger
@@ -158,7 +158,9 @@ def _check(
 
 
 def _is_explained(what: str, entry: Entry, row: Row) -> bool:
-    """Whether the lane said when it wrote the item that this could not be carried: To Do knows no classes and no empty titles."""
+    """Whether the lane can't carry this: To Do knows no classes and no empty titles, and events are never unread."""
+    if what == "read":
+        return row.lane == Lane.COMPOSE and not is_mail(entry.facts.item_class)
     return (
         what in ("class", "subject") and bool(row.marks & Mark.DEGRADED) and entry.facts.item_class.casefold()[:8] == "ipm.task"
     )

@@ -146,6 +146,11 @@ class Plans:
         query = select(mailboxes.c.id, mailboxes.c.details).order_by(mailboxes.c.id)
         return self._read(lambda db: {found.id: json.loads(found.details) for found in db.execute(query)})
 
+    def details_of(self, mailbox_id: int) -> dict[str, Any]:
+        """The same of one mailbox alone."""
+        query = select(mailboxes.c.details).where(mailboxes.c.id == mailbox_id)
+        return self._read(lambda db: json.loads(db.execute(query).scalar() or "{}"))
+
     def describe(self, mailbox_id: int, details: Mapping[str, Any]) -> None:
         """Replace what is kept of the spreadsheet for one mailbox."""
         mine = update(mailboxes).where(mailboxes.c.id == mailbox_id)

@@ -181,13 +181,19 @@ def distinguished(role: str, owner: str | None) -> str:
     return f'<t:DistinguishedFolderId Id="{role}">{mailbox}</t:DistinguishedFolderId>'
 
 
-def find_folders(offset: int, owner: str | None, *, stamps: bool = True) -> str:
-    """Every folder below the top, a thousand at once, with its change stamp unless the server refuses that."""
+def find_folders(offset: int, owner: str | None, *, stamps: bool = True, below: str = "msgfolderroot") -> str:
+    """Every folder below a distinguished one, a thousand at once, with its change stamp unless the server refuses that."""
     return (
         f'<m:FindFolder Traversal="Deep">{_STAMPED_SHAPE if stamps else _FOLDER_SHAPE}'
         f'<m:IndexedPageFolderView MaxEntriesReturned="1000" Offset="{offset}" BasePoint="Beginning"/>'
-        f"<m:ParentFolderIds>{distinguished('msgfolderroot', owner)}</m:ParentFolderIds></m:FindFolder>"
+        f"<m:ParentFolderIds>{distinguished(below, owner)}</m:ParentFolderIds></m:FindFolder>"
     )
+
+
+def get_trees(names: Sequence[str], owner: str | None) -> str:
+    """GetFolder of distinguished folders with what is read of every folder."""
+    ids = "".join(distinguished(name, owner) for name in names)
+    return f"<m:GetFolder>{_FOLDER_SHAPE}<m:FolderIds>{ids}</m:FolderIds></m:GetFolder>"
 
 
 def get_special(roles: Sequence[str], owner: str | None) -> str:

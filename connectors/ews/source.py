@@ -37,6 +37,7 @@ from connectors.ews.folders import folder_of, settled, stamp_of
 from connectors.ews.gathering import Gathering, event_item
 from connectors.ews.kinds import EVENT, MAIL, Kind, kind_of
 from connectors.ews.large import OPERATIONS, ask_large
+from connectors.ews.roots import Root, further
 from connectors.ews.soap import Prop
 from connectors.spool import SPOOL_FROM, Content, Spool
 
@@ -63,16 +64,23 @@ _SPOOLING = replace(_LIMITS, spool_from=SPOOL_FROM)
 class ExchangeSource:
     """A mailbox behind ``connectors.base.Source``. ``fetch`` may run on a second thread while another one lists.
 
-    ``spool`` takes the content of large items; without one they are in memory as all others.
+    ``spool`` takes the content of large items; without one they are in memory as all others. ``roots`` are further trees of it.
     """
 
     def __init__(
-        self, server: ExchangeServer, mailbox: str, *, stop: threading.Event | None = None, spool: Spool | None = None
+        self,
+        server: ExchangeServer,
+        mailbox: str,
+        *,
+        stop: threading.Event | None = None,
+        spool: Spool | None = None,
+        roots: Sequence[Root] = (),
     ) -> None:
         self.client = MailboxClient(server, mailbox, stop)
         self._mailbox = mailbox
         self._owner = mailbox if server.settings.access == "full-access" else None
         self._spool = spool
+        self._roots = tuple(roots)
         self._bare = False
         self._stamped = True
         self._most = {"SyncFolderItems": 512, "FindItem": 1000}
@@ -100,6 +108,8 @@ class ExchangeSource:
             folder = folder_of(element, told, roles, top, old)
             if folder is not None:
                 found[folder.id] = folder
+        for root in self._roots:
+            found.update((each.id, each) for each in further(self.client, root, self._folder_pages, self._owner))
         if not stamped:
             found = {id_: replace(found[id_], change_stamp=stamp) for id_, stamp in self._stamps(list(found)).items()}
         waiting = list(found.values())
@@ -138,12 +148,12 @@ class ExchangeSource:
 
         return self.client.ask("GetFolder", soap.get_special([role.value for role in asked], self._owner), read)
 
-    def _folder_pages(self) -> Iterator[tuple[Any, datetime | None]]:
+    def _folder_pages(self, below: str = Role.ROOT.value) -> Iterator[tuple[Any, datetime | None]]:
         """Every folder's element, and up to when a commit in it is old enough to be trusted."""
         offset: int | None = 0
         while offset is not None:
             began = self.client.server.clock()
-            body = soap.find_folders(offset, self._owner, stamps=self._stamped)
+            body = soap.find_folders(offset, self._owner, stamps=self._stamped, below=below)
             try:
                 page, offset = self.client.ask("FindFolder", body, _paged("Folders", offset))
             except UnknownAnswer as error:

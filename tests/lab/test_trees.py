@@ -1,0 +1,222 @@
+"""Online archives and recoverable items, carried into folders of their own: nothing lost, nothing mixed up, nobody told."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from connectors.errors import MailboxBlocked
+from connectors.lab.appointments import END, START
+from connectors.lab.people import an_empty
+from connectors.lab.server import Lab, LabPlan
+from connectors.lab.trees import add_archive, add_recoverable
+from connectors.lab.truth import Box, Estate, Item, Mailbox, Person, seeded_bytes
+from migrator import cli
+from migrator.config import RunSection
+from migrator.kinds import ARCHIVE_FOLDER, Tree, trees_of
+
+WHEN = datetime(2021, 3, 4, 5, 6, 7, tzinfo=UTC)
+Shell = Callable[..., tuple[int, str]]
+
+
+RECOVERABLE = (("deletions", "deleted one"), ("deletions", "deleted two"), ("versions", "a version"), ("purges", "purged"))
+
+
+def a_mail(mailbox: Mailbox, box: Box, subject: str) -> Item:
+    return mailbox.add(
+        Item(
+            id=seeded_bytes(box.id, subject, length=12).hex(), folder_id=box.id, subject=subject, body_text=subject,
+            message_id=f"<{subject.replace(' ', '.')}@contoso.test>", search_key=seeded_bytes(subject), submitted=WHEN,
+            received=WHEN, created=WHEN, modified=WHEN, author=Person("Anna", "anna@contoso.test"),
+        )
+    )  # fmt: skip
+
+
+def a_meeting(mailbox: Mailbox, box: Box) -> Item:
+    item = Item(
+        id="meeting", folder_id=box.id, item_class="IPM.Appointment", subject="kept meeting", search_key=b"m", created=WHEN,
+        to=[Person("Outside", "somebody@outside.example")], extended={START: WHEN, END: WHEN + timedelta(hours=1)},
+    )  # fmt: skip
+    return mailbox.add(item)
+
+
+@pytest.fixture
+def estate() -> Estate:
+    """One mailbox with a mail in its inbox, an archive of five items in a tree, and four recoverable items."""
+    made = Estate()
+    mailbox = made.add(an_empty(0, 1))
+    inbox = mailbox.by_role("inbox")
+    assert inbox is not None
+    a_mail(mailbox, inbox, "in the inbox")
+    paths = [("Inbox", "IPF.Note"), ("Inbox/Projects", "IPF.Note"), ("Calendar", "IPF.Appointment"), ("Old", "IPF.Note")]
+    archive = add_archive(mailbox, paths)
+    for path, subject in (("", "at the top"), ("Inbox", "old inbox"), ("Inbox/Projects", "old plan"), ("Old", "oldest")):
+        a_mail(mailbox, archive[path], subject)
+    a_meeting(mailbox, archive["Calendar"])
+    kept = add_recoverable(mailbox)
+    for role, subject in (
+        ("deletions", "deleted one"),
+        ("deletions", "deleted two"),
+        ("versions", "a version"),
+        ("purges", "purged"),
+    ):
+        a_mail(mailbox, kept[f"recoverableitems{role}"], subject)
+    return made
+
+
+@pytest.fixture
+def lab(estate: Estate, tmp_path: Path) -> Iterator[Lab]:
+    with Lab(LabPlan(folder=tmp_path, source=estate, mailboxes=1)) as made:
+        yield made
+
+
+@pytest.fixture
+def shell(lab: Lab, capsys: pytest.CaptureFixture[str]) -> Shell:
+    def type_it(*words: str) -> tuple[int, str]:
+        code = cli.run(["-c", str(lab.config_file), *words])
+        return code, capsys.readouterr().out
+
+    return type_it
+
+
+def set_run(lab: Lab, **values: str | bool) -> None:
+    """Put keys of [run] into the config, in the place of those that are there."""
+    told = [line for line in lab.config_file.read_text(encoding="utf-8").splitlines() if line.split(" ")[0] not in values]
+    at = told.index("[run]") if "[run]" in told else len(told)
+    head = [] if at < len(told) else ["[run]"]
+    keys = [f"{name} = {json.dumps(value)}" for name, value in values.items()]
+    told[at + 1 : at + 1] = [*head, *keys]
+    lab.config_file.write_text("\n".join(told) + "\n", encoding="utf-8")
+
+
+def arrived(lab: Lab) -> dict[str, str]:
+    """The path of each item in the target, by subject."""
+    [target] = lab.target.mailboxes.values()
+    return {item.subject: target.path(target.boxes[item.folder_id]) for item in target.items.values()}
+
+
+ARCHIVED = {
+    "at the top": "Cold storage",
+    "old inbox": "Cold storage/Inbox",
+    "old plan": "Cold storage/Inbox/Projects",
+    "oldest": "Cold storage/Old",
+    "kept meeting": "Cold storage/Calendar",
+}
+
+
+@pytest.mark.parametrize("lane", ["import", "compose"])
+def test_an_archive_comes_as_a_tree_of_its_own(lab: Lab, shell: Shell, lane: str) -> None:
+    set_run(lab, archive="Cold storage")
+    code, out = shell("run", "--lane", lane)
+    assert code == 0, out
+    found = arrived(lab)
+    assert found.pop("in the inbox") == "Inbox"
+    assert found == ARCHIVED
+    [target] = lab.target.mailboxes.values()
+    assert target.sent == []
+    code, out = shell("verify", "--deep", "--json")
+    assert code == 0, out
+    assert json.loads(out)["mailboxes"][0]["figures"]["matched"] == 6
+    code, out = shell("status", "--folders", "--json")
+    sums = json.loads(out)["folders"]
+    inside = [one for one in sums if "Cold storage" in json.dumps(one)]
+    assert len(inside) == 5
+    assert all(one.get("off", 0) == 0 for one in sums)
+
+
+def test_nothing_of_it_is_touched_unless_somebody_asks(lab: Lab, shell: Shell) -> None:
+    assert shell("run")[0] == 0
+    assert set(arrived(lab)) == {"in the inbox"}
+
+
+def test_what_changes_in_an_archive_follows(lab: Lab, shell: Shell) -> None:
+    set_run(lab, archive="Cold storage")
+    assert shell("run")[0] == 0
+    [source] = lab.source.mailboxes.values()
+    [inbox] = [box for box in source.boxes.values() if box.role == "inbox"]
+    [old] = [box for box in source.boxes.values() if box.name == "Old"]
+    moved = next(item for item in source.items.values() if item.subject == "in the inbox")
+    source.remove(moved.id)
+    moved.id, moved.folder_id = "moved", old.id
+    source.add(moved)
+    a_mail(source, old, "another")
+    assert inbox.id
+    assert shell("run")[0] == 0
+    found = arrived(lab)
+    assert found == {**ARCHIVED, "in the inbox": "Cold storage/Old", "another": "Cold storage/Old"}
+
+
+def test_a_renamed_tree_is_renamed_and_one_that_is_left_out_is_asked_about(lab: Lab, shell: Shell) -> None:
+    set_run(lab, archive="Cold storage")
+    assert shell("run")[0] == 0
+    set_run(lab, archive="Attic")
+    assert shell("run")[0] == 0
+    assert arrived(lab)["oldest"] == "Attic/Old"
+    set_run(lab, archive="")
+    code, _ = shell("run")
+    assert code == 4
+    assert arrived(lab)["oldest"] == "Attic/Old"
+    assert "carried to the folder Attic before" in shell("status", "--json")[1]
+
+
+def test_an_archive_that_is_gone_takes_nothing_with_it(lab: Lab, shell: Shell) -> None:
+    set_run(lab, archive="Cold storage")
+    assert shell("run")[0] == 0
+    [source] = lab.source.mailboxes.values()
+    [top] = [box for box in source.boxes.values() if box.role == "archivemsgfolderroot"]
+    top.role = None
+    for _ in range(3):
+        assert shell("run")[0] == 4
+    assert arrived(lab).items() >= ARCHIVED.items()
+
+
+@pytest.mark.parametrize(("holds", "more"), [(False, {}), (True, {"a version": "Versions", "purged": "Purges"})])
+def test_recoverable_items_come_on_request(lab: Lab, shell: Shell, holds: bool, more: dict[str, str]) -> None:
+    set_run(lab, recoverable="Recovered", recoverable_holds=holds)
+    assert shell("run")[0] == 0
+    found = arrived(lab)
+    assert found.pop("in the inbox") == "Inbox"
+    expected = {"deleted one": "Deletions", "deleted two": "Deletions", **more}
+    assert found == {subject: f"Recovered/{place}" for subject, place in expected.items()}
+    assert shell("verify")[0] == 0
+
+
+def test_an_archive_that_collides_with_a_folder_of_the_mailbox_loses_nothing(lab: Lab, shell: Shell) -> None:
+    [source] = lab.source.mailboxes.values()
+    own = source.add_box(Box("own", source.root_id, "Attic", "IPF.Note"))
+    a_mail(source, own, "own attic")
+    set_run(lab, archive="Attic")
+    assert shell("run")[0] == 0
+    found = arrived(lab)
+    assert {"own attic", "in the inbox", *ARCHIVED} == set(found)
+    assert shell("verify")[0] == 0
+
+
+# -- which trees are wanted
+
+
+RUN = RunSection()
+
+
+def test_the_waves_file_comes_before_the_config() -> None:
+    everybody = RunSection(archive="Cold storage")
+    assert trees_of(RUN, {}, {}) == ()
+    assert trees_of(everybody, {}, {}) == (Tree("archive", "Cold storage"),)
+    assert trees_of(everybody, {"archive": False}, {}) == ()
+    assert trees_of(everybody, {"archive": True}, {}) == (Tree("archive", "Cold storage", needed=True),)
+    assert trees_of(RUN, {"archive": True}, {}) == (Tree("archive", ARCHIVE_FOLDER, needed=True),)
+    assert trees_of(everybody, {"archive": "Attic"}, {}) == (Tree("archive", "Attic", needed=True),)
+
+
+def test_a_tree_that_was_carried_has_to_stay() -> None:
+    everybody = RunSection(archive="Cold storage", recoverable="Kept")
+    seen = {"archive": "Cold storage", "recoverable": "Kept"}
+    assert all(tree.needed for tree in trees_of(everybody, {}, seen))
+    for run, details in ((RUN, {}), (everybody, {"archive": False}), (RunSection(archive="x"), {})):
+        with pytest.raises(MailboxBlocked) as blocked:
+            trees_of(run, details, seen)
+        assert blocked.value.mend
