@@ -185,13 +185,14 @@ def test_recoverable_items_come_on_request(lab: Lab, shell: Shell, holds: bool, 
     assert shell("verify")[0] == 0
 
 
-def test_an_archive_that_collides_with_a_folder_of_the_mailbox_loses_nothing(lab: Lab, shell: Shell) -> None:
+def test_an_archive_of_the_name_of_a_folder_shares_it_and_loses_nothing(lab: Lab, shell: Shell) -> None:
     [source] = lab.source.mailboxes.values()
     own = source.add_box(Box("own", source.root_id, "Attic", "IPF.Note"))
     a_mail(source, own, "own attic")
     set_run(lab, archive="Attic")
     assert shell("run")[0] == 0
     found = arrived(lab)
+    assert found["own attic"] == found["at the top"] == "Attic"
     assert {"own attic", "in the inbox", *ARCHIVED} == set(found)
     assert shell("verify")[0] == 0
 
