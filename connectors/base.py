@@ -493,6 +493,11 @@ class Source(Protocol):
     @property
     def offers(self) -> frozenset[Lane]: ...
 
+    @property
+    def build(self) -> str:
+        """The server's version as its answers told it so far, such as ``15.1.2507.66``; empty if none did."""
+        ...
+
     def folders(self) -> Iterator[Folder]:
         """All folders below the top of the mailbox, parents before children; search folders left out."""
         ...

@@ -93,6 +93,7 @@ class MemoryMailbox:
     def __init__(self) -> None:
         self.lock = threading.RLock()
         self.name = f"box{next(_NAMES)}"
+        self.build = "1.0.0.0"
         self.boxes: dict[str, Box] = standard_boxes(f"{self.name}-f")
         self.items: dict[str, Stored] = {}
         self.clock = 0
@@ -282,6 +283,10 @@ class MemorySource:
     @property
     def offers(self) -> frozenset[Lane]:
         return self._offers
+
+    @property
+    def build(self) -> str:
+        return self.mailbox.build
 
     def folders(self) -> Iterator[Folder]:
         mailbox = self.mailbox

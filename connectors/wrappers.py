@@ -57,6 +57,10 @@ class AroundSource:
     def offers(self) -> frozenset[Lane]:
         return self.inner.offers
 
+    @property
+    def build(self) -> str:
+        return self.inner.build
+
     def folders(self) -> Iterator[Folder]:
         return self.around("folders", self.inner.folders)
 

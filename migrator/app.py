@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from connectors.graph.endpoint import Tenant
     from connectors.link import Link
     from connectors.pacer import Memory
+    from connectors.probing import Bench
     from connectors.reading import Reader
     from connectors.reading_calendar import CalendarReader
     from connectors.settings import SettingsSource, SettingsTarget
@@ -378,6 +379,12 @@ class Connected:
         from connectors.graph.reading_calendar import GraphCalendars
 
         return GraphCalendars(self.client_for(mailbox.target), mailbox.target)
+
+    def bench(self, mailbox: MailboxRow, installation: str) -> Bench:
+        """Open what a probe of this installation needs of one target mailbox."""
+        from connectors.graph.probing import GraphBench
+
+        return GraphBench(self.client_for(mailbox.target), mailbox.target, installation)
 
     def source_settings(self, mailbox: MailboxRow, stop: threading.Event) -> SettingsSource:
         """Open the settings of one source mailbox."""

@@ -24,6 +24,7 @@ COMMANDS = {
     "init": "migrator.commands.set_up",
     "check": "migrator.commands.set_up",
     "wave": "migrator.commands.wave",
+    "probe": "migrator.commands.ask",
     "run": "migrator.commands.carry",
     "serve": "migrator.commands.serve",
     "service": "migrator.commands.service",

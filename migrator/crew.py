@@ -12,6 +12,7 @@ from typing import TypeAlias
 from connectors.base import Claim, Destination, Item, Lane, Refusal, Source
 from connectors.pacer import Stopped
 from migrator import plan
+from migrator.answers import Known, known_of
 from migrator.config import PassSettings
 from migrator.inflight import Pool
 from migrator.tenure import Tenure
@@ -46,7 +47,8 @@ class Crew:
     staked: bool = False
     keep: Keep = keep_nothing
     pool: Pool = field(default_factory=Pool)
-    _lanes: dict[tuple[str, str], Lane | None] = field(default_factory=dict)
+    _lanes: dict[tuple[str, str, bool], Lane | None] = field(default_factory=dict)
+    _known: Known | None = None
 
     @property
     def lease(self) -> Lease:
@@ -89,8 +91,18 @@ class Crew:
 
     def lane(self, row: Row, opened: Open) -> Lane | None:
         """The lane that this row travels by; None if none carries its class."""
-        which = plan.class_in(opened.facts), row.lane
+        known = self._known or self.known()
+        which = plan.class_in(opened.facts), row.lane, row.size >= known.items_from
         if which not in self._lanes:
             # What the two sides carry does not change within a pass.
-            self._lanes[which] = plan.choose(*which, self.settings.lane, self.source.offers, self.destination.accepts)
+            item_class, kept, large = which
+            last = self.settings.lane == "auto" and (large or known.shuns_import(item_class))
+            sides = self.source.offers, self.destination.accepts
+            self._lanes[which] = plan.choose(item_class, kept, self.settings.lane, *sides, import_last=last)
         return self._lanes[which]
+
+    def known(self) -> Known:
+        """What probes found out about this pair of servers; read once, when the source has told its version."""
+        if self._known is None:
+            self._known = known_of(self.ledger.plans.answers(), self.source.build)
+        return self._known

@@ -275,13 +275,20 @@ def carries(prefixes: Sequence[str], item_class: str) -> bool:
 
 
 def choose(
-    item_class: str, kept: str, wanted: str, offers: frozenset[Lane], accepts: Mapping[Lane, Sequence[str]]
+    item_class: str,
+    kept: str,
+    wanted: str,
+    offers: frozenset[Lane],
+    accepts: Mapping[Lane, Sequence[str]],
+    *,
+    import_last: bool = False,
 ) -> Lane | None:
-    """The lane of an item: the one it is bound to (``kept``), else the operator's, else import before compose.
+    """The lane of an item: the one it is bound to (``kept``), else the operator's, else import before compose; the other way
+    round with ``import_last``, for what a probe found the import to refuse.
 
     None if no lane carries its class.
     """
-    order = (Lane.IMPORT, Lane.COMPOSE)
+    order = (Lane.COMPOSE, Lane.IMPORT) if import_last else (Lane.IMPORT, Lane.COMPOSE)
     for lane in order:
         if (kept and lane != kept) or (wanted != "auto" and lane != wanted):
             continue

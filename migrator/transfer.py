@@ -15,6 +15,7 @@ from contextlib import closing
 from dataclasses import dataclass
 from functools import partial
 
+import structlog
 from msgspec.structs import replace
 
 from connectors.base import (
@@ -33,6 +34,7 @@ from connectors.base import (
     stamp_of,
 )
 from connectors.errors import MailboxBlocked, Unavailable, WireError
+from connectors.streams import made_by
 from migrator import plan
 from migrator.crew import Crew
 from migrator.fetching import Fetcher, class_of
@@ -53,6 +55,8 @@ from migrator.steps import (
     yield_to_target,
 )
 from state.model import ItemState, Mark, Open, Row, Step, Work
+
+_log = structlog.get_logger("migrator.transfer")
 
 _CHUNK = 4096
 """Open rows read from the ledger at once: bounds memory, whatever the size of a mailbox."""
@@ -296,7 +300,7 @@ class Transfer:
                     steps.append(yield_to_target(row, opened))
                     crew.count("target_wins")
                 case Refusal():
-                    step = self._refused(sent.lot, row, opened, outcome)
+                    step = self._refused(sent.lot, row, opened, outcome, item)
                     steps.append(step)
                     if item is not None and step.new.state is ItemState.REFUSED:
                         crew.keep(row, item, outcome)
@@ -352,7 +356,7 @@ class Transfer:
         if cause is not None and not isinstance(cause, Unavailable):
             raise cause
 
-    def _refused(self, lot: plan.Lot, row: Row, opened: Open, refusal: Refusal) -> Step:
+    def _refused(self, lot: plan.Lot, row: Row, opened: Open, refusal: Refusal, item: Item | None = None) -> Step:
         """Try the other lane if the operator leaves the choice to us; else it is refused by name."""
         crew = self._crew
         if refusal.reason == "quota":
@@ -362,6 +366,15 @@ class Transfer:
         other = Lane.COMPOSE
         if free and plan.choose(item_class, other, "auto", crew.source.offers, crew.destination.accepts) is other:
             crew.count("other_lane")
+            _log.info(
+                "import refused, composed instead",
+                key=row.key.hex(),
+                item_class=item_class,
+                reason=refusal.reason,
+                code=refusal.code,
+                stream=made_by(item.stream) if item is not None else "",
+                build=crew.source.build,
+            )
             return Step(row, replace(row, state=ItemState.LISTED, lane=other), opened)
         crew.count("refused")
         return refuse(row, opened, refusal)

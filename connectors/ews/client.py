@@ -8,6 +8,7 @@ the pacer waits.
 from __future__ import annotations
 
 import random as chance
+import re
 import ssl
 import sys
 import threading
@@ -184,6 +185,21 @@ def _protocol(settings: Exchange) -> Any:
     )
 
 
+_HEAD = 4096
+_VERSION = re.compile(rb"<(?:[A-Za-z_][\w.-]*:)?ServerVersionInfo\s([^>]*)>")
+_VERSION_PARTS = ("MajorVersion", "MinorVersion", "MajorBuildNumber", "MinorBuildNumber")
+
+
+def build_in(head: bytes, headers: Mapping[str, str]) -> str:
+    """The server's version in the beginning of an answer, or else in its HTTP headers; empty if neither tells. Pure."""
+    found = _VERSION.search(head)
+    told = dict(re.findall(r"(\w+)=[\"'](\d+)[\"']", found.group(1).decode("ascii", "replace"))) if found else {}
+    if all(part in told for part in _VERSION_PARTS):
+        return ".".join(told[part] for part in _VERSION_PARTS)
+    shown = next((value for name, value in headers.items() if name.casefold() == "x-owa-version"), "")
+    return shown if re.fullmatch(r"\d+(\.\d+){3}", shown) else ""
+
+
 class Diversion(Protocol):
     """Reads an answer piece by piece and leads a part of it elsewhere. ``received`` counts all bytes that came."""
 
@@ -201,6 +217,8 @@ class MailboxClient:
         self.server = server
         self.mailbox = mailbox
         self.last_headers: dict[str, str] = {}
+        self.build = ""
+        """The server's version, as the first answer that tells one has it."""
         settings = server.settings
         self._identity = _IDENTITY.format(address=escape(mailbox)) if settings.access == "impersonation" else ""
         self.slots = AdaptiveSlots(settings.connections_per_mailbox, "mailbox connections", clock=server.clock)
@@ -272,6 +290,8 @@ class MailboxClient:
             self._counts["bytes.received"] += size
         self.last_headers = told
         whole = self._checked(status, told, answer)
+        if not self.build:
+            self.build = build_in(whole[:_HEAD], told)
         like = (kind, size.bit_length() // 2)
         for slots in (self.slots, self.server.slots):
             slots.answered(like, began)

@@ -94,6 +94,10 @@ class ExchangeSource:
     def offers(self) -> frozenset[Lane]:
         return frozenset(Lane)
 
+    @property
+    def build(self) -> str:
+        return self.client.build
+
     # -- folders
 
     def folders(self) -> Iterator[Folder]:

@@ -18,6 +18,7 @@ OUR_SET = "{6f6ac0a2-8c1c-4d39-9d5c-2f8d8f6a1f10}"
 STAMP = f"String {OUR_SET} Name MigrationStamp"
 ATTENDEES = f"String {OUR_SET} Name MigrationAttendees"
 CLAIM = f"String {OUR_SET} Name MigrationClaim"
+PROBE = f"String {OUR_SET} Name MigrationProbe"
 FLAGS = "Integer 0x0E07"  # PidTagMessageFlags; only at creation
 RECEIVED = "SystemTime 0x0E06"
 SUBMITTED = "SystemTime 0x0039"
@@ -81,6 +82,7 @@ _KEYS = {
         *ITEM_EXPAND,
         *EVENT_EXPAND,
         CLAIM,
+        PROBE,
         STAMP,
         HEADERS,
         IN_REPLY_TO,

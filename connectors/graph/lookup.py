@@ -23,6 +23,7 @@ from connectors.graph.batch import Part, batch
 from connectors.graph.classify import Rejected
 from connectors.graph.client import GraphClient
 from connectors.graph.folders import Folders
+from connectors.graph.naming import is_of_a_probe
 from connectors.graph.resources import Resource, covers
 
 MAIL_CLASSES = ("IPM.Note", "REPORT", "IPM.Schedule.Meeting", "IPM.Post", "IPM.Recall", "IPM.Outlook.Recall", "IPM.Sharing")
@@ -111,7 +112,14 @@ class Lookup:
         if scan:
             async for folder_id, item in self._all_items():
                 matches.offer(item, *x.facts_of_item(item), folder_id)
-        return matches.result()
+        return await self._without_probes(matches.result())
+
+    async def _without_probes(self, found: dict[Identity, list[TargetRef]]) -> dict[Identity, list[TargetRef]]:
+        """Hits but those that a killed probe left in its folder: they are nobody's copies, and the next probe removes them."""
+        if not any(found.values()):
+            return found
+        probing = {node.id for node in await self._folders.nodes() if is_of_a_probe(node.name)}
+        return {identity: [ref for ref in refs if ref.folder_id not in probing] for identity, refs in found.items()}
 
     def _knows(self, identity: Identity) -> bool:
         """Whether its item is shown by something else than the admin interface."""

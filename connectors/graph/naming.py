@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from hashlib import blake2b
 from typing import Any
 
 from connectors.base import Role
@@ -55,6 +56,20 @@ class Node:
     well_known: str | None = None
     children: int = 0
     total: int = 0
+
+
+_PROBE = "Migrator probe "
+_PROBE_NAME = re.compile(re.escape(_PROBE) + r"[0-9a-f]{8}")
+
+
+def probe_name(installation: str) -> str:
+    """What the hidden folder is called in which this installation's probes lay their items."""
+    return _PROBE + blake2b(installation.encode(), digest_size=4).hexdigest()
+
+
+def is_of_a_probe(name: str) -> bool:
+    """Whether a folder is one in which a probe lays its items: they are nobody's copies, and soon gone."""
+    return _PROBE_NAME.fullmatch(name) is not None
 
 
 def safe_name(name: str) -> str:

@@ -26,7 +26,7 @@ from .tenant_index import Index
 from .tenant_parts import put_part
 from .tenant_routes import CREATING, ROUTES, Handler
 from .tenant_sending import SENDING
-from .truth import Estate
+from .truth import Estate, Item
 
 
 @dataclass(slots=True, kw_only=True)
@@ -37,6 +37,8 @@ class TenantOptions:
     makes the moment of arrival the created time, whatever an import says; ``well_known_names`` shows the roles of folders in the
     import and export interface, which its pages name and its metadata does not; ``import_reply_ids`` classic or immutable;
     ``visibility_lag`` seconds until lists and filters show an item; ``import_cap`` bytes of an import request, None for no cap;
+    ``import_refuses`` is the error code by item class, in any case, that an import of such an item is answered with;
+    ``import_alters`` changes items of a class on their way in, as a target would that reads a stream otherwise;
     ``need_claims`` refuses every token that was asked for without claims. While ``commit_after_timeout`` is above 0, a request
     that creates or imports an item is answered with 504 and carried out that many seconds later. ``roles`` are the app's
     permissions, in its tokens and for the tenant's own decision.
@@ -59,6 +61,8 @@ class TenantOptions:
     import_reply_ids: str = "classic"
     visibility_lag: float = 0.0
     import_cap: int | None = 150_000_000
+    import_refuses: dict[str, str] = field(default_factory=dict)
+    import_alters: dict[str, Callable[[Item], None]] = field(default_factory=dict)
     session_seconds: float = 3600.0
     token_seconds: int = 3600
     need_claims: bool = False
@@ -224,7 +228,12 @@ async def _import(tenant: Tenant, call: Call) -> Answer:
             raise GraphError(413, "ErrorMessageSizeExceeded", "The item is too large.")
         classic = options.import_reply_ids == "classic"
         return imports.import_item(
-            call, keep_search_key=options.keep_search_key, rounded=options.rounded_dates, classic_reply=classic
+            call,
+            keep_search_key=options.keep_search_key,
+            rounded=options.rounded_dates,
+            classic_reply=classic,
+            refuses=options.import_refuses,
+            alters=options.import_alters,
         )
 
     owner = session.index.mailbox.guid

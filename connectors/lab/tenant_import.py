@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import secrets
 import time
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -107,7 +108,15 @@ def open_session(call: Call) -> Answer:
     return Answer(201, {"@odata.context": context, "importUrl": url, "expirationDateTime": until})
 
 
-def import_item(call: Call, *, keep_search_key: bool, rounded: bool, classic_reply: bool) -> Answer:
+def import_item(
+    call: Call,
+    *,
+    keep_search_key: bool,
+    rounded: bool,
+    classic_reply: bool,
+    refuses: Mapping[str, str],
+    alters: Mapping[str, Callable[[Item], None]],
+) -> Answer:
     """POST to an import address: one stream, made into an item or put in the place of one."""
     given = check(call.json(), _IMPORT, "importMailboxItem")
     mode, data, index = given.get("Mode"), given.get("Data"), call.box
@@ -122,6 +131,11 @@ def import_item(call: Call, *, keep_search_key: bool, rounded: bool, classic_rep
         item = unpack(base64.b64decode(data, validate=True))
     except ValueError:
         raise GraphError(400, "ErrorCorruptData", "The data is corrupt.") from None
+    folded = item.item_class.casefold()
+    if (code := {name.casefold(): told for name, told in refuses.items()}.get(folded)) is not None:
+        raise GraphError(400, code, "The item can't be imported.")
+    if (alter := {name.casefold(): change for name, change in alters.items()}.get(folded)) is not None:
+        alter(item)
     if not keep_search_key:
         item.search_key = secrets.token_bytes(16)
     if rounded:

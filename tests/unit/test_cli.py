@@ -63,7 +63,21 @@ ALL = dict(walk(cli.cli))  # type: ignore[arg-type]
 
 def test_all_commands_are_there() -> None:
     names = {" ".join(path) for path in ALL}
-    plain = {"demo", "lab", "init", "check", "run", "settings", "status", "show", "trace", "redo", "verify", "report"} | {
+    plain = {
+        "demo",
+        "lab",
+        "init",
+        "check",
+        "probe",
+        "run",
+        "settings",
+        "status",
+        "show",
+        "trace",
+        "redo",
+        "verify",
+        "report",
+    } | {
         "mailbox",
         "mailbox undo",
     }

@@ -1,0 +1,63 @@
+"""What probes were answered, as lanes and limits read it. Pure.
+
+An answer about what an export stream keeps is of one source build and of the tenant that the ledger is bound to; for another
+build nothing is known, and the question is open again. Answers about the target alone carry no build.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+
+from state.plans import Answer
+
+LANE_IMPORT = "lane import"
+"""Whether the import lane carries items of a class untouched: ``yes``, ``no`` or ``differs``."""
+
+IMPORT_CAP = "import size cap"
+"""Bytes of an import request that the target refuses for their number, or ``none up to N``."""
+
+YES, NO, DIFFERS = "yes", "no", "differs"
+
+_BASE64 = 4 / 3
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """What is known of one pair of servers: the answer of each item class, in lower case, and from how many bytes of a request
+    on the target refuses an import for its size."""
+
+    classes: Mapping[str, str] = field(default_factory=dict)
+    refused_from: float = math.inf
+
+    @property
+    def items_from(self) -> float:
+        """Bytes of an item whose stream makes a request of that size."""
+        return self.refused_from / _BASE64
+
+    def shuns_import(self, item_class: str) -> bool:
+        """Whether items of this class had better not be imported: by its own answer, or else by that of the nearest class above
+        it (``IPM.Note`` is above ``IPM.Note.SMIME``)."""
+        name = item_class.casefold()
+        while name:
+            answer = self.classes.get(name)
+            if answer is not None:
+                return answer in (NO, DIFFERS)
+            name = name.rpartition(".")[0]
+        return False
+
+
+NOTHING = Known()
+
+
+def known_of(answers: Iterable[Answer], build: str) -> Known:
+    """What the answers say about a source of this build; without a build nothing is known of its classes."""
+    classes: dict[str, str] = {}
+    cap = math.inf
+    for one in answers:
+        if one.question == LANE_IMPORT and build and one.build == build:
+            classes[one.subject.casefold()] = one.answer
+        elif one.question == IMPORT_CAP and one.answer.isdigit():
+            cap = float(one.answer)
+    return Known(classes, cap)
