@@ -30,6 +30,7 @@ from state.model import MailboxRow
 
 if TYPE_CHECKING:
     from connectors.base import Answer, Destination, Source
+    from connectors.directory import Person
     from connectors.ews.client import ExchangeServer
     from connectors.ews.endpoint import Exchange
     from connectors.ews.roots import Root
@@ -355,6 +356,18 @@ class Connected:
         from connectors.ews.subjects import read_subjects
 
         return read_subjects(self.server, mailbox.source, ids, self._stop)
+
+    def source_person(self, address: str) -> Person | None:
+        """Whose mailbox the source's directory says that address is."""
+        from connectors.ews.directory import find_person
+
+        return find_person(self.server, address, self._stop)
+
+    def target_person(self, address: str) -> Person | None:
+        """Whose mailbox the tenant's directory says that address is."""
+        from connectors.graph.directory import find_person
+
+        return find_person(self.client_for(address), address)
 
     def source_reader(self, mailbox: MailboxRow, stop: threading.Event) -> Reader:
         """Open one source mailbox to read content back."""

@@ -23,7 +23,7 @@ from typing import Literal, Protocol
 from connectors.base import Destination, Source
 from connectors.errors import Halt, MailboxBlocked, Unavailable
 from connectors.pacer import Stopped
-from migrator import logs, stamps
+from migrator import logs, match, stamps
 from migrator.arrivals import Look, Lookout, observe
 from migrator.config import PassSettings
 from migrator.conservation import off_by, told_by
@@ -304,6 +304,7 @@ class _Mailbox:
         if self._kind is None:
             return self._end(CLEAN, f"Not run: it is {row.state.value}.")
         try:
+            self._is_one_person()
             if row.state is MailboxState.PLANNED:
                 self._row = run.ledger.move_mailbox(row.id, MailboxState.SEEDING, "")
             run.watcher.began(self._row, self._kind)
@@ -335,6 +336,13 @@ class _Mailbox:
             raise
         except Exception as error:
             return self._aside(MailboxState.FAILED, BUG, _bug(error), error)
+
+    def _is_one_person(self) -> None:
+        """Raise MailboxBlocked if somebody looked at both ends, found two people, and nobody said that it is right."""
+        seen = self._run.ledger.plans.observed(match.KIND, self._row.id)
+        if why := match.held_by(seen[0].about if seen else None):
+            mend = f"Correct the pair, or say that it is right: `migrator wave check --accept {self._row.source} --why …`."
+            raise MailboxBlocked(why, code=match.CODE, side="target", mend=mend)
 
     def _stand(self, cause: str, off: int) -> None:
         """Put the mailbox where a pass that ran to its end leaves it."""

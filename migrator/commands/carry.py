@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from migrator.processes import Spread
     from migrator.vault import Vault
     from migrator.waves import Ending, Run, Watcher
+    from state.model import MailboxRow
     from state.store import Ledger
 
 _STOPPING = b"\nmigrator: stopping at the next batch; run the same command again to go on (once more: end at once)\n"
@@ -134,6 +135,8 @@ def carry(
         if first:
             place = {address.casefold(): number for number, address in enumerate(first)}
             mailboxes.sort(key=lambda row: place.get(row.source.casefold(), len(place)))
+        if not quiet and (unseen := _unseen(ledger, mailboxes)):
+            click.echo(unseen, err=True)
         guard = None
         if dry_run:
             from connectors.wrappers import DryRun
@@ -160,6 +163,18 @@ def carry(
         for ending in endings:
             _log(log, ending)
     return endings
+
+
+def _unseen(ledger: Ledger, mailboxes: Sequence[MailboxRow]) -> str:
+    """A sentence if mailboxes begin of which nobody looked whether both ends are one person's."""
+    from migrator.match import KIND
+    from state.model import MailboxState
+
+    seen = {one.mailbox_id for one in ledger.plans.observed(KIND)}
+    number = sum(row.state is MailboxState.PLANNED and row.id not in seen for row in mailboxes)
+    return (
+        f"migrator: {number} that begin now were never looked at; `migrator wave check` shows whose they are." if number else ""
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -12,9 +12,13 @@ import click
 from migrator.commands.words import Words, global_options, pass_words, say_json, say_lines
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from connectors.directory import Person
     from migrator.config import Config
     from migrator.planning import Intake
     from migrator.wavework import Wave
+    from state.model import MailboxRow
     from state.store import Ledger
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -254,6 +258,109 @@ def _told(value: object) -> str:
     if isinstance(value, dict):
         return ", ".join(f"{heading}: {text}" for heading, text in value.items())
     return {True: "yes", False: "no"}.get(value, str(value)) if isinstance(value, bool) else str(value)
+
+
+@wave.command("check", short_help="Show whether the two ends of each pair are one person.")
+@click.argument("names", nargs=-1, metavar="[WAVE|MAILBOX]...")
+@click.option(
+    "--accept", "right", multiple=True, metavar="ADDRESS", help="This pair is right, whatever the card says; needs --why."
+)
+@_acting
+@global_options()
+@pass_words
+def check(words: Words, names: tuple[str, ...], right: tuple[str, ...], who: str, why: str) -> int:
+    """Ask both directories whose mailboxes these are, and print a card for each pair. Writes to the ledger only.
+
+    A pair that is not one person's is not run until the spreadsheet is corrected, or somebody says with their name that it is
+    right; that holds until a name changes. Ends with 0 if all pairs are right, else with 4.
+
+    \b
+    Examples:
+      migrator wave check pilot
+      migrator wave check --accept anna@example.com --why "she married"
+    """
+    from migrator.config import BadInput
+    from migrator.wavework import mailboxes_named
+
+    config = words.load()
+    if right and not why.strip():
+        raise BadInput("An acceptance needs a sentence behind --why; somebody will ask.")
+    with _ledger(config) as ledger:
+        rows = mailboxes_named(ledger, right or names)
+        if right:
+            _accept(ledger, rows, _me(who), why)
+        else:
+            _look(words, config, ledger, rows)
+        details = {seen.mailbox_id: seen.about for seen in ledger.plans.observed("match")}
+    return _tell_cards(words, [(row, details.get(row.id, {})) for row in rows])
+
+
+def _look(words: Words, config: Config, ledger: Ledger, rows: Sequence[MailboxRow]) -> None:
+    """Ask both sides about each pair and keep the card."""
+    import threading
+
+    from migrator import app, logs
+    from migrator.commands.carry import stop_on_signals
+    from migrator.match import KIND, judge, kept
+
+    words.start_log()
+    stop = threading.Event()
+    details = ledger.plans.details()
+    before = {seen.mailbox_id: seen.about for seen in ledger.plans.observed(KIND)}
+    try:
+        with stop_on_signals(stop), app.Connected(config, stop, memory=app.Hints(ledger)) as connectors:
+            for row in rows:
+                here, _ = _person(connectors.source_person, row.source)
+                there, untold = _person(connectors.target_person, row.target)
+                object_id = str(details.get(row.id, {}).get("target_object_id", ""))
+                card = judge(row.source, row.target, here, there, object_id, untold=untold)
+                ledger.plans.observe(row.id, KIND, kept(card, before.get(row.id)))
+    finally:
+        logs.take_down()
+
+
+def _person(find: Callable[[str], Person | None], address: str) -> tuple[Person | None, str]:
+    """What a directory says, or why it would not."""
+    from connectors.errors import MailboxBlocked
+    from migrator.status import sentences
+
+    try:
+        return find(address), ""
+    except MailboxBlocked as error:
+        return None, sentences(str(error), error.mend)
+
+
+def _accept(ledger: Ledger, rows: Sequence[MailboxRow], who: str, why: str) -> None:
+    from migrator.config import BadInput
+    from migrator.match import KIND, accept
+
+    seen = {one.mailbox_id: one.about for one in ledger.plans.observed(KIND)}
+    if unseen := [row.source for row in rows if row.id not in seen]:
+        raise BadInput(f"Nobody has seen the card of {unseen[0]} yet; `migrator wave check {unseen[0]}` shows it.")
+    for row in rows:
+        ledger.plans.observe(row.id, KIND, accept(seen[row.id], who, why))
+        ledger.plans.act(who, "wave accept", wave=row.wave, mailbox_id=row.id, why=why)
+
+
+def _tell_cards(words: Words, cards: Sequence[tuple[MailboxRow, Mapping[str, Any]]]) -> int:
+    from migrator.match import accepted, held_by
+
+    code = 4 if any(held_by(about) for _, about in cards) else 0
+    if words.json:
+        told = [{"source": row.source, "target": row.target, "wave": row.wave, **about} for row, about in cards]
+        say_json({"pairs": told, "exit_code": code})
+        return code
+    for row, about in cards:
+        word = "ok" if about.get("ok") else "look" if about.get("ok") is None else "NO"
+        said = f" Accepted by {about['accepted']['who']}: {about['accepted']['why']}" if accepted(about) else ""
+        say_lines(
+            f"{'ok' if said else word:<4}  {row.source}  {about.get('source_name') or 'no name told'}",
+            f"      {row.target}  {about.get('target_name') or 'no name told'}  {about.get('object_id', '')}".rstrip(),
+            f"      {about.get('why', '')}{said}",
+        )
+    wrong = sum(bool(held_by(about)) for _, about in cards)
+    say_lines(f"{wrong} of {len(cards)} pairs need a person." if wrong else f"All {len(cards)} pairs may run.")
+    return code
 
 
 # -- acting on a wave

@@ -83,7 +83,10 @@ def test_all_commands_are_there() -> None:
     }
     db = {"db", *(f"db {word}" for word in ("upgrade", "backup", "check", "restore", "rebuild"))}
     errors = {"errors", *(f"errors {word}" for word in ("list", "show", "retry", "approve", "score"))}
-    wave = {"wave", *(f"wave {word}" for word in ("import", "list", "show", "start", "pause", "resume", "stop", "move", "retry"))}
+    wave = {
+        "wave",
+        *(f"wave {word}" for word in ("import", "list", "show", "check", "start", "pause", "resume", "stop", "move", "retry")),
+    }
     service = {"serve", "service", *(f"service {word}" for word in ("install", "remove", "status"))}
     kit = {"cutover", *(f"cutover {word}" for word in ("ready", "start", "status", "confirm", "rollback", "close", "rehearse"))}
     kit |= {"kit", *(f"kit {word}" for word in ("write", "import"))}
