@@ -36,6 +36,7 @@ COMMANDS = {
     "mailbox": "migrator.commands.monday",
     "verify": "migrator.commands.look",
     "report": "migrator.commands.tell",
+    "dashboard": "migrator.commands.tell",
     "errors": "migrator.commands.errors",
     "cutover": "migrator.commands.cutover",
     "kit": "migrator.commands.kit",

@@ -1,8 +1,9 @@
-"""``report``: for people who are not engineers, once or again and again."""
+"""``report`` and ``dashboard``: for people who are not engineers, once or again and again."""
 
 from __future__ import annotations
 
 import re
+import sys
 import threading
 from dataclasses import dataclass
 from pathlib import Path
@@ -168,3 +169,70 @@ def _write(asked: Asked) -> tuple[Facts, list[str]]:
         cards = writing.write_cards(facts, reasons, rules, asked.cards, asked.language)
         return facts, [*map(str, written), *([f"{len(cards)} cards in {asked.cards}"] if cards else [])]
     return facts, [str(file) for file in written]
+
+
+@click.command("dashboard", short_help="Show the report's views live in a browser.")
+@click.option(
+    "--port", type=click.IntRange(0, 65535), default=8420, show_default=True, help="Where it listens; 0: any free port."
+)
+@click.option(
+    "--bind", default="127.0.0.1", show_default=True, help="The address to listen on; any but loopback needs a certificate."
+)
+@click.option("--name", "names", multiple=True, help="With --bind: a name that browsers reach it by; may be given several times.")
+@click.option("--tls-certificate", type=click.Path(dir_okay=False, path_type=Path), help="A certificate, as a PEM file.")
+@click.option("--tls-key", type=click.Path(dir_okay=False, path_type=Path), help="Its key, if that is not in the same file.")
+@click.option(
+    "--refresh", type=click.FloatRange(0.2), default=5.0, show_default=True, help="Seconds after which the ledger is read again."
+)
+@click.option("--wave", help="Only this wave.")
+@click.option("--language", "code", default="en", show_default=True, help="The language of the pages: en or de.")
+@click.option("--anonymous", is_flag=True, help="A word in the place of every name; the same word each time.")
+@global_options()
+@pass_words
+def dashboard(
+    words: Words,
+    port: int,
+    bind: str,
+    names: tuple[str, ...],
+    tls_certificate: Path | None,
+    tls_key: Path | None,
+    refresh: float,
+    wave: str | None,
+    code: str,
+    anonymous: bool,
+) -> int:
+    """Show the report's views live in a browser, until Ctrl-C. Read-only, over the ledger alone, beside a run.
+
+    The address holds a random token: whoever has it may look, nobody else can.
+
+    \b
+    Examples:
+      migrator dashboard
+      migrator dashboard --port 0 --language de --anonymous
+      migrator dashboard --bind 10.0.0.5 --name migration.example --tls-certificate cert.pem --tls-key key.pem
+    """
+    from migrator import app
+    from migrator.commands.carry import stop_on_signals
+    from migrator.dashboard import Place, serving
+    from migrator.reporting.gathering import gather
+    from migrator.reporting.live import Live
+    from migrator.reporting.names import veiled
+    from migrator.reporting.words import language
+
+    config = words.load()
+    spoken = language(code, None)
+    place = Place(host=bind, port=port, names=names, certificate=tls_certificate, key=tls_key).checked()
+    need_ledger(config)
+    stop = threading.Event()
+    with app.look_at_ledger(config) as ledger:
+        live = Live(lambda: veiled(gather(ledger, wave, recount=False), anonymous=anonymous), spoken, refresh)
+        with stop_on_signals(stop), live, serving(place, live) as url:
+            if words.json:
+                say_json({"url": url})
+            else:
+                say_lines(f"The dashboard is at {url}", "Whoever has this address may look. Ctrl-C ends it.")
+            sys.stdout.flush()
+            # A wait without an end can't be broken off by Ctrl-C on Windows.
+            while not stop.wait(0.5):
+                pass
+    return 0

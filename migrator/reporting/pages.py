@@ -71,6 +71,7 @@ def report_page(facts: Facts, language: Language, before: Snapshot | None = None
         "report.html",
         language,
         facts=facts,
+        live=False,
         anonymous=anonymous,
         scope=language("head.scope", wave=facts.wave) if facts.wave else language("head.scope-all"),
         changes=list(changes(facts.snapshot, before, language)) if before else [],

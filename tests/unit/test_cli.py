@@ -77,6 +77,7 @@ def test_all_commands_are_there() -> None:
         "redo",
         "verify",
         "report",
+        "dashboard",
     } | {
         "mailbox",
         "mailbox undo",
