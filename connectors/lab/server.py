@@ -26,6 +26,7 @@ from typing import Any
 from aiohttp import web
 
 from .control import LAB_FILE, Controls, add_control
+from .everything import furnish_everything
 from .exchange import ExchangeOptions, exchange_app
 from .fault_wires import trouble_exchange, trouble_tenant
 from .faults import FaultPlan, Faults
@@ -57,6 +58,8 @@ class LabPlan:
     mailboxes: int = 3
     items: int = 200
     seed: int = 1
+    everything: bool = False
+    """One of everything that a mailbox can hold goes into each, beside its mail."""
     limits: str = "off"
     speed: float = 1.0
     latency: float = 0.0
@@ -169,6 +172,8 @@ class Lab:
             fill_from(plan.mail, self.source, mailboxes=plan.mailboxes, seed=plan.seed)
         elif plan.source is None:
             furnish(self.source, mailboxes=plan.mailboxes, items=plan.items, seed=plan.seed)
+        if plan.everything:
+            furnish_everything(self.source, plan.seed)
         for address, mailbox in target_for(self.source, plan.seed).mailboxes.items():
             self.target.mailboxes[address] = mailbox
         papers = make_papers(self.folder)
