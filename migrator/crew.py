@@ -15,6 +15,7 @@ from migrator import plan
 from migrator.answers import Known, known_of
 from migrator.config import PassSettings
 from migrator.inflight import Pool
+from migrator.shortfall import Shortfall
 from migrator.tenure import Tenure
 from state.model import FolderRow, Lease, Open, Row
 from state.store import Ledger
@@ -47,8 +48,12 @@ class Crew:
     staked: bool = False
     keep: Keep = keep_nothing
     pool: Pool = field(default_factory=Pool)
+    shortfall: Shortfall = field(init=False)
     _lanes: dict[tuple[str, str, bool], Lane | None] = field(default_factory=dict)
     _known: Known | None = None
+
+    def __post_init__(self) -> None:
+        self.shortfall = Shortfall(self.ledger, self.lease.mailbox_id)
 
     @property
     def lease(self) -> Lease:

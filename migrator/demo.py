@@ -166,12 +166,16 @@ def run_demo(plan: DemoPlan, *, say: Callable[[str], None]) -> dict[str, Any]:
 
 
 @contextmanager
-def lab_for(plan: DemoPlan, folder: Path) -> Iterator[Control]:
-    """A lab in a process of its own, up as long as the context lasts. Raises DemoFailed if it does not start."""
+def lab_for(plan: DemoPlan, folder: Path, *, everything: bool = False) -> Iterator[Control]:
+    """A lab in a process of its own, up as long as the context lasts. Raises DemoFailed if it does not start.
+
+    With ``everything`` its mailboxes hold one of all that a mailbox can hold, beside their mail.
+    """
     words = ["--dir", str(folder), "--mailboxes", str(plan.mailboxes), "--items", str(plan.items), "--seed", str(plan.seed)]
     words += ["--latency", str(plan.latency)] if plan.latency else []
     words += ["--mail", str(plan.mail)] if plan.mail else []
     words += ["--log", str(plan.log)] if plan.log else []
+    words += ["--everything"] if everything else []
     for stale in ("lab.json", "migrator.db", "migrator.db-wal", "migrator.db-shm"):
         (folder / stale).unlink(missing_ok=True)
     lab = subprocess.Popen(  # noqa: S603

@@ -312,6 +312,7 @@ class Transfer:
         if arrived:
             crew.count(_DONE_WORD[sent.lot.work], arrived, carried)
         crew.ledger.settle(crew.lease, steps)
+        crew.shortfall.keep()
         if superseded:
             self.clear(superseded)
         if cause is not None:
@@ -320,6 +321,8 @@ class Transfer:
     def _received(self, row: Row, opened: Open, receipt: Receipt) -> Step:
         crew = self._crew
         if receipt.degraded:
+            if opened.work is Work.CREATE or not row.marks & Mark.DEGRADED:
+                crew.shortfall.add(receipt.degraded)
             row = replace(row, marks=row.marks | Mark.DEGRADED)
             for name in receipt.degraded:
                 crew.count(f"degraded.{name}")

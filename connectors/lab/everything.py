@@ -7,8 +7,9 @@ notes, journal entries, classes that nobody knows, folders that are deep, foreig
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from datetime import UTC, date, datetime, timedelta
+from types import MappingProxyType
 from typing import Any
 
 from . import oddities
@@ -70,7 +71,7 @@ def _all(mailbox: Mailbox, dice: random.Random) -> Iterator[tuple[str, Item]]:
             yield box.id, _item("IPM.Note", f"Within {box.name}"[:300], author=other, to=[me], received=_BASE)
     for item in _meetings(me, other):
         yield roles["calendar"], item
-    yield inner["IPF.Appointment", "Holidays"], _appointment("Holiday", _BASE.replace(hour=0), 24, **{ALL_DAY: True})
+    yield inner["IPF.Appointment", "Holidays"], _appointment("Holiday", _BASE.replace(hour=0), 24, more={ALL_DAY: True})
     for item in _contacts(dice):
         yield roles["contacts"], item
     yield inner["IPF.Contact", "Suppliers"], _contact("Paper & Co", {"String 0x3A16": "Paper & Co"})
@@ -126,10 +127,17 @@ _SIGNED = (
 # -- the calendar
 
 
-def _appointment(subject: str, start: datetime, hours: float = 1, *, diary: Diary | None = None, **more: Any) -> Item:
-    extended: dict[str, object] = {START: start, END: start + timedelta(hours=hours), BUSY: 2, PLACE: "Room 3"}
-    extended |= {key: more.pop(key) for key in list(more) if " " in key}
-    item = _item("IPM.Appointment", subject, extended=extended, is_read=True, **more)
+def _appointment(
+    subject: str,
+    start: datetime,
+    hours: float = 1,
+    *,
+    diary: Diary | None = None,
+    more: Mapping[str, object] = MappingProxyType({}),
+    **fields: Any,
+) -> Item:
+    extended = {START: start, END: start + timedelta(hours=hours), BUSY: 2, PLACE: "Room 3", **more}
+    item = _item("IPM.Appointment", subject, extended=extended, is_read=True, **fields)
     if diary is not None:
         keep(item, diary)
     return item
@@ -159,9 +167,9 @@ def _meetings(me: Person, other: Person) -> Iterator[Item]:
     )
     custom = {"offset": 210, "summer": 270, "to_summer": [3, None, 21, 0], "to_standard": [9, None, 21, 0]}
     yield _appointment("By a clock of one's own", _BASE, diary=Diary(zone="Made up", custom=custom))
-    yield _appointment("All day", _BASE.replace(hour=0), 24, **{ALL_DAY: True})
-    yield _appointment("Three days", _BASE.replace(hour=0), 72, **{ALL_DAY: True, BUSY: 3})
-    yield _appointment("Private", _BASE, sensitivity=2, categories=["Red category"], **{REMINDS: True, REMINDER: 15})
+    yield _appointment("All day", _BASE.replace(hour=0), 24, more={ALL_DAY: True})
+    yield _appointment("Three days", _BASE.replace(hour=0), 72, more={ALL_DAY: True, BUSY: 3})
+    yield _appointment("Private", _BASE, sensitivity=2, categories=["Red category"], more={REMINDS: True, REMINDER: 15})
     yield _appointment("With a plan", _BASE, parts=[Part("plan.pdf", "application/pdf", b"%PDF-1.4 plan")])
     guests = [Person(f"Guest {number}", f"guest{number}@outside.example") for number in range(4)]
     for name, organiser, when in (
@@ -172,9 +180,9 @@ def _meetings(me: Person, other: Person) -> Iterator[Item]:
         mine = organiser is me
         state = {STATE: 1 if mine else 3, RESPONSE: 1 if mine else 3}
         people: dict[str, Any] = {"author": organiser, "sender": organiser, "to": guests, "cc": [other]}
-        yield _appointment(f"Meeting, {name}", when, diary=Diary(answers={guests[0].address: "Accept"}), **people, **state)
+        yield _appointment(f"Meeting, {name}", when, diary=Diary(answers={guests[0].address: "Accept"}), more=state, **people)
     cancelled = {STATE: 7, RESPONSE: 5}
-    yield _appointment("Canceled: Meeting", _BASE, author=other, sender=other, to=guests[:1], **cancelled)
+    yield _appointment("Canceled: Meeting", _BASE, author=other, sender=other, to=guests[:1], more=cancelled)
 
 
 # -- contacts, tasks, journal
@@ -202,24 +210,23 @@ def _contacts(dice: random.Random) -> Iterator[Item]:
     yield _item("IPM.DistList", "Our guests", is_read=True, extended={f"BinaryArray {address} Id 0x8055": members})
 
 
-def _task(subject: str, **more: Any) -> Item:
-    extended: dict[str, object] = {f"Integer {_TASK} Id 0x8101": 0, f"Boolean {_TASK} Id 0x811C": False}
-    extended |= {key: more.pop(key) for key in list(more) if " " in key}
-    return _item("IPM.Task", subject, is_read=True, extended=extended, **more)
+def _task(subject: str, more: Mapping[str, object] = MappingProxyType({}), **fields: Any) -> Item:
+    extended: dict[str, object] = {f"Integer {_TASK} Id 0x8101": 0, f"Boolean {_TASK} Id 0x811C": False, **more}
+    return _item("IPM.Task", subject, is_read=True, extended=extended, **fields)
 
 
 def _tasks() -> Iterator[Item]:
     due, day = f"SystemTime {_TASK} Id 0x8105", datetime(2026, 9, 1, tzinfo=UTC)
     done = {f"Integer {_TASK} Id 0x8101": 2, f"Boolean {_TASK} Id 0x811C": True, f"Double {_TASK} Id 0x8102": 1.0}
-    yield _task("Done", **done, **{f"SystemTime {_TASK} Id 0x810F": day})
-    yield _task("Half done", **{f"Integer {_TASK} Id 0x8101": 1, f"Double {_TASK} Id 0x8102": 0.5, due: day}, sensitivity=2)
+    yield _task("Done", {**done, f"SystemTime {_TASK} Id 0x810F": day})
+    yield _task("Half done", {f"Integer {_TASK} Id 0x8101": 1, f"Double {_TASK} Id 0x8102": 0.5, due: day}, sensitivity=2)
     weekly = (
         '{"pattern":{"type":"weekly","interval":1,"daysOfWeek":["tuesday"],"firstDayOfWeek":"monday"},'
         f'"range":{{"type":"noEnd","startDate":"{date(2026, 9, 1)}"}}}}'
     )
-    yield _task("Every week", **{RECURRENCE: weekly, f"Boolean {_TASK} Id 0x8126": True, due: day})
+    yield _task("Every week", {RECURRENCE: weekly, f"Boolean {_TASK} Id 0x8126": True, due: day})
     yield _task("With a file", parts=[Part("list.txt", "text/plain", b"one, two")])
-    yield _task("Far away", **{f"String {_COMMON} Id 0x8534": "100 km"}, importance=2)
+    yield _task("Far away", {f"String {_COMMON} Id 0x8534": "100 km"}, importance=2)
 
 
 def _journal() -> Item:

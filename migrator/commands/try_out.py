@@ -14,7 +14,7 @@ LANES = click.Choice(["auto", "import", "compose"])
 
 @click.command("demo", short_help="Show the whole job on this machine.")
 @click.option("--mailboxes", type=click.IntRange(1), help="How many mailboxes.  [default: 3; with --faults 4]")
-@click.option("--items", type=click.IntRange(1), help="Items in each.  [default: 1000; with --faults 2500]")
+@click.option("--items", type=click.IntRange(1), help="Items in each.  [default: 1000; with --faults 2500, --whole 100]")
 @click.option("--seed", type=int, default=1, show_default=True, help="Another number makes other mailboxes.")
 @click.option("--lane", type=LANES, default="auto", show_default=True, help="How items travel.")
 @click.option(
@@ -34,6 +34,7 @@ LANES = click.Choice(["auto", "import", "compose"])
     metavar="SHARE",
     help="Let that share of all requests fail, in every way there is, and show that nothing is lost and nothing comes twice.",
 )
+@click.option("--whole", is_flag=True, help="Everything that a mailbox can hold, not only mail, by each lane, and its settings.")
 @click.option("--kill/--no-kill", default=True, help="Kill the first pass in the middle and go on.  [default: kill]")
 @global_options()
 @pass_words
@@ -45,18 +46,24 @@ def demo(words: Words, /, **options: Any) -> int:
       migrator demo
       migrator demo --mail ./mail --lane compose
       migrator demo --faults 0.05
+      migrator demo --whole
     """
     from migrator.demo import DemoFailed, DemoPlan, run_demo
     from migrator.demo_faults import run_fault_demo
+    from migrator.demo_whole import run_whole_demo
 
     def say(text: str) -> None:
         click.echo(text, err=words.json)
 
-    hostile = options["faults"] > 0
-    mailboxes, items = options.pop("mailboxes") or (4 if hostile else 3), options.pop("items") or (2500 if hostile else 1000)
+    hostile, whole = options["faults"] > 0, options.pop("whole")
+    if whole and (hostile or options["mail"]):
+        raise click.UsageError("--whole is a demo of its own; leave --faults and --mail out.")
+    mailboxes = options.pop("mailboxes") or (4 if hostile else 3)
+    items = options.pop("items") or (2500 if hostile else 100 if whole else 1000)
     plan = DemoPlan(mailboxes=mailboxes, items=items, **options)
     try:
-        told = run_fault_demo(plan, say=say) if hostile else run_demo(plan, say=say)
+        show = run_whole_demo if whole else run_fault_demo if hostile else run_demo
+        told = show(plan, say=say)
     except DemoFailed as failed:
         click.echo(f"migrator: the demo does not do what it promises: {failed}", err=True)
         if words.json:
@@ -66,6 +73,8 @@ def demo(words: Words, /, **options: Any) -> int:
         say_json(told)
     elif hostile:
         say_lines(*_survived(told))
+    elif whole:
+        say_lines(*_whole(told))
     else:
         say_lines(f"Everything arrived: {told['items']:,} items, {told['differences']} differences, {told['seconds']} s.")
     return 0
@@ -81,6 +90,18 @@ def _survived(told: dict[str, Any]) -> list[str]:
         f"In doubt and looked up: {told['in_doubt']:,}. Lost: {told['lost']}. Twice: {told['twice']}.",
         f"Refused by name: {refused}.",
     ]
+
+
+def _whole(told: dict[str, Any]) -> list[str]:
+    """What became of everything, lane by lane, for people."""
+    lines = []
+    for lane, one in told["lanes"].items():
+        lines.append(f"{lane}: {one['items']:,} items of {len(one['classes'])} classes, {one['settings']['written']} settings")
+        for word, title in (("refused", "refused by name"), ("degraded", "arrived with something less")):
+            some = ", ".join(f"{name} {number}" for name, number in one[word].items()) or "nothing"
+            lines.append(f"  {title}: {some}")
+        lines.append(f"  read back: {one['compared']:,}; unexplained differences: {one['differences']}; {one['report']}")
+    return [*lines, f"All is explained; {told['seconds']} s."]
 
 
 @click.command(
@@ -103,6 +124,7 @@ def lab(options: tuple[str, ...]) -> int:
       --speed K                  its clock runs so many times faster
       --latency MS               time a server takes
       --faults SHARE             how many of all requests fail, as 0.05
+      --everything               one of all that a mailbox can hold, beside the mail
       --log FILE                 every exchange, as JSON lines
 
     \b

@@ -66,6 +66,8 @@ class MailboxLine:
     last_in_source: str = ""
     last_in_target: str = ""
     sent_from_old: int = 0
+    degraded: Mapping[str, int] = field(default_factory=dict)
+    """Items that arrived with something less, by what."""
 
     @property
     def stage(self) -> MailboxState:

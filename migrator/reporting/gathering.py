@@ -71,7 +71,7 @@ def gather(
     for sight in plans.observed():
         if sight.mailbox_id in ids:
             seen[sight.kind][sight.mailbox_id] = sight
-    lines = _lines(ledger, rows, passes, described, said, seen["arrivals"], recount)
+    lines = _lines(ledger, rows, passes, described, said, seen, recount)
     speed = rates(_stretches(passes.values()), now)
     sizes = [line.bytes + line.bytes_pending for line in lines if line.listed]
     waves = [_wave(name, some, said.get(name), speed, sizes, now) for name, some in _by_wave(lines).items()]
@@ -94,7 +94,7 @@ def gather(
         waves=waves,
         reasons=reasons,
         filtered=_reasons(stayed, (ItemState.FILTERED,), {}),
-        degraded=_degraded(passes, seen["fidelity"]),
+        degraded=_sum(line.degraded for line in lines),
         stayed=refusals,
         stayed_not_shown=max(0, sum(one.items for one in reasons) - len(refusals)),
         left_alone=left_alone[:details],
@@ -157,7 +157,7 @@ def _lines(
     passes: Mapping[int, list[PassRow]],
     described: Mapping[int, Mapping[str, Any]],
     said: Mapping[str, WaveRow],
-    arrivals: Mapping[int, Observation],
+    sights: Mapping[str, Mapping[int, Observation]],
     recount: bool,
 ) -> list[MailboxLine]:
     counts: dict[int, Counter[ItemState]] = defaultdict(Counter)
@@ -165,6 +165,7 @@ def _lines(
     for number, tally in ledger.tallies():
         counts[number][tally.state] += tally.items
         sizes[number][tally.state] += tally.bytes
+    arrivals, fidelity = sights.get("arrivals", {}), sights.get("fidelity", {})
     counted = ledger.overview.rows() if recount else None
     source = ledger.overview.counted()
     approved = ledger.approvals.approved_counts()
@@ -213,6 +214,7 @@ def _lines(
                 last_in_source=str(seen.get("last_in_source") or ""),
                 last_in_target=str(seen.get("last_in_target") or ""),
                 sent_from_old=int(seen.get("sent_from_old") or 0),
+                degraded=_degraded(ran, fidelity.get(row.id)),
             )
         )
     return lines
@@ -330,21 +332,24 @@ def _approvals(
     return sorted(lines, key=lambda one: (-one.items, one.reason, one.who))
 
 
-def _degraded(passes: Mapping[int, list[PassRow]], fidelity: Mapping[int, Observation]) -> dict[str, int]:
-    """Items that arrived with something less, by what: as counted for a mailbox, else as its passes told."""
+def _degraded(passes: Iterable[PassRow], sight: Observation | None) -> dict[str, int]:
+    """Items of a mailbox that arrived with something less, by what: as counted for it, else as its passes told."""
     degraded: Counter[str] = Counter()
-    for number, some in passes.items():
-        if number in fidelity:
-            continue
-        for one in some:
+    if sight is not None:
+        degraded.update({word: int(value) for word, value in sight.about.items() if isinstance(value, int | float)})
+    else:
+        for one in passes:
             for word, value in one.figures.items():
                 if word.startswith("degraded."):
                     degraded[word.removeprefix("degraded.")] += int(value)
-    for sight in fidelity.values():
-        for word, value in sight.about.items():
-            if isinstance(value, int | float):
-                degraded[word] += int(value)
     return {word: number for word, number in degraded.most_common() if number}
+
+
+def _sum(counts: Iterable[Mapping[str, int]]) -> dict[str, int]:
+    together: Counter[str] = Counter()
+    for one in counts:
+        together.update(one)
+    return dict(together.most_common())
 
 
 def _told(
