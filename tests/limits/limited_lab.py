@@ -21,7 +21,7 @@ from connectors.lab import limits
 from connectors.lab.limits import Limits
 from connectors.lab.people import an_empty
 from connectors.lab.server import Lab, LabPlan
-from connectors.lab.truth import Estate, Item, Part, Person, seeded_bytes
+from connectors.lab.truth import Estate, Item, Mailbox, Part, Person, seeded_bytes
 
 FOLDERS = ("inbox", "sentitems", "deleteditems")
 
@@ -33,6 +33,7 @@ def main() -> int:
     reader.add_argument("--size", type=int, required=True, help="bytes of an attachment of each item; 0 for none")
     reader.add_argument("--speed", type=float, required=True)
     reader.add_argument("--scale", type=int, default=1)
+    reader.add_argument("--mailboxes", type=int, default=1, help="each with all the items")
     reader.add_argument("--latency", type=float, default=0.0, help="seconds that the tenant takes longer")
     asked = reader.parse_args()
     limits.REQUESTS //= asked.scale
@@ -40,7 +41,7 @@ def main() -> int:
     # A scaled limit is as many times smaller in a window as many times shorter: the rate stays the documented one.
     plan = LabPlan(
         folder=asked.dir, limits="documented", speed=asked.speed * asked.scale, tenant_latency=asked.latency,
-        source=furnished(asked.items, asked.size),
+        source=furnished(asked.mailboxes, asked.items, asked.size),
     )  # fmt: skip
     arrivals = watch_limits()
     with Lab(plan):
@@ -51,25 +52,30 @@ def main() -> int:
     return 0
 
 
-def furnished(items: int, size: int) -> Estate:
-    """One mailbox with so many messages over three folders, each with an attachment of that size."""
+def furnished(mailboxes: int, items: int, size: int) -> Estate:
+    """Mailboxes with so many messages over three folders each, every message with an attachment of that size."""
     estate = Estate()
-    mailbox = estate.add(an_empty(0, 1))
     content = random.Random(1).randbytes(size)
+    for index in range(mailboxes):
+        furnish(estate.add(an_empty(index, 1)), items, content)
+    return estate
+
+
+def furnish(mailbox: Mailbox, items: int, content: bytes) -> None:
     when, anna = datetime(2024, 1, 1, tzinfo=UTC), Person("Anna", "anna@contoso.test")
     boxes = [box for role in FOLDERS if (box := mailbox.by_role(role)) is not None]
     for number in range(items):
         moment = when + timedelta(minutes=number)
-        parts = [Part("data.bin", "application/octet-stream", content, id=f"part {number}")] if size else []
+        parts = [Part("data.bin", "application/octet-stream", content, id=f"part {number}")] if content else []
         mailbox.add(
             Item(
-                id=seeded_bytes("limited", number, length=12).hex(), folder_id=boxes[number * len(boxes) // items].id,
+                id=seeded_bytes("limited", mailbox.address, number, length=12).hex(),
+                folder_id=boxes[number * len(boxes) // items].id,
                 subject=f"message {number}", body_text=f"Text of message {number}.", sender=anna, author=anna, to=[anna],
-                message_id=f"<limited.{number}@contoso.test>", search_key=seeded_bytes("key", number),
+                message_id=f"<limited.{number}@contoso.test>", search_key=seeded_bytes("key", mailbox.address, number),
                 submitted=moment, received=moment, created=moment, modified=moment, is_read=True, parts=parts,
             )
         )  # fmt: skip
-    return estate
 
 
 def watch_limits() -> dict[str, list[Arrival]]:
