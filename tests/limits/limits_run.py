@@ -6,9 +6,9 @@
 
 One mailbox a case (in ``crowd`` a hundred at once), carried by the real command in a process of its own, against the lab with the
 documented limits: 150 MB of bodies in 5 minutes, 10,000 requests in 10 minutes, 4 requests at once. The tenant's clock runs
-``speed`` times faster, so that the budget binds and not the processor; the engine's config says the same of its windows. Use is what arrived at the tenant in
-whole sliding windows, the first left out, by the budget. Exit code 1 if a binding budget was used by less than 97 %, if the
-mailboxes of the crowd lose more than 3 % to each other, or if the tenant had to refuse a request.
+``speed`` times faster, so that the budget binds and not the processor; the engine's config says the same of its windows. Use is
+what arrived at the tenant in whole sliding windows, the first left out, by the budget. Exit code 1 if a binding budget was used
+by less than 97 %, if the mailboxes of the crowd lose more than 3 % to each other, or if the tenant had to refuse a request.
 
 The lab's ``speed`` shrinks windows and not latency, so the slots are measured at speed 1.
 """

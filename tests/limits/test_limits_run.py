@@ -13,9 +13,10 @@ from typing import Any
 
 import pytest
 from arrivals import Arrival, slots_busy, use_of
-from limits_run import LEAST_USE, Case, figures, run_case
+from limits_run import CASES, LEAST_USE, Case, compare, figures, run_case, together
 
 BYTES = Case(name="bytes", binds="upload_bytes", size=75_000, speed=2.5, windows=3.2, scale=10)
+CROWD = next(case for case in CASES if case.name == "crowd")
 REQUESTS = Case(name="requests", binds="requests", speed=2.5, windows=3.2, scale=20)
 
 
@@ -79,6 +80,24 @@ def test_a_run_is_judged_by_what_arrived(arrivals: list[Arrival], said: str) -> 
 def test_too_many_taken_slots_are_named_because_then_they_may_bind() -> None:
     arrivals = [replace(one, went=one.came + 0.4) for one in steady(10, 60)]
     assert "% of the slots were taken" in figures(replace(REQUESTS, scale=100, speed=0.6), arrivals, {})["wrong"]
+
+
+def of_slots(name: str, used: float, **more: Any) -> dict[str, Any]:
+    return {"case": name, "used": used, "slots_busy": used, "requests": 10, "MB": 1.5, "refused": {}, "wrong": "", **more}
+
+
+def test_mailboxes_at_once_are_told_as_sums_and_means_and_what_was_refused_in_any() -> None:
+    found = together(CROWD, [of_slots("crowd", 0.9), of_slots("crowd", 0.8, refused={"requests": 2}, wrong="the tenant had to")])
+    assert (found["requests"], found["MB"], found["mailboxes"]) == (20, 3.0, 2)
+    assert (found["used"], found["least_used"]) == (pytest.approx(0.85), 0.8)
+    assert (found["refused"], found["wrong"]) == ({"requests": 2}, "the tenant had to")
+
+
+@pytest.mark.parametrize(("alone", "together", "lost"), [(0.99, 0.97, False), (0.99, 0.95, True), (None, 0.96, True)])
+def test_a_crowd_is_held_against_one_mailbox_alone(alone: float | None, together: float, lost: bool) -> None:
+    crowd = of_slots("crowd", together)
+    compare([*([of_slots("slots-1s", alone)] if alone else []), crowd])
+    assert bool(crowd["wrong"]) == lost
 
 
 def measured(case: Case) -> dict[str, Any]:
