@@ -23,7 +23,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-from migrator import logs
+from migrator import logs, shares
 from migrator.config import BadInput, Config
 from migrator.footprint import few_arenas
 from state.model import MailboxRow
@@ -439,6 +439,8 @@ def open_ledger(config: Config) -> Ledger:
         raise BadInput(
             f"{config.file}: ledger.url lies in {file.parent}, which is not there; make that folder or correct the path."
         )
+    if file is not None and (sentence := shares.why_not(file)):
+        raise BadInput(sentence)
     return Ledger.open(config.ledger.url)
 
 

@@ -18,6 +18,7 @@ from typing import Any, Protocol
 from connectors.base import Answer
 from connectors.errors import WireError
 from migrator.config import BadInput, Config
+from migrator.shares import why_not
 from migrator.wavefile import Planned
 from state.model import LedgerError
 
@@ -85,6 +86,8 @@ def _ask_ledger(config: Config) -> Answer:
 
     question = "ledger"
     file = config.ledger_file
+    if file is not None and (sentence := why_not(file)):
+        return Answer(question, False, sentence)
     if file is not None and not file.exists():
         if not file.parent.is_dir():
             return Answer(question, False, f"{file.parent} is not there.", "Make that folder, or correct ledger.url.")
