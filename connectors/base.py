@@ -596,6 +596,21 @@ class Destination(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
+class Inventory:
+    """A folder that nobody carries, counted. ``path`` is from the top, joined by ``/``; ``items`` and ``size`` as told.
+
+    ``classes`` are how many items it holds of each class; ``code`` says why it can't be read, empty if it can.
+    """
+
+    path: str
+    kind: str = "IPF.Note"
+    items: int = 0
+    size: int = 0
+    classes: Mapping[str, int] = field(default_factory=dict)
+    code: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Answer:
     """One preflight question answered. ``ok`` is None when it could not be asked because an earlier one failed."""
 

@@ -29,7 +29,7 @@ from migrator.footprint import few_arenas
 from state.model import MailboxRow
 
 if TYPE_CHECKING:
-    from connectors.base import Answer, Destination, Source
+    from connectors.base import Answer, Destination, Inventory, Source
     from connectors.directory import Person
     from connectors.ews.client import ExchangeServer
     from connectors.ews.endpoint import Exchange
@@ -410,6 +410,18 @@ class Connected:
         from connectors.graph.settings import GraphSettings
 
         return GraphSettings(self.client_for(mailbox.target), mailbox.target)
+
+    def left_behind(self, mailbox: str, stop: threading.Event) -> dict[str, int]:
+        """Figures of what a source mailbox holds that is not carried, or only on request; never writes."""
+        from connectors.ews.beside import left_behind
+
+        return left_behind(self.server, mailbox, stop)
+
+    def public_folders(self, mailbox: str, stop: threading.Event) -> Iterator[Inventory]:
+        """Every public folder that a source mailbox's owner sees; never writes."""
+        from connectors.ews.beside import public_folders
+
+        return public_folders(self.server, mailbox, stop)
 
     def ask_source(self, mailboxes: Sequence[str]) -> Iterator[Answer]:
         """The source's questions before a migration; never writes."""

@@ -14,6 +14,7 @@ from .exchange_properties import Path, own_value, read_path
 from .exchange_restriction import matcher
 from .exchange_settings import permission_set
 from .exchange_shape import additional
+from .trees import is_public
 from .truth import Box, Mailbox
 
 STAMPS = (0x670A, 0x670B)
@@ -194,6 +195,8 @@ def find_folder_below(call: Call, element: Any) -> bytes:
         for wire in folder_ids(given["ParentFolderIds"]):
             try:
                 root = find_folder(call, wire)
+                if traversal == "Deep" and is_public(owner, root):
+                    raise Refused("ErrorInvalidOperation", "A deep traversal of public folders is not supported.")
             except Refused as refused:
                 yield message("FindFolder", "", refused.code, refused.text)
                 continue

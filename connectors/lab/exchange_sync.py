@@ -14,6 +14,7 @@ from .exchange_folders import FolderShape, below, read_folder_shape
 from .exchange_ids import change_key, find_folder, folder_id, folder_ids, item_id
 from .exchange_properties import own_value
 from .exchange_shape import Shape, read_shape
+from .trees import is_public
 from .truth import Box, Item, Mailbox
 
 _PAGE_LIMIT = 512
@@ -39,6 +40,8 @@ def sync_folder_items(call: Call, element: Any) -> bytes:
         box = find_folder(call, folder_ids(given["SyncFolderId"])[0])
         if own_value(box.extended, 0x3601) == 2:
             raise Refused("ErrorInvalidOperation", "A search folder can't be synchronized.")
+        if is_public(call.box_of(), box):
+            raise Refused("ErrorInvalidOperation", "A public folder can't be synchronized.")
         if call.options.refuse_additional_in_sync and (shape.base != "IdOnly" or shape.uris or shape.extended):
             raise Refused("ErrorInvalidPropertyRequest", "Property is not valid for this operation.")
         body = _page(call, shape, box, read_state(call, "items:" + box.id, wire), min(limit, call.options.sync_page), ignored)

@@ -51,9 +51,11 @@ def init(words: Words, folder: Path) -> int:
 @click.command("check", short_help="Ask whether everything is in place; never writes.")
 @click.argument("names", nargs=-1, metavar="[WAVE|MAILBOX]...")
 @click.option("--fidelity", is_flag=True, help="Print what becomes of each property of each kind of item, by lane; ask nobody.")
+@click.option("--left-behind", is_flag=True, help="Count what of each mailbox is not carried, or only on request.")
+@click.option("--public-folders", is_flag=True, help="Count the public folders; they are not carried.")
 @global_options()
 @pass_words
-def check(words: Words, names: tuple[str, ...], fidelity: bool) -> int:
+def check(words: Words, names: tuple[str, ...], fidelity: bool, left_behind: bool, public_folders: bool) -> int:
     """Ask whether everything is in place, one question a line: ok, NO with what to do, or not asked. Never writes.
 
     Without names, the first mailbox of each wave is asked for. Ends with 0 if all is well, 4 if only some mailboxes are not,
@@ -65,7 +67,13 @@ def check(words: Words, names: tuple[str, ...], fidelity: bool) -> int:
       migrator check pilot
       migrator check anna@example.com --json
       migrator check --fidelity
+      migrator check --left-behind wave1
+      migrator check --public-folders
     """
+    if left_behind or public_folders:
+        from migrator.commands import left
+
+        return left.left_behind(words, names) if left_behind else left.public_folders(words, names)
     if fidelity:
         from migrator.fidelity import as_json, text
 

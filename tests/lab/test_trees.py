@@ -13,7 +13,7 @@ from connectors.errors import MailboxBlocked
 from connectors.lab.appointments import END, START
 from connectors.lab.people import an_empty
 from connectors.lab.server import Lab, LabPlan
-from connectors.lab.trees import add_archive, add_recoverable
+from connectors.lab.trees import add_archive, add_public, add_recoverable
 from connectors.lab.truth import Box, Estate, Item, Mailbox, Person, seeded_bytes
 from migrator import cli
 from migrator.config import RunSection
@@ -195,6 +195,76 @@ def test_an_archive_of_the_name_of_a_folder_shares_it_and_loses_nothing(lab: Lab
     assert found["own attic"] == found["at the top"] == "Attic"
     assert {"own attic", "in the inbox", *ARCHIVED} == set(found)
     assert shell("verify")[0] == 0
+
+
+# -- what is not carried is counted
+
+
+def test_what_stays_behind_is_counted_by_name(lab: Lab, shell: Shell) -> None:
+    [source] = lab.source.mailboxes.values()
+    inbox = source.by_role("inbox")
+    assert inbox is not None
+    inbox.extended |= {"Integer 0x3617": 7, "Binary 0x3019": b"tag"}
+    source.add_box(Box("finder", None, "Finder", "IPF", "searchfolders"))
+    source.add_box(Box("unread", "finder", "Unread", "IPF.Note", extended={"Integer 0x3601": 2}))
+    source.add_box(Box("own-search", source.root_id, "My search", "IPF.Note", extended={"Integer 0x3601": 2}))
+    code, out = shell("check", "--left-behind")
+    assert code == 0
+    assert "7 hidden associated items" in out
+    assert "2 search folders" in out
+    assert "1 folders with a retention or archive tag" in out
+    assert "5 items" in out
+    assert "of the online archive are not carried; run.archive would do it" in out
+    assert "4 items" in out
+    set_run(lab, archive="Cold storage")
+    assert shell("run")[0] == 0
+    code, out = shell("check", "--left-behind", "--json")
+    [told] = json.loads(out)["mailboxes"]
+    assert told["trees"] == {"archive": "Cold storage"}
+    assert told["figures"]["archive_items"] == 5
+    assert "in the inbox" not in out
+
+
+def test_public_folders_are_counted_with_what_they_hold(lab: Lab, shell: Shell) -> None:
+    [source] = lab.source.mailboxes.values()
+    folders = add_public(source, [("Sales", "IPF.Note"), ("Sales/Offers", "IPF.Note"), ("People", "IPF.Contact")])
+    for number in range(3):
+        a_mail(source, folders["Sales/Offers"], f"offer {number}")
+    post = a_mail(source, folders["Sales"], "a post")
+    post.item_class = "IPM.Post"
+    lab.options[0].find_page = 2
+    code, out = shell("check", "--public-folders", "--json")
+    assert code == 0
+    told = json.loads(out)
+    assert told["carried"] is False
+    assert {one["path"]: (one["items"], one["classes"]) for one in told["public_folders"]} == {
+        "Sales": (1, {"IPM.Post": 1}),
+        "Sales/Offers": (3, {"IPM.Note": 3}),
+        "People": (0, {}),
+    }
+    assert told["totals"]["items"] == 4
+    code, out = shell("check", "--public-folders")
+    assert "Sales/Offers: IPF.Note, 3 items" in out
+    assert "Public folders are not carried" in out
+    assert "offer 1" not in out
+
+
+def test_where_there_are_no_public_folders_it_says_so(lab: Lab, shell: Shell) -> None:
+    [source] = lab.source.mailboxes.values()
+    add_public(source, [])
+    assert "There are no public folders" in shell("check", "--public-folders")[1]
+
+
+def test_a_mailbox_without_any_of_it_has_nothing_to_count(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    made = Estate()
+    made.add(an_empty(0, 1))
+    with Lab(LabPlan(folder=tmp_path, source=made, mailboxes=1)) as lab:
+        assert cli.run(["-c", str(lab.config_file), "check", "--left-behind"]) == 0
+        assert "nothing that is never carried" in capsys.readouterr().out
+        assert cli.run(["-c", str(lab.config_file), "check", "--public-folders"]) == 0
+        assert "There are no public folders" in capsys.readouterr().out
+        set_run(lab, archive="Cold storage", recoverable="Kept")
+        assert cli.run(["-c", str(lab.config_file), "run"]) == 0
 
 
 # -- which trees are wanted
