@@ -1,6 +1,6 @@
 """Whether mail really takes its new way, by what arrives: the only proof that routing works.
 
-A final pass and a sweep read the source's changes anyway; ``Lookout`` looks over their shoulder. What came in after the flip is
+Every pass reads the source's changes anyway; ``Lookout`` looks over their shoulder. What came in after the flip is
 late mail, and its headers say which host still delivers to the old side. The target is asked for the newest of its inbox; what no
 row of the ledger owns there came natively.
 
@@ -102,7 +102,8 @@ def observe(ledger: Ledger, row: MailboxRow, lookout: Lookout, look: Look | None
         "sent_from_old": int(before.get("sent_from_old", 0)) + len(sent),
         "seen": (seen + [_short(ref.id) for ref in fresh] + [_short(each) for each in sent])[-_SEEN:],
     }
-    ledger.plans.observe(row.id, SIGHT, about)
+    if about != before:
+        ledger.plans.observe(row.id, SIGHT, about)
 
 
 def newest_native(ledger: Ledger, mailbox_id: int, look: Look, since: float) -> datetime | None:

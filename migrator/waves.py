@@ -56,7 +56,8 @@ PATIENCE = 1800.0
 
 UNACCOUNTED = "The source counts {n:,} items more or less than its listings show; `migrator status --folders` says where."
 
-_AROUND_CUTOVER = frozenset({PassKind.FINAL, PassKind.SWEEP})
+_LOOKED_AT = frozenset({PassKind.DELTA, PassKind.FINAL, PassKind.SWEEP})
+"""Passes that note what arrives; a seed reads years of mail and proves nothing."""
 
 CLEAN, REFUSED, PAUSED, HELD, HALTED, BUG = 0, 2, 3, 4, 5, 70
 
@@ -120,7 +121,7 @@ class Run:
     pool: Pool = field(default_factory=Pool)
     """The bytes that all mailboxes of the run hold in memory together."""
     look: Callable[[MailboxRow], Look] | None = None
-    """Opens a target mailbox to see what arrives there, for passes around a cutover."""
+    """Opens a target mailbox to see what arrives there, once its mail goes there."""
     rebuild: Literal["", "behind", "take-over"] = ""
     """Not a pass, but learning from the target what an earlier ledger knew; ``take-over``: whosever claim it carries."""
 
@@ -360,7 +361,7 @@ class _Mailbox:
     def _carry(self, tenure: Tenure) -> PassReport:
         run, row = self._run, self._row
         source = run.connectors.source(row, self._asked)
-        lookout = Lookout(source, flip_of(run.ledger, row.id)) if self._kind in _AROUND_CUTOVER else None
+        lookout = Lookout(source, flip_of(run.ledger, row.id)) if self._kind in _LOOKED_AT else None
         try:
             destination = run.connectors.destination(row, self._asked)
             try:

@@ -131,7 +131,7 @@ def arrivals_table(where: Sequence[Position], seen: Mapping[int, Mapping[str, An
 
 
 def _minute(told: str | None) -> str:
-    return told[:16].replace("T", " ") if told else "-"
+    return told[5:16].replace("T", " ") if told else "-"
 
 
 def hint_as_json(hint: Hint) -> dict[str, Any]:

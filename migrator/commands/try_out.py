@@ -9,6 +9,9 @@ import click
 
 from migrator.commands.words import Words, global_options, pass_words, say_json, say_lines
 
+WAVES = (40, 12)
+"""How many mailboxes the demo of waves has, and items in each."""
+
 LANES = click.Choice(["auto", "import", "compose"])
 
 
@@ -35,6 +38,7 @@ LANES = click.Choice(["auto", "import", "compose"])
     help="Let that share of all requests fail, in every way there is, and show that nothing is lost and nothing comes twice.",
 )
 @click.option("--whole", is_flag=True, help="Everything that a mailbox can hold, not only mail, by each lane, and its settings.")
+@click.option("--waves", is_flag=True, help="Show 40 mailboxes in 3 waves instead, from a spreadsheet to a signed-off report.")
 @click.option("--kill/--no-kill", default=True, help="Kill the first pass in the middle and go on.  [default: kill]")
 @global_options()
 @pass_words
@@ -47,22 +51,26 @@ def demo(words: Words, /, **options: Any) -> int:
       migrator demo --mail ./mail --lane compose
       migrator demo --faults 0.05
       migrator demo --whole
+      migrator demo --waves --keep ./project
     """
     from migrator.demo import DemoFailed, DemoPlan, run_demo
     from migrator.demo_faults import run_fault_demo
+    from migrator.demo_waves import run_wave_demo
     from migrator.demo_whole import run_whole_demo
 
     def say(text: str) -> None:
         click.echo(text, err=words.json)
 
-    hostile, whole = options["faults"] > 0, options.pop("whole")
+    hostile, whole, waves = options["faults"] > 0, options.pop("whole"), options.pop("waves")
     if whole and (hostile or options["mail"]):
         raise click.UsageError("--whole is a demo of its own; leave --faults and --mail out.")
-    mailboxes = options.pop("mailboxes") or (4 if hostile else 3)
-    items = options.pop("items") or (2500 if hostile else 100 if whole else 1000)
-    plan = DemoPlan(mailboxes=mailboxes, items=items, **options)
+    if waves and (whole or hostile or options["mail"]):
+        raise click.UsageError("--waves is a demo of its own; leave --whole, --faults and --mail out.")
+    mailboxes = WAVES[0] if waves else options["mailboxes"] or (4 if hostile else 3)
+    items = options["items"] or (2500 if hostile else 100 if whole else WAVES[1] if waves else 1000)
+    plan = DemoPlan(**(options | {"mailboxes": mailboxes, "items": items}))
     try:
-        show = run_whole_demo if whole else run_fault_demo if hostile else run_demo
+        show = run_wave_demo if waves else run_whole_demo if whole else run_fault_demo if hostile else run_demo
         told = show(plan, say=say)
     except DemoFailed as failed:
         click.echo(f"migrator: the demo does not do what it promises: {failed}", err=True)
@@ -75,6 +83,8 @@ def demo(words: Words, /, **options: Any) -> int:
         say_lines(*_survived(told))
     elif whole:
         say_lines(*_whole(told))
+    elif waves:
+        say_lines(", ".join(f"{number} {state}" for state, number in told["states"].items()) + f"; {told['seconds']} s.")
     else:
         say_lines(f"Everything arrived: {told['items']:,} items, {told['differences']} differences, {told['seconds']} s.")
     return 0
