@@ -41,6 +41,9 @@ COMMANDS = {
     "cutover": "migrator.commands.cutover",
     "kit": "migrator.commands.kit",
     "db": "migrator.commands.ledger",
+    "notify": "migrator.commands.notifying",
+    "audit": "migrator.commands.shells",
+    "completion": "migrator.commands.shells",
     "support": "migrator.commands.helping",
 }
 """Commands in the order in which a project meets them, and where they live."""
@@ -131,4 +134,8 @@ def main() -> NoReturn:
         if isinstance(stream, io.TextIOWrapper):
             # A terminal that lacks a letter gets a question mark, not a traceback.
             stream.reconfigure(errors="replace")
+    if os.environ.get("_MIGRATOR_COMPLETE"):
+        from migrator.commands.shells import complete
+
+        complete()
     sys.exit(run(sys.argv[1:]))

@@ -65,5 +65,6 @@ def _struct_at(document: type[Struct], key: str) -> type[Struct]:
 
 def _choices(document: type[Struct], key: str) -> tuple[str, ...]:
     section, _, name = key.rpartition(".")
+    name, _, index = name.partition("[")
     kind = next(field.type for field in msgspec.structs.fields(_struct_at(document, section)) if field.name == name)
-    return tuple(kind.__args__)
+    return tuple(kind.__args__[0].__args__ if index else kind.__args__)

@@ -142,6 +142,29 @@ class ErrorsSection(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     scoring: str = ""
 
 
+class NotifySection(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """``[notify]``: where the team is told what happens; the addresses of channels are references to secrets."""
+
+    teams: str = ""
+    slack: str = ""
+    webhook: str = ""
+    smtp_host: str = ""
+    smtp_port: Annotated[int, Meta(ge=1, le=65535)] = 587
+    smtp_security: Literal["starttls", "tls", "none"] = "starttls"
+    smtp_user: str = ""
+    smtp_password: str = ""
+    smtp_from: str = ""
+    smtp_to: tuple[str, ...] = ()
+    events: tuple[Literal["started", "finished", "held", "approval", "digest"], ...] = (
+        "started",
+        "finished",
+        "held",
+        "approval",
+        "digest",
+    )
+    digest_at: str = "07:00"
+
+
 class Document(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The whole file as it is written."""
 
@@ -152,6 +175,7 @@ class Document(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     rails: RailsSection = RailsSection()
     waves: WavesSection = WavesSection()
     errors: ErrorsSection = ErrorsSection()
+    notify: NotifySection = NotifySection()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -185,6 +209,7 @@ class Config:
     rails: RailsSection
     waves: WavesSection
     errors: ErrorsSection
+    notify: NotifySection
 
     @property
     def folder(self) -> Path:
@@ -230,7 +255,10 @@ class Config:
             raise BadInput(f"{self.file}: {key} {error}.") from None
 
 
-SECRET_KEYS = ("source.password", "target.secret", "target.certificate_password", "errors.key")
+SECRET_KEYS = (
+    "source.password", "target.secret", "target.certificate_password", "errors.key",
+    "notify.teams", "notify.slack", "notify.webhook", "notify.smtp_password",
+)  # fmt: skip
 """Keys whose value is a reference to a secret; each of ``target.apps`` has more."""
 
 
@@ -276,6 +304,8 @@ def load(file: Path) -> Config:
     _check_hours(file, values, "run.link_hours", "run.link_time_zone", "run.link_mbit_in_hours")
     if source.business_connections > source.connections_per_server:
         raise BadInput(f"{file}: source.business_connections is more than source.connections_per_server; lower it.")
+    if document.notify.digest_at and not re.fullmatch(r"([01]\d|2[0-3]):[0-5]\d", document.notify.digest_at):
+        raise BadInput(f"{file}: notify.digest_at is no time of day; write it as 07:00, or empty for no digest.")
     for key, url in (("source.url", source.url), ("target.graph_url", target.graph_url), ("target.authority", target.authority)):
         _check_address(file, key, url)
     return Config(
@@ -294,6 +324,7 @@ def load(file: Path) -> Config:
         errors=msgspec.structs.replace(
             document.errors, keep=_absolute(file, document.errors.keep), scoring=_absolute(file, document.errors.scoring)
         ),
+        notify=document.notify,
     )
 
 

@@ -66,6 +66,9 @@ def stop_on_signals(stop: threading.Event, at_once: Callable[[], None] = lambda:
     "--dry-run", is_flag=True, help="Do everything but write: not to the target, and to the ledger's throw-away copy only."
 )
 @click.option("--processes", type=click.IntRange(min=1), help="Over how many processes, instead of what the config says.")
+@click.option(
+    "--metrics", default="", metavar="PORT", help="Serve figures for Prometheus there; ADDRESS:PORT beyond this machine."
+)
 @global_options()
 @pass_words
 def run(
@@ -75,6 +78,7 @@ def run(
     approve_deletes: bool,
     dry_run: bool,
     processes: int | None,
+    metrics: str,
 ) -> int:
     """Run one pass over all mailboxes, or those of the named waves and addresses; then end.
 
@@ -91,7 +95,14 @@ def run(
     config = words.load()
     file = words.start_log()
     endings = carry(
-        config, names, quiet=words.json, lane=lane, approve_deletes=approve_deletes, dry_run=dry_run, processes=processes
+        config,
+        names,
+        quiet=words.json,
+        lane=lane,
+        approve_deletes=approve_deletes,
+        dry_run=dry_run,
+        processes=processes,
+        metrics=metrics,
     )
     code = max((ending.code for ending in endings), default=0)
     if words.json:
@@ -116,18 +127,22 @@ def carry(
     rebuild: Literal["", "behind", "take-over"] = "",
     processes: int | None = None,
     first: Sequence[str] = (),
+    metrics: str = "",
 ) -> list[Ending]:
     """Put everything together and run one pass over the named mailboxes, or all; how each ended, in the order of the ledger.
 
     ``first`` are source addresses in the order in which they are to begin, before all others.
     """
     from migrator import app, logs
+    from migrator.edges import at_the_edges
     from migrator.progress import watcher_for
     from migrator.wavefile import select
     from migrator.waves import run_wave
 
     stop = threading.Event()
+    aside: list[str] = []
     with ExitStack() as stack:
+        stack.callback(lambda: click.echo("".join(f"migrator: {line}\n" for line in aside), nl=False, err=True))
         stack.callback(logs.take_down)
         ledger = stack.enter_context(app.throw_away_copy(config) if dry_run else app.open_ledger(config))
         app.bind(config, ledger)
@@ -145,7 +160,9 @@ def carry(
         # Also where workers carry: what is wrong with the config is said here, once.
         connectors = stack.enter_context(app.Connected(config, stop, guard=guard, memory=app.Hints(ledger)))
         vault = None if dry_run or rebuild else app.open_vault(config, ledger)
-        watcher = stack.enter_context(watcher_for(len(mailboxes), quiet=quiet))
+        shown = stack.enter_context(watcher_for(len(mailboxes), quiet=quiet))
+        real = not dry_run and not rebuild
+        watcher = stack.enter_context(at_the_edges(config, ledger, shown, say=aside.append, metrics=metrics, real=real))
         log = logs.logger("migrator.run")
         wanted = processes or config.run.processes
         number = min(wanted, app.most_processes(config), max(1, len(mailboxes)))

@@ -24,9 +24,12 @@ if TYPE_CHECKING:
 @click.command("serve", short_help="Run what is due, again and again, by the waves' schedules.")
 @click.option("--tick", type=click.FloatRange(min=0.1), default=5.0, show_default=True, help="Seconds between two looks.")
 @click.option("--processes", type=click.IntRange(min=1), help="Over how many processes, instead of what the config says.")
+@click.option(
+    "--metrics", default="", metavar="PORT", help="Serve figures for Prometheus there; ADDRESS:PORT beyond this machine."
+)
 @global_options()
 @pass_words
-def serve(words: Words, tick: float, processes: int | None) -> int:
+def serve(words: Words, tick: float, processes: int | None, metrics: str) -> int:
     """Look at the ledger again and again, and run what is due there; say what waits, for what and until when.
 
     Schedules are those of `migrator wave start`. Everything is in the ledger: stop or kill it whenever you like, start it again.
@@ -39,6 +42,7 @@ def serve(words: Words, tick: float, processes: int | None) -> int:
     """
     from migrator import app, logs
     from migrator.commands.carry import run_of, spread_of, stop_on_signals
+    from migrator.edges import at_the_edges
     from migrator.processes import Crowd
     from migrator.serving import Processes, Serving, Telling, Threads
     from migrator.waves import Wave
@@ -58,7 +62,9 @@ def serve(words: Words, tick: float, processes: int | None) -> int:
         ledger = stack.enter_context(app.open_ledger(config))
         app.bind(config, ledger)
         connectors = stack.enter_context(app.Connected(config, stop, memory=app.Hints(ledger)))
-        watcher = Telling(say)
+        say_aside = lambda line: click.echo(f"migrator: {line}", err=True)  # noqa: E731
+        around = at_the_edges(config, ledger, Telling(say), say=say_aside, metrics=metrics)
+        watcher = stack.enter_context(around)
         number = min(processes or config.run.processes, app.most_processes(config))
         if number > 1:
             crowd = Crowd(spread_of(config, ledger, number, stop, watcher))

@@ -81,6 +81,10 @@ def test_all_commands_are_there() -> None:
     } | {
         "mailbox",
         "mailbox undo",
+        "notify",
+        *(f"notify {word}" for word in ("test", "digest", "owners")),
+        "audit",
+        "completion",
     }
     db = {"db", *(f"db {word}" for word in ("upgrade", "backup", "check", "restore", "rebuild"))}
     errors = {"errors", *(f"errors {word}" for word in ("list", "show", "retry", "approve", "score"))}
