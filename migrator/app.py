@@ -17,6 +17,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import replace
+from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 from types import TracebackType
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
     from connectors.directory import Person
     from connectors.ews.client import ExchangeServer
     from connectors.ews.endpoint import Exchange
+    from connectors.ews.meetings import MeetingsToCome
     from connectors.ews.roots import Root
     from connectors.graph.client import GraphClient
     from connectors.graph.endpoint import Tenant
@@ -368,6 +370,12 @@ class Connected:
         from connectors.graph.directory import find_person
 
         return find_person(self.client_for(address), address)
+
+    def meetings(self, mailbox: str) -> MeetingsToCome:
+        """The meetings to come of a source mailbox, counted now."""
+        from connectors.ews.meetings import meetings_to_come
+
+        return meetings_to_come(self.server, mailbox, datetime.now(UTC))
 
     def source_reader(self, mailbox: MailboxRow, stop: threading.Event) -> Reader:
         """Open one source mailbox to read content back."""

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import threading
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
@@ -118,6 +118,34 @@ def server_gates(connectors: Asked, lines: Sequence[Planned], stop: threading.Ev
         except WireError as error:
             # The connectors answer what their servers say; what still comes through is a no all the same.
             yield Gate(side, "", Answer("answers", False, str(error), getattr(error, "mend", "")))
+
+
+SIGHT = "meetings"
+
+
+class Counts(Protocol):
+    """The meetings to come of one mailbox, all and those that its owner called."""
+
+    @property
+    def future(self) -> int: ...
+    @property
+    def as_organiser(self) -> int: ...
+
+
+def meetings_gate(count: Callable[[str], Counts], mailbox: str, *, lane: str, orphans: bool) -> tuple[Gate, Counts | None]:
+    """How many meetings to come would lose their attendees; never a *no*. ``orphans``: they are carried all the same."""
+    try:
+        found = count(mailbox)
+    except WireError as error:
+        return Gate("source", mailbox, Answer(SIGHT, None, f"They can't be counted: {str(error).rstrip('.')}.")), None
+    said = f"Meetings to come: {found.future}, called by its owner: {found.as_organiser}."
+    if found.as_organiser and lane != "import":
+        said += " The compose lane " + (
+            "carries those with their attendees as text alone, as run.meetings_without_attendees says."
+            if orphans
+            else "refuses those by name, unless run.meetings_without_attendees says otherwise; the import lane keeps them whole."
+        )
+    return Gate("source", mailbox, Answer(SIGHT, True, said)), found
 
 
 def _sort(side: str, answer: Answer, mailboxes: Sequence[str]) -> Gate:

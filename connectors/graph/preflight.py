@@ -30,8 +30,11 @@ NEEDED = (
 )
 """Application permissions of a migration [learn.microsoft.com/graph/permissions-reference]."""
 
-FOR_COMPOSE = {"Contacts.ReadWrite": "contacts", "Tasks.ReadWrite.All": "tasks"}
+FOR_COMPOSE = {"Calendars.ReadWrite": "appointments", "Contacts.ReadWrite": "contacts", "Tasks.ReadWrite.All": "tasks"}
 """Permissions that only the compose lane needs, and for which kind of item; without one these are refused there by name."""
+
+FOR_SETTINGS = "MailboxSettings.ReadWrite"
+"""What `migrator settings` needs for rules, categories, replies and hours."""
 
 _ASKED_LATER = "not asked, because an earlier question failed"
 
@@ -100,9 +103,13 @@ def permissions(token: str | None) -> Answer:
             question, True, "The app has all permissions, and may send mail, which it never does.", "take Mail.Send away"
         )
     without = [kind for permission, kind in FOR_COMPOSE.items() if permission not in roles]
-    if without:
-        text = f"The app has all permissions that every lane needs; the compose lane will refuse {' and '.join(without)}."
-        return Answer(question, True, text, f"grant {', '.join(each for each in FOR_COMPOSE if each not in roles)} to carry them")
+    lost = [f"the compose lane will refuse {' and '.join(without)}"] if without else []
+    if FOR_SETTINGS not in roles:
+        lost.append("rules, categories, replies and hours can't be carried")
+    if lost:
+        wanted = [each for each in (*FOR_COMPOSE, FOR_SETTINGS) if each not in roles]
+        text = f"The app has all permissions that every lane needs; {', and '.join(lost)}."
+        return Answer(question, True, text, f"grant {', '.join(wanted)} to carry them")
     return Answer(question, True, "The app has all permissions.")
 
 

@@ -86,7 +86,7 @@ def check(words: Words, names: tuple[str, ...], fidelity: bool, left_behind: boo
 
     from migrator import app, logs
     from migrator.commands.carry import stop_on_signals
-    from migrator.preflight import Gate, exit_code, local_gates, server_gates
+    from migrator.preflight import SIGHT, Gate, exit_code, local_gates, meetings_gate, server_gates
     from migrator.wavefile import select
 
     config = words.load()
@@ -96,6 +96,7 @@ def check(words: Words, names: tuple[str, ...], fidelity: bool, left_behind: boo
     if not names:
         chosen = list({line.wave: line for line in reversed(chosen)}.values())[::-1]
     gates: list[Gate] = []
+    meetings: dict[str, dict[str, int]] = {}
 
     def tell(gate: Gate) -> None:
         gates.append(gate)
@@ -111,6 +112,19 @@ def check(words: Words, names: tuple[str, ...], fidelity: bool, left_behind: boo
                 with app.Connected(config, stop) as connectors:
                     for gate in server_gates(connectors, chosen, stop):
                         tell(gate)
+                    for line in chosen if all(gate.answer.ok is not False for gate in gates) and not stop.is_set() else ():
+                        run = config.run
+                        gate, found = meetings_gate(
+                            connectors.meetings, line.source, lane=run.lane, orphans=run.meetings_without_attendees
+                        )
+                        tell(gate)
+                        if found is not None:
+                            meetings[line.source.casefold()] = {"future": found.future, "as_organiser": found.as_organiser}
+                if meetings and app.ledger_exists(config):
+                    with app.open_ledger(config) as ledger:
+                        for row in ledger.mailboxes():
+                            if row.source.casefold() in meetings:
+                                ledger.plans.observe(row.id, SIGHT, meetings[row.source.casefold()])
     finally:
         logs.take_down()
     code = 3 if stop.is_set() else exit_code(gates)

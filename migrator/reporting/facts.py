@@ -66,6 +66,9 @@ class MailboxLine:
     last_in_source: str = ""
     last_in_target: str = ""
     sent_from_old: int = 0
+    meetings: int = 0
+    meetings_called: int = 0
+    """Meetings to come, and those of them that its owner called, as `check` counted them."""
     degraded: Mapping[str, int] = field(default_factory=dict)
     """Items that arrived with something less, by what."""
 

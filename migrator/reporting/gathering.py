@@ -165,7 +165,7 @@ def _lines(
     for number, tally in ledger.tallies():
         counts[number][tally.state] += tally.items
         sizes[number][tally.state] += tally.bytes
-    arrivals, fidelity = sights.get("arrivals", {}), sights.get("fidelity", {})
+    arrivals, fidelity, meetings = (sights.get(kind, {}) for kind in ("arrivals", "fidelity", "meetings"))
     counted = ledger.overview.rows() if recount else None
     source = ledger.overview.counted()
     approved = ledger.approvals.approved_counts()
@@ -177,6 +177,7 @@ def _lines(
         last = ran[0] if ran else None
         clean = next((one for one in ran if one.state is PassState.DONE), None)
         seen = arrivals[row.id].about if row.id in arrivals else {}
+        coming = meetings[row.id].about if row.id in meetings else {}
         zone = str(about.get("time_zone") or _of_wave(said, row.wave, "time_zone"))
         lines.append(
             MailboxLine(
@@ -214,6 +215,8 @@ def _lines(
                 last_in_source=str(seen.get("last_in_source") or ""),
                 last_in_target=str(seen.get("last_in_target") or ""),
                 sent_from_old=int(seen.get("sent_from_old") or 0),
+                meetings=int(coming.get("future") or 0),
+                meetings_called=int(coming.get("as_organiser") or 0),
                 degraded=_degraded(ran, fidelity.get(row.id)),
             )
         )

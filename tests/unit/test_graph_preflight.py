@@ -173,8 +173,9 @@ def test_the_directory_is_asked_in_the_books_and_waited_for(server: Server, keys
 @pytest.mark.parametrize(
     ("more", "words"),
     [
-        ((), ("contacts and tasks", "Contacts.ReadWrite, Tasks.ReadWrite.All")),
-        (("Contacts.ReadWrite",), ("refuse tasks.", "Tasks")),
+        ((), ("appointments and contacts and tasks", "Contacts.ReadWrite, Tasks.ReadWrite.All, MailboxSettings")),
+        (("Calendars.ReadWrite", "Contacts.ReadWrite", "MailboxSettings.ReadWrite"), ("refuse tasks.", "grant Tasks")),
+        (("Calendars.ReadWrite", "Contacts.ReadWrite", "Tasks.ReadWrite.All"), ("rules", "grant MailboxSettings.ReadWrite")),
     ],
 )
 def test_what_only_the_compose_lane_needs_is_asked_for_without_a_no(more: tuple[str, ...], words: tuple[str, str]) -> None:
