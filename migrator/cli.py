@@ -22,6 +22,7 @@ COMMANDS = {
     "demo": "migrator.commands.try_out",
     "lab": "migrator.commands.try_out",
     "init": "migrator.commands.set_up",
+    "assess": "migrator.commands.assess",
     "check": "migrator.commands.set_up",
     "wave": "migrator.commands.wave",
     "probe": "migrator.commands.ask",

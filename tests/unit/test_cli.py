@@ -67,6 +67,7 @@ def test_all_commands_are_there() -> None:
         "demo",
         "lab",
         "init",
+        "assess",
         "check",
         "probe",
         "run",
