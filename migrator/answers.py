@@ -19,6 +19,11 @@ IMPORT_CAP = "import size cap"
 """Bytes of an import request that the target refuses for their number, or ``none up to N``."""
 
 YES, NO, DIFFERS = "yes", "no", "differs"
+_WORSE = {YES: 0, DIFFERS: 1, NO: 2}
+
+SERIES = " (series)"
+"""Behind a class: the question was asked with a recurring item. A listing doesn't tell one from a single item, so that the worse
+of both answers counts for the class."""
 
 _BASE64 = 4 / 3
 
@@ -57,7 +62,8 @@ def known_of(answers: Iterable[Answer], build: str) -> Known:
     cap = math.inf
     for one in answers:
         if one.question == LANE_IMPORT and build and one.build == build:
-            classes[one.subject.casefold()] = one.answer
+            name = one.subject.casefold().removesuffix(SERIES)
+            classes[name] = max(classes.get(name, YES), one.answer, key=lambda answer: _WORSE.get(answer, 0))
         elif one.question == IMPORT_CAP and one.answer.isdigit():
             cap = float(one.answer)
     return Known(classes, cap)

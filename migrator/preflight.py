@@ -76,7 +76,10 @@ def local_gates(config: Config, lines: Sequence[Planned]) -> Iterator[Gate]:
     waves = len({line.wave for line in lines})
     said = f"{config.waves.file}: mailboxes {len(lines)}, waves {waves}."
     yield Gate("here", "", Answer("waves", True, said))
-    yield Gate("here", "", _ask_ledger(config))
+    ledger = _ask_ledger(config)
+    yield Gate("here", "", ledger)
+    if ledger.ok and (config.ledger_file is None or config.ledger_file.exists()):
+        yield Gate("here", "", _ask_probes(config))
 
 
 def _ask_ledger(config: Config) -> Answer:
@@ -100,6 +103,26 @@ def _ask_ledger(config: Config) -> Answer:
     except OperationalError as error:
         return Answer(question, False, f"It does not answer ({error.orig}).", "Start the database, or correct ledger.url.")
     return Answer(question, True, f"It knows mailboxes: {mailboxes}.")
+
+
+def _ask_probes(config: Config) -> Answer:
+    """Whether a pilot was asked what the import lane carries, and of which source build."""
+    from migrator.answers import DIFFERS, LANE_IMPORT, NO
+    from state.store import Ledger
+
+    question = "probe"
+    with Ledger.open(config.ledger.url) as ledger:
+        answers = [one for one in ledger.plans.answers() if one.question == LANE_IMPORT]
+    if not answers:
+        sentence = "no pilot was asked which classes the import lane carries; `migrator probe --mailbox PILOT` does."
+        return Answer(question, None, sentence)
+    told = []
+    for build in dict.fromkeys(one.build for one in answers):
+        own = [one for one in answers if one.build == build]
+        shunned = [one.subject for one in own if one.answer in (NO, DIFFERS)]
+        composed = f", of them composed if that can be: {', '.join(shunned)}" if shunned else ""
+        told.append(f"source build {build or 'not told'}, classes asked: {len(own)}{composed}.")
+    return Answer(question, True, " ".join(told))
 
 
 def server_gates(connectors: Asked, lines: Sequence[Planned], stop: threading.Event) -> Iterator[Gate]:

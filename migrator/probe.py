@@ -21,7 +21,7 @@ from connectors.base import WriteKind as Kind
 from connectors.errors import MailboxBlocked, Unavailable, WireError
 from connectors.probing import Bench, Lying, Workplace
 from connectors.reading import CUT, Portrait, Reader, Seen, Unreadable, Wanted, compare
-from migrator.answers import DIFFERS, LANE_IMPORT, NO, YES
+from migrator.answers import DIFFERS, LANE_IMPORT, NO, SERIES, YES
 from migrator.tenure import Tenure
 from state.model import MailboxRow, MailboxState
 from state.store import Ledger
@@ -35,6 +35,10 @@ MOST_CLASSES = 60
 _LIKED = 256 * 1024
 """Bytes of the items that are liked best: rich ones, but not such as take a while."""
 _TRIES = 3
+"""Items that a class is asked with at most, until one arrives."""
+_LOOKED_AT = 12
+"""Items of a class that are kept in mind; among those a series is looked for."""
+_RECURRING = ("ipm.appointment", "ipm.task")
 _LOOKS = (0.0, 0.5, 1.0, 2.0, 4.0, 8.0)
 """Seconds before each look at what was imported: a target may show it late."""
 
@@ -166,7 +170,7 @@ def gather(source: Source, allow: frozenset[Allow], stop: threading.Event) -> di
             name = names.setdefault(entry.facts.item_class.casefold(), entry.facts.item_class)
             rank = (needs <= allow, *liking(entry.facts))
             best = found[name]
-            (heapq.heappush if len(best) < _TRIES else heapq.heappushpop)(best, (rank, number, Candidate(entry, needs)))
+            (heapq.heappush if len(best) < _LOOKED_AT else heapq.heappushpop)(best, (rank, number, Candidate(entry, needs)))
     return {name: [one for _, _, one in sorted(found[name], reverse=True)] for name in sorted(found)}
 
 
@@ -254,8 +258,27 @@ def _classes(probe: Probe, place: Workplace, classes: dict[str, list[Candidate]]
             detail = f"More than {MOST_CLASSES} classes; this one was left out."
             replies.append(probe.tell(Reply(question=LANE_IMPORT, subject=name, answer=NOT_ASKED, detail=detail)))
             continue
-        replies.append(probe.tell(ask_class(probe, place, name, candidates)))
+        series = series_in(probe.source_reader, name, [one for one in candidates if one.needs <= probe.allow])
+        single = [one for one in candidates if one not in series]
+        if single:
+            replies.append(probe.tell(ask_class(probe, place, name, single)))
+        if series:
+            replies.append(probe.tell(replace(ask_class(probe, place, name, series), subject=name + SERIES)))
     return replies
+
+
+def series_in(reader: Reader, name: str, candidates: Sequence[Candidate]) -> list[Candidate]:
+    """Those of the candidates that recur, with what changed of single occurrences inside: the class's hardest items."""
+    if name.casefold() not in _RECURRING or not candidates:
+        return []
+    facts = [one.entry.facts for one in candidates]
+    wanted = [Wanted(id=one.entry.id, item_class=name, size=told.size) for one, told in zip(candidates, facts, strict=True)]
+    seen = list(reader.read(wanted))
+    return [
+        one
+        for one, shown in zip(candidates, seen, strict=True)
+        if isinstance(shown, Portrait) and any("recurring" in told and value == "true" for told, value in shown.more)
+    ]
 
 
 def ask_class(probe: Probe, place: Workplace, name: str, candidates: Sequence[Candidate]) -> Reply:
@@ -265,7 +288,7 @@ def ask_class(probe: Probe, place: Workplace, name: str, candidates: Sequence[Ca
     if not free:
         return Reply(question=LANE_IMPORT, subject=name, answer=NOT_ASKED, detail=_needed(candidates), build=build)
     refused: list[Refusal] = []
-    for candidate in free:
+    for candidate in free[:_TRIES]:
         item = fetched(probe.source, candidate.entry)
         if item is None:
             continue

@@ -86,6 +86,18 @@ QUESTIONS = (
         "It would take more requests at once than are allowed.",
         "The pilot would be throttled; it is not asked, and both are taken for one budget.",
     ),
+    Question(
+        "meeting as a draft",
+        "Can a meeting be composed with its attendees as a draft that never sends?",
+        "It would take a request that invites somebody if the answer is no.",
+        "Mail to outsiders; no part of this program can build such a request, and this stays so.",
+    ),
+    Question(
+        "rebuilt stream",
+        "Can a meeting that an import refuses be carried by an export stream that is put together anew?",
+        "It would take streams that no server wrote.",
+        "Items that no client reads; it is not asked.",
+    ),
 )
 
 
@@ -105,6 +117,9 @@ def ask_kit(probe: Probe, place: Workplace, example: Item | None, *, outside: st
         yield ask()
     detail = "Asking would throttle the pilot; both are taken for one budget."
     yield Reply(question="budgets shared", answer=NOT_ASKED, detail=detail)
+    detail = "The request that asks it could invite somebody; attendees stay text in the compose lane."
+    yield Reply(question="meeting as a draft", answer=NOT_ASKED, detail=detail)
+    yield Reply(question="rebuilt stream", answer=NOT_ASKED, detail="A stream is carried as the source wrote it, or not at all.")
 
 
 def session_life(probe: Probe) -> Reply:

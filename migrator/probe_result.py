@@ -22,6 +22,7 @@ _KNOWN = (
     "IPM.Note", "IPM.Note.SMIME", "IPM.Note.SMIME.MultipartSigned", "IPM.Note.Rules.OofTemplate.Microsoft",
     "IPM.Note.Microsoft.Voicemail", "IPM.Note.Microsoft.Missed.Voice", "IPM.Note.Microsoft.Conversation",
     "IPM.Note.Microsoft.Fax", "IPM.Note.RpMsg.Microsoft", "IPM.Note.InfoPathForm", "IPM.Post", "IPM.Post.RSS", "IPM.Document",
+    "IPM.Appointment (series)", "IPM.Task (series)",
     "IPM.Appointment", "IPM.Appointment.Live Meeting Request", "IPM.Schedule.Meeting", "IPM.Schedule.Meeting.Request",
     "IPM.Schedule.Meeting.Canceled", "IPM.Schedule.Meeting.Resp.Pos", "IPM.Schedule.Meeting.Resp.Neg",
     "IPM.Schedule.Meeting.Resp.Tent", "IPM.Schedule.Meeting.Notification.Forward", "IPM.Contact", "IPM.DistList", "IPM.Task",

@@ -6,8 +6,10 @@ import copy
 import json
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -15,12 +17,14 @@ import pytest
 from test_deep import WHEN, a_rich_mail, others
 
 from connectors.base import Facts, identify
+from connectors.graph.naming import probe_name
 from connectors.lab.oddities import APPOINTMENT
 from connectors.lab.people import an_empty
 from connectors.lab.server import Lab, LabPlan
 from connectors.lab.truth import Box, Estate, Item, Mailbox, Person
 from migrator import app, cli, config
 from migrator.answers import IMPORT_CAP, LANE_IMPORT, known_of
+from migrator.preflight import local_gates
 from state.model import Row
 from state.plans import Answer
 
@@ -42,14 +46,23 @@ def a_meeting() -> Item:
     )  # fmt: skip
 
 
+def a_single_appointment() -> Item:
+    """An appointment that nobody else knows of, and that takes place once."""
+    item = a_meeting()
+    item.subject, item.to, item.search_key = "Dentist", [], b"single"
+    item.extended[f"Integer {APPOINTMENT} Id 0x8217"] = 0
+    return item
+
+
 @pytest.fixture
 def lab(tmp_path: Path) -> Iterator[Lab]:
-    """One mailbox with a mail and one item of each other class."""
+    """One mailbox with a mail, one item of each other class, and of appointments a single one and a series."""
     estate = Estate()
     mailbox = estate.add(an_empty(0, 1))
     put(mailbox, "inbox", a_rich_mail())
     for role, item in others().items():
         put(mailbox, role, item)
+    put(mailbox, "calendar", a_single_appointment())
     with Lab(LabPlan(folder=tmp_path / "lab", source=estate, mailboxes=1)) as lab:
         yield lab
 
@@ -121,7 +134,7 @@ def test_every_class_that_the_target_takes_as_it_is_gets_a_yes_and_nothing_else_
     before = truth(source), len(source.history), truth(target), len(target.history)
     told = ask()
     answers = by_question(told)
-    for item_class in ("IPM.Note", "IPM.Appointment", "IPM.Contact", "IPM.Task", "IPM.StickyNote"):
+    for item_class in ("IPM.Note", "IPM.Appointment", "IPM.Appointment (series)", "IPM.Contact", "IPM.Task", "IPM.StickyNote"):
         assert answers[LANE_IMPORT, item_class]["answer"] == "yes", answers[LANE_IMPORT, item_class]
     assert answers["import twice", ""]["answer"] == "two items"
     assert answers["import update", ""]["answer"] == "yes"
@@ -161,7 +174,7 @@ def test_lane_auto_composes_from_the_start_what_a_probe_saw_refused(lab: Lab, as
     ask()
     figures = run(lab)
     assert "other_lane" not in figures
-    assert lanes(lab) == ["compose", "import", "import", "import", "import"]
+    assert lanes(lab) == ["compose", *["import"] * 5]
 
 
 def test_without_an_answer_for_this_build_it_falls_back_and_the_log_names_the_stream_and_the_refusal(lab: Lab, ask: Ask) -> None:
@@ -169,7 +182,7 @@ def test_without_an_answer_for_this_build_it_falls_back_and_the_log_names_the_st
     ask()
     lab.options[0].build = "15.2.1544.4"
     assert run(lab)["other_lane"] == 1
-    assert lanes(lab) == ["compose", "import", "import", "import", "import"]
+    assert lanes(lab) == ["compose", *["import"] * 5]
     [line] = [
         json.loads(one) for one in (lab.folder / "migrator.log").read_text("utf-8").splitlines() if "composed instead" in one
     ]
@@ -177,10 +190,34 @@ def test_without_an_answer_for_this_build_it_falls_back_and_the_log_names_the_st
     assert (line["item_class"], line["reason"], line["code"]) == ("IPM.Contact", "corrupt", "ErrorCorruptData")
 
 
+def test_a_series_that_does_not_arrive_whole_keeps_all_appointments_from_the_import_lane(lab: Lab, ask: Ask) -> None:
+    def forget(item: Item) -> None:
+        item.extended.pop(f"String {APPOINTMENT} Id 0x8232", None)
+
+    lab.options[1].import_alters["IPM.Appointment"] = forget
+    answers = by_question(ask())
+    assert answers[LANE_IMPORT, "IPM.Appointment"]["answer"] == "yes"
+    assert answers[LANE_IMPORT, "IPM.Appointment (series)"]["answer"] == "differs"
+    known = known_of(kept(lab), lab.options[0].build)
+    assert known.shuns_import("IPM.Appointment")
+    assert not known.shuns_import("IPM.Task")
+
+
+def test_check_says_what_probes_were_answered(lab: Lab) -> None:
+    loaded = config.load(lab.config_file)
+    keep(lab, IMPORT_CAP, "", "4000000")
+    for answer, ok in (("", None), ("no", True)):
+        if answer:
+            keep(lab, LANE_IMPORT, "IPM.Contact", answer)
+        [gate] = [one for one in local_gates(loaded, []) if one.answer.question == "probe"]
+        assert gate.answer.ok is ok
+        assert ("IPM.Contact" in gate.answer.sentence) == bool(answer)
+
+
 def test_what_nothing_but_the_import_lane_carries_is_imported_whatever_was_answered(lab: Lab) -> None:
     keep(lab, LANE_IMPORT, "IPM.StickyNote", "differs")
     run(lab)
-    assert lanes(lab) == ["import"] * 5
+    assert lanes(lab) == ["import"] * 6
 
 
 def test_a_measured_cap_of_the_import_address_sends_larger_items_by_compose(lab: Lab, ask: Ask) -> None:
@@ -275,9 +312,6 @@ def test_what_a_killed_probe_left_is_nobodys_copy(lab: Lab) -> None:
         target.add(there)
     loaded = config.load(lab.config_file)
     assert cli.run(["-c", str(lab.config_file), "probe", "--mailbox", source.address]) == 0
-    import threading
-    from contextlib import closing
-
     with app.open_ledger(loaded) as ledger, app.Connected(loaded, threading.Event()) as connected:
         [row] = ledger.mailboxes()
         identity = identify(Facts(message_id=mail.message_id, submitted=mail.submitted))
@@ -288,8 +322,6 @@ def test_what_a_killed_probe_left_is_nobodys_copy(lab: Lab) -> None:
 
 
 def test_a_folder_of_that_name_that_is_not_ours_stops_the_probe(lab: Lab) -> None:
-    from connectors.graph.naming import probe_name
-
     source, target = sides(lab)
     with app.open_ledger(config.load(lab.config_file)) as ledger:
         name = probe_name(ledger.installation())

@@ -42,6 +42,16 @@ def test_a_class_without_an_answer_takes_that_of_the_nearest_one_above() -> None
     assert not known.shuns_import("IPM.Contact")
 
 
+def test_of_single_items_and_series_the_worse_answer_counts() -> None:
+    for single, series, shunned in (("yes", "yes", False), ("yes", "differs", True), ("no", "yes", True)):
+        answers = [
+            answer(LANE_IMPORT, "IPM.Appointment", "b", single),
+            answer(LANE_IMPORT, "IPM.Appointment (series)", "b", series),
+        ]
+        assert known_of(answers, "b").shuns_import("IPM.Appointment") is shunned
+        assert known_of(answers[::-1], "b").shuns_import("IPM.Appointment") is shunned
+
+
 def test_a_cap_counts_for_every_build_and_in_bytes_of_the_item() -> None:
     assert known_of([answer(IMPORT_CAP, "", "", "4000000")], "b").items_from == 3_000_000
     assert known_of([answer(IMPORT_CAP, "", "", "none up to 4000000")], "b").items_from == math.inf
