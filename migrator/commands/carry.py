@@ -27,10 +27,12 @@ _STOPPING = b"\nmigrator: stopping at the next batch; run the same command again
 
 
 @contextmanager
-def stop_on_signals(stop: threading.Event, at_once: Callable[[], None] = lambda: None) -> Iterator[None]:
+def stop_on_signals(
+    stop: threading.Event, at_once: Callable[[], None] = lambda: None, saying: bytes = _STOPPING
+) -> Iterator[None]:
     """Let the first Ctrl-C or SIGTERM set ``stop``, and the second one end the process at once; that loses nothing either.
 
-    ``at_once`` is called before the latter.
+    ``at_once`` is called before the latter; ``saying`` is said at the first.
     """
     asked = False
 
@@ -41,7 +43,7 @@ def stop_on_signals(stop: threading.Event, at_once: Callable[[], None] = lambda:
             os._exit(3)
         asked = True
         stop.set()
-        os.write(2, _STOPPING)
+        os.write(2, saying)
 
     before: dict[int, Any] = {}
     for number in (signal.SIGINT, signal.SIGTERM):

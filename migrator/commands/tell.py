@@ -124,7 +124,7 @@ def _again(asked: Asked, seconds: float) -> int:
     from state.model import LedgerAway
 
     stop = threading.Event()
-    with stop_on_signals(stop):
+    with stop_on_signals(stop, saying=b""):
         while True:
             try:
                 facts, written = _write(asked)
@@ -226,7 +226,7 @@ def dashboard(
     stop = threading.Event()
     with app.look_at_ledger(config) as ledger:
         live = Live(lambda: veiled(gather(ledger, wave, recount=False), anonymous=anonymous), spoken, refresh)
-        with stop_on_signals(stop), live, serving(place, live) as url:
+        with stop_on_signals(stop, saying=b""), live, serving(place, live) as url:
             if words.json:
                 say_json({"url": url})
             else:

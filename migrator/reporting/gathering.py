@@ -12,7 +12,9 @@ from datetime import UTC, datetime
 from typing import Any, Final
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
+from migrator import match
 from migrator.conservation import off_by, told_by
+from migrator.positions import WITHDRAWN
 from migrator.reporting.facts import (
     Approved,
     Day,
@@ -82,7 +84,8 @@ def gather(
     for one_approval in approvals:
         fine[one_approval.reason] += one_approval.items
     reasons = _reasons(stayed, (ItemState.REFUSED, ItemState.WITHHELD), fine)
-    mismatched = [number for number, sight in seen["match"].items() if sight.about.get("ok") is False]
+    mismatched = [number for number, sight in seen[match.KIND].items() if match.held_by(sight.about)]
+    withdrawn = [number for number, sight in seen[WITHDRAWN].items() if sight.about.get("why")]
     light, sentence = verdict(lines)
     refusals = _told(ids, ledger.refusals(limit=None if wave else details), approved)[:details]
     left_alone = _told(ids, ledger.left_alone(), {})
@@ -109,7 +112,7 @@ def gather(
         light=light,
         sentence=sentence,
         why_date=why_date(lines, waves, whole, now),
-        wanted=wanted(lines, waves, reasons, mismatched, now),
+        wanted=wanted(lines, waves, reasons, mismatched, withdrawn, now),
     )
 
 

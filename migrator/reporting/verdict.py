@@ -72,9 +72,15 @@ def why_date(lines: Sequence[MailboxLine], waves: Sequence[WaveLine], whole: For
 
 
 def wanted(
-    lines: Sequence[MailboxLine], waves: Sequence[WaveLine], reasons: Sequence[ReasonLine], mismatched: Sequence[int], now: float
+    lines: Sequence[MailboxLine],
+    waves: Sequence[WaveLine],
+    reasons: Sequence[ReasonLine],
+    mismatched: Sequence[int],
+    withdrawn: Sequence[int],
+    now: float,
 ) -> list[Wanted]:
-    """The decisions that somebody has to take, the most urgent first. ``mismatched`` are mailboxes whose match card says no.
+    """The decisions that somebody has to take, the most urgent first. ``mismatched`` are mailboxes whose match card says no,
+    ``withdrawn`` those that their wave was cut over without.
 
     Who: the owner that the spreadsheet names, else empty. Until when: what the mailbox's wave promises.
     """
@@ -98,6 +104,10 @@ def wanted(
         values = {"n": len(pairs), "mailbox": pairs[0].source, "target": pairs[0].target}
         days = [day for line in pairs if (day := line.complete_after or due.get(line.wave)) is not None]
         asked.append(Wanted(saying=Saying("wanted.match", values), who=_owner(pairs), until=min(days, default=None), urgent=True))
+    without = frozenset(withdrawn)
+    if left_out := [line for line in lines if line.id in without and not line.moved]:
+        said = Saying("wanted.withdrawn", {"n": len(left_out), "mailbox": left_out[0].source, "wave": left_out[0].wave})
+        asked.append(Wanted(saying=said, who=_owner(left_out), until=None))
     # Whoever is cut over first sets the day.
     still = [day for line in lines if line.unapproved and not line.moved and (day := line.complete_after or due.get(line.wave))]
     for reason in reasons:

@@ -28,6 +28,8 @@ _ROWS: Final = 1_000_000
 _SIGNS: Final = 32_000
 _CONTROL: Final = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\ufffe\uffff]")
 _FORMULA: Final = tuple("=+-@\t\r\n")
+_GUARDED: Final = (*_FORMULA, "#")
+"""Beginnings that a spreadsheet, or the library, takes for something else than text: a formula, or the name of an error."""
 _WIDE: Final = 60
 
 
@@ -63,18 +65,14 @@ def _head(sheet: Any, name: str) -> Any:
 
 
 def _cell(sheet: Any, value: Value) -> Any:
-    if value is None or isinstance(value, bool) or not isinstance(value, str | int | float | date):
-        return value
+    # A cell of its own costs ten times a bare value, so only what needs a form or a guard gets one.
     if isinstance(value, str):
-        return _text(sheet, value)
-    cell = WriteOnlyCell(sheet, value)
-    if isinstance(value, datetime):
-        cell.number_format = "yyyy-mm-dd hh:mm"
-    elif isinstance(value, date):
-        cell.number_format = "yyyy-mm-dd"
-    else:
-        cell.number_format = "#,##0" if isinstance(value, int) else "#,##0.0"
-    return cell
+        return _text(sheet, value) if value.startswith(_GUARDED) or _CONTROL.search(value) or len(value) > _SIGNS else value
+    if isinstance(value, date):
+        cell = WriteOnlyCell(sheet, value)
+        cell.number_format = "yyyy-mm-dd hh:mm" if isinstance(value, datetime) else "yyyy-mm-dd"
+        return cell
+    return value
 
 
 def _text(sheet: Any, text: str) -> Any:

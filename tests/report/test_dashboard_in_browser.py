@@ -39,6 +39,7 @@ def board(made: Callable[..., Path], tmp_path: Path) -> Iterator[tuple[Ledger, s
         yield writing, address
 
 
+@pytest.mark.timeout(300)
 def test_it_is_fit_to_be_seen(
     chromium: Any, axe: str, pictures: Path, board: tuple[Ledger, str], tell: Callable[[str], None]
 ) -> None:

@@ -7,6 +7,8 @@ from pathlib import Path
 
 from sqlalchemy import event
 
+from migrator import match
+from migrator.cutover_work import take_in_again, withdraw
 from migrator.reporting.gathering import gather
 from migrator.reporting.names import BLOT, veiled
 from migrator.reporting.told import told
@@ -104,6 +106,25 @@ def test_anonymous_leaves_no_name_and_always_uses_the_same_word(ledger: Ledger) 
     assert not any(name in text for name in ("anna", "ben@", "kim", "j.doe", "eve", "old.test"))
     assert once.mailboxes[0].source == again.mailboxes[0].source != once.mailboxes[1].source
     assert once.stayed[0].mailbox == once.mailboxes[0].source
+
+
+def test_a_match_card_that_somebody_accepted_wants_no_decision(ledger: Ledger) -> None:
+    row = ledger.plan_mailbox("pilot", "anna@old.test", "anton@new.test")
+    card = {"source_name": "Anna", "target_name": "Anton", "ok": False, "why": "The names differ."}
+    ledger.plans.observe(row.id, match.KIND, card)
+    assert [one.saying.key for one in gather(ledger).wanted] == ["wanted.match"]
+    ledger.plans.observe(row.id, match.KIND, match.accept(card, "j.doe", "she married"))
+    assert gather(ledger).wanted == []
+
+
+def test_a_mailbox_that_its_wave_left_without_wants_a_new_day(ledger: Ledger) -> None:
+    row = ledger.plan_mailbox("pilot", "anna@old.test", "anna@new.test")
+    withdraw(ledger, row, "j.doe", "on leave")
+    assert [one.saying.key for one in gather(ledger).wanted] == ["wanted.withdrawn"]
+    take_in_again(ledger, row, "j.doe")
+    facts = gather(ledger)
+    assert facts.wanted == []
+    assert [one.what for one in facts.events] == ["mailbox taken in again", "mailbox withdrawn"]
 
 
 def test_ten_times_the_mailboxes_are_as_many_questions(made: Callable[..., Path]) -> None:

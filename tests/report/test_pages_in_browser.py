@@ -16,6 +16,7 @@ from migrator.reporting.writing import write_cards, write_html, write_protocol
 from state.store import Ledger
 
 
+@pytest.mark.timeout(300)
 @pytest.mark.parametrize("code", codes())
 def test_the_report_is_fit_to_be_seen(
     chromium: Any, axe: str, pictures: Path, made: Callable[..., Path], tell: Callable[[str], None], tmp_path: Path, code: str

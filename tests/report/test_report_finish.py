@@ -140,11 +140,12 @@ def test_decisions_name_who_and_until_when() -> None:
         line(4),
     ]
     reasons = [ReasonLine(state="REFUSED", reason="too-large", items=4, bytes=9, mailboxes=1, approved=1)]
-    found = wanted(lines, [wave(NOW + 5 * DAY, state="PAUSED")], reasons, [4], NOW)
+    found = wanted(lines, [wave(NOW + 5 * DAY, state="PAUSED")], reasons, [4], [2], NOW)
     told = [(one.saying.key, one.saying.values.get("n"), one.who, one.until) for one in found]
     assert told == [
         ("wanted.stuck-some", 2, "K. Weber", NOW + 5 * DAY),
         ("wanted.match", 1, "", NOW + 5 * DAY),
+        ("wanted.withdrawn", 1, "K. Weber", None),
         ("wanted.reason", 3, "", NOW + 2 * DAY),
         ("wanted.wave-paused", 2, "", NOW + 5 * DAY),
     ]
