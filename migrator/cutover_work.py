@@ -20,7 +20,7 @@ from migrator.arrivals import SIGHT, Look, seen_of
 from migrator.config import BadInput
 from migrator.cutover import AFTER_FLIP, BEFORE_FLIP, UNDER_WAY, Position
 from migrator.positions import SIGHT as KEPT
-from migrator.positions import WITHDRAWN, advance, answers_of, positions, remember, stopped
+from migrator.positions import WITHDRAWN, advance, answers_of, positions, remember, steps_now, stopped
 from migrator.readiness import Readiness, readiness
 from migrator.scripts import file_name
 from migrator.sheets import write_csv
@@ -65,6 +65,7 @@ def withdraw(ledger: Ledger, row: MailboxRow, who: str, why: str) -> MailboxRow:
         )
     if stands in BEFORE_FLIP:
         row = _back(ledger, row, "Withdrawn from the cutover; run the kit's unlock script for it.")
+    _void_lock(ledger, row, who)
     ledger.plans.observe(row.id, WITHDRAWN, {"wave": row.wave, "why": why})
     ledger.plans.act(who, "mailbox withdrawn", wave=row.wave, mailbox_id=row.id, why=why)
     return row
@@ -207,6 +208,7 @@ def _unwritable(folder: Path, error: OSError) -> BadInput:
 def roll_back(ledger: Ledger, one: Position, row: MailboxRow, who: str, why: str, reached: int) -> MailboxRow:
     """Put a mailbox back to SYNCING, and out of its wave's cutover until somebody takes it in again."""
     row = _back(ledger, row, "Rolled back; its owner works at the source again, once the kit's unlock script has run.")
+    _void_lock(ledger, row, who)
     _take_up(ledger, row)
     ledger.plans.observe(row.id, WITHDRAWN, {"wave": row.wave, "why": why})
     ledger.plans.act(
@@ -248,6 +250,13 @@ def _take_up(ledger: Ledger, row: MailboxRow) -> None:
 
 _LEASE = 60.0
 _AT_ONCE = 500
+
+
+def _void_lock(ledger: Ledger, row: MailboxRow, who: str) -> None:
+    """Whether its source is still locked or not: the next cutover wants it said anew."""
+    done, _ = steps_now(ledger.plans.confirmations(row.id))
+    if cutover.LOCK in done:
+        ledger.plans.confirm(row.id, cutover.LOCK, who, cutover.UNDONE, "the mailbox goes back to its source")
 
 
 def _back(ledger: Ledger, row: MailboxRow, cause: str) -> MailboxRow:

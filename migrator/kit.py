@@ -12,6 +12,7 @@ import io
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -118,7 +119,8 @@ def _cell(text: str) -> str:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Told:
-    """One row of a result file. ``line`` is its number, from 1."""
+    """One row of a result file. ``line`` is its number, from 1; ``at`` is when the script wrote it (wall-clock seconds), 0 if it
+    does not say."""
 
     line: int
     mailbox: str
@@ -126,15 +128,20 @@ class Told:
     result: str
     detail: str
     who: str
+    at: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
 class Imported:
-    """What reading results back did: how many mailboxes now stand so, by step and result, and which addresses nobody knows."""
+    """What reading results back did: how many mailboxes now stand so, by step and result, and which addresses nobody knows.
+
+    ``stale`` counts what was known already, or is older than what somebody said of that mailbox and step since.
+    """
 
     counts: Mapping[tuple[str, str], int]
     unknown: tuple[str, ...]
     rows: tuple[MailboxRow, ...]
+    stale: int = 0
 
 
 def read_results(file: Path) -> list[Told]:
@@ -171,7 +178,8 @@ def _told(file: Path, line: int, values: Mapping[str, str]) -> Told:
     if result not in (*COUNTED, "left", "would"):
         raise BadInput(f"{file} line {line}: {values['result']!r} is no result; results are {', '.join(COUNTED)}, left, would.")
     return Told(
-        line=line, mailbox=values["mailbox"], step=step, result=result, detail=values.get("detail", ""), who=values.get("who", "")
+        line=line, mailbox=values["mailbox"], step=step, result=result, detail=values.get("detail", ""),
+        who=values.get("who", ""), at=_moment(values.get("at", "")),
     )  # fmt: skip
 
 
@@ -187,14 +195,25 @@ def take_in(ledger: Ledger, rows: Iterable[Told], who: str, *, dry_run: bool = F
             last[one.mailbox.casefold(), one.step] = one
     before = {(one.mailbox_id, one.step): one for one in ledger.plans.confirmations()}
     counts: Counter[tuple[str, str]] = Counter()
+    stale = 0
     met: dict[int, MailboxRow] = {}
     for (address, step), one in last.items():
         row = known[address]
+        said = before.get((row.id, step))
+        if said is not None and (one.at or said.at) < said.at:
+            # A file read a second time must not make a lock look younger than the final pass behind it, or undo an undo.
+            stale += 1
+            continue
         met[row.id] = row
         counts[step, one.result] += 1
-        said = before.get((row.id, step))
-        # A file read a second time must not make a lock look younger than the final pass behind it.
-        known_already = said is not None and (said.result, said.detail) == (one.result, one.detail)
-        if not dry_run and not known_already:
+        if not dry_run:
             ledger.plans.confirm(row.id, step, one.who or who, one.result, one.detail)
-    return Imported(counts, tuple(unknown), tuple(met.values()))
+    return Imported(counts, tuple(unknown), tuple(met.values()), stale)
+
+
+def _moment(told: str) -> float:
+    try:
+        when = datetime.fromisoformat(told)
+    except ValueError:
+        return 0.0
+    return (when if when.tzinfo else when.replace(tzinfo=UTC)).timestamp()

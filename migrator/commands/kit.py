@@ -113,14 +113,20 @@ def import_(words: Words, files: tuple[Path, ...], who: str, dry_run: bool) -> i
             {
                 "steps": [{"step": step, "result": result, "mailboxes": n} for (step, result), n in sorted(told.counts.items())],
                 "unknown": list(told.unknown),
+                "known_already": told.stale,
                 "dry_run": dry_run,
                 "exit_code": code,
             }
         )
         return code
     say_lines(*(f"{step} {result}: {_mailboxes(number)}" for (step, result), number in sorted(told.counts.items())))
-    if not told.counts:
+    if not told.counts and not told.stale:
         say_lines("No row says that anything was done.")
+    if told.stale:
+        say_lines(
+            f"Left out, because as much or more is known since then: {told.stale:,} rows;"
+            " `migrator cutover confirm` says it in spite of that."
+        )
     if told.unknown:
         say_lines(f"Not in the ledger, and left out: {', '.join(told.unknown)}")
     if failed:

@@ -176,6 +176,22 @@ def test_the_last_word_about_a_mailbox_counts_and_a_try_counts_for_nothing(kept:
         ]
 
 
+def test_a_file_read_twice_says_nothing_new_and_an_old_one_undoes_nothing(kept: str, tmp_path: Path) -> None:
+    file = tmp_path / "01-lock-source.result.csv"
+    done = rows(("anna@old.example", "lock", "done")).replace('"","OLD/ops"', '"2026-11-06T18:00:00Z","OLD/ops"')
+    assert "2026-11-06" in done
+    file.write_text(done)
+    with Ledger.open(kept) as ledger:
+        assert take_in(ledger, read_results(file), "me").counts == {("lock", "done"): 1}
+        [first] = ledger.plans.confirmations()
+        again = take_in(ledger, read_results(file), "me")
+        assert (again.counts, again.stale) == ({}, 1)
+        assert ledger.plans.confirmations() == [first]
+        ledger.plans.confirm(first.mailbox_id, "lock", "me", "undone")
+        assert take_in(ledger, read_results(file), "me").stale == 1
+        assert [one.result for one in ledger.plans.confirmations()] == ["undone"]
+
+
 def test_a_file_that_a_spreadsheet_saved_again_is_read_too(tmp_path: Path) -> None:
     file = tmp_path / "result.csv"
     file.write_text("mailbox;step;result\nanna@old.example;Lock;DONE\n", encoding="utf-16")

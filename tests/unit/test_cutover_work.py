@@ -1,0 +1,219 @@
+"""What operators do in a cutover, over a ledger: each act refuses what would lose mail, and says so."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from test_cli import Typed
+from test_commands import CONFIG
+from test_dns_hints import Resolver
+
+from migrator import cli, logs
+from migrator import cutover_work as work
+from migrator.config import BadInput
+from migrator.positions import advance, positions, steps_now
+from state.model import MAILBOX_MOVES, MailboxRow, MailboxState, PassKind, PassState
+from state.plans import Confirmation, WaveState
+from state.store import Ledger
+
+WAY = (
+    MailboxState.SEEDING, MailboxState.SYNCING, MailboxState.READY, MailboxState.LOCKED, MailboxState.FINAL, MailboxState.ROUTED,
+    MailboxState.SWEEPING,
+)  # fmt: skip
+
+
+def put(ledger: Ledger, row: MailboxRow, state: MailboxState) -> MailboxRow:
+    """Bring a mailbox into a state by legal moves."""
+    for step in WAY[: WAY.index(state) + 1]:
+        row = ledger.move_mailbox(row.id, step, "")
+    return row
+
+
+def ran(ledger: Ledger, row: MailboxRow, kind: PassKind) -> None:
+    lease = ledger.lease(row.id, "a test", 60)
+    ledger.end_pass(lease, ledger.begin_pass(lease, kind), PassState.DONE, "", {})
+    ledger.release(lease)
+
+
+@pytest.fixture
+def url(sqlite_url: str) -> str:
+    with Ledger.open(sqlite_url) as ledger:
+        for name in ("anna", "ben", "carla"):
+            ledger.plan_mailbox("wave1", f"{name}@old.example", f"{name}@new.example")
+    return sqlite_url
+
+
+@pytest.fixture
+def ledger(url: str) -> Iterator[Ledger]:
+    with Ledger.open(url) as opened:
+        yield opened
+
+
+@pytest.fixture
+def typed(
+    url: str, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Callable[..., Typed]]:
+    (tmp_path / "migrator.toml").write_text(CONFIG + f'\n[ledger]\nurl = "{url}"\n')
+    monkeypatch.chdir(tmp_path)
+
+    def type_it(*words: str) -> Typed:
+        code = cli.run(words)
+        captured = capsys.readouterr()
+        return Typed(code, captured.out, captured.err)
+
+    yield type_it
+    logs.take_down()
+
+
+def test_a_mailbox_whose_mail_has_flipped_is_not_withdrawn_but_rolled_back(ledger: Ledger) -> None:
+    anna, ben, carla = ledger.mailboxes()
+    put(ledger, anna, MailboxState.ROUTED)
+    with pytest.raises(BadInput, match="cutover rollback"):
+        work.withdraw(ledger, ledger.mailbox(anna.id), "me", "")
+    put(ledger, ben, MailboxState.FINAL)
+    ledger.plans.confirm(ben.id, "lock", "me", "done")
+    assert work.withdraw(ledger, ledger.mailbox(ben.id), "me", "").state is MailboxState.SYNCING
+    # Paused in the middle of its final pass it is withdrawn all the same.
+    put(ledger, carla, MailboxState.LOCKED)
+    ledger.move_mailbox(carla.id, MailboxState.PAUSED, "Stopped.")
+    assert work.withdraw(ledger, ledger.mailbox(carla.id), "me", "").state is MailboxState.SYNCING
+    withdrawn = {one.address: (one.withdrawn, "lock" in one.confirmed) for one in positions(ledger, ledger.mailboxes())}
+    assert withdrawn == {
+        "anna@old.example": (False, False),
+        "ben@old.example": (True, False),
+        "carla@old.example": (True, False),
+    }
+    work.take_in_again(ledger, ledger.mailbox(ben.id), "me")
+    assert [one.withdrawn for one in positions(ledger, ledger.mailboxes())] == [False, False, True]
+
+
+def test_mail_is_not_routed_before_the_final_pass(ledger: Ledger) -> None:
+    anna, ben, carla = ledger.mailboxes()
+    for row in (anna, ben):
+        put(ledger, row, MailboxState.FINAL)
+        ledger.plans.confirm(row.id, "lock", "me", "done")
+    ran(ledger, anna, PassKind.FINAL)
+    put(ledger, carla, MailboxState.LOCKED)
+    told = work.confirm(ledger, ledger.mailboxes(), "route", "done", "me", "")
+    assert {row.source: row.state for row in told.rows} == {
+        "anna@old.example": MailboxState.ROUTED,
+        "ben@old.example": MailboxState.FINAL,
+    }
+    assert "No clean final pass" in ledger.mailbox(ben.id).cause
+    assert [row.source for row, _ in told.left] == ["carla@old.example"]
+
+
+def test_the_free_edges_are_taken_one_after_the_other_and_never_further(ledger: Ledger) -> None:
+    anna = put(ledger, ledger.mailboxes()[0], MailboxState.LOCKED)
+    ledger.plans.confirm(anna.id, "lock", "me", "done")
+    ran(ledger, anna, PassKind.FINAL)
+    anna, why = advance(ledger, anna)
+    assert anna.state is MailboxState.FINAL
+    assert "not confirmed to go to the target" in why
+    ledger.plans.confirm(anna.id, "route", "me", "done")
+    anna, why = advance(ledger, anna)
+    assert (anna.state, "No clean sweep" in why) == (MailboxState.ROUTED, True)
+    ran(ledger, anna, PassKind.SWEEP)
+    anna, why = advance(ledger, anna)
+    assert anna.state is MailboxState.SWEEPING
+    assert "Late mail is collected for another 3 d." in why
+    ledger.plans.keep_wave("wave1", WaveState.OPEN, {"sweep_hours": 0})
+    assert advance(ledger, anna)[0].state is MailboxState.SWEEPING, "closing is an act of a person"
+
+
+def test_an_unlock_takes_a_lock_back() -> None:
+    def told(step: str, at: float, result: str = "done") -> Confirmation:
+        return Confirmation(mailbox_id=1, step=step, at=at, who="me", result=result, detail="")
+
+    assert set(steps_now([told("lock", 1), told("unlock", 2)])[0]) == {"unlock"}
+    assert set(steps_now([told("lock", 3), told("unlock", 2)])[0]) == {"lock", "unlock"}
+    assert steps_now([told("lock", 1, "failed")]) == ({}, {"lock"})
+
+
+def test_every_state_of_a_cutover_has_its_way_back_in_the_ledger() -> None:
+    for state in (MailboxState.LOCKED, MailboxState.FINAL, MailboxState.ROUTED, MailboxState.SWEEPING, MailboxState.BACKFILLING):
+        assert MailboxState.SYNCING in MAILBOX_MOVES[state]
+
+
+def test_a_close_wants_each_question_answered_once_and_keeps_who_did(ledger: Ledger) -> None:
+    with pytest.raises(BadInput, match="no question of a close"):
+        work.answer(ledger, "wave1", {"forward": "none"}, "me")
+    ledger.plans.keep_wave("wave1", WaveState.OPEN, {"every_hours": 4})
+    work.answer(ledger, "wave1", {"forwards": "none"}, "me")
+    kept = work.answer(ledger, "wave1", {"holds": "off"}, "you")
+    assert {key: (one["answer"], one["who"]) for key, one in kept.items()} == {
+        "forwards": ("none", "me"),
+        "holds": ("off", "you"),
+    }
+    assert ledger.plans.waves()["wave1"].details["every_hours"] == 4
+
+
+# -- as commands
+
+
+def test_ready_says_no_go_and_why_and_remembers_the_old_ttl(typed: Callable[..., Typed], ledger: Ledger) -> None:
+    anna, ben, _ = ledger.mailboxes()
+    with Resolver() as resolver:
+        dns = ("--internal-dns", resolver.address, "--public-dns", resolver.address)
+        none = typed("cutover", "ready", "wave1", *dns)
+        assert none.code == 4
+        assert none.out.startswith("NO-GO: None of 3 mailboxes can be cut over now; each says why.")
+        assert "MX of old.example, internal: mx1.old.example, mx2.old.example; TTL 300 s or more." in none.out
+        assert all(len(line) <= 100 for line in none.out.splitlines() if "@old.example  " in line)
+        put(ledger, anna, MailboxState.READY)
+        put(ledger, ben, MailboxState.READY)
+        some = typed("cutover", "ready", "wave1", *dns)
+    assert (some.code, some.out.partition(":")[0]) == (2, "GO WITHOUT THESE")
+    assert "mail for carla@old.example would reach the target too" in some.out
+    told = json.loads(typed("cutover", "ready", "wave1", "--no-dns", "--json").out)
+    assert (told["verdict"], told["exit_code"]) == ("go without these", 2)
+    # Twice the old TTL is never less than what was asked for.
+    now = time.time()
+    ledger.plans.keep_wave("wave1", WaveState.OPEN, {"sweep_hours": 0})
+    ledger.plans.confirm(anna.id, "route", "me", "done")
+    [one, *_] = positions(ledger, ledger.mailboxes())
+    assert one.sweep_until is not None
+    assert one.sweep_until >= now + 600
+
+
+def test_start_begins_nothing_while_somebody_is_not_ready(typed: Callable[..., Typed], ledger: Ledger) -> None:
+    anna, ben, carla = ledger.mailboxes()
+    for row in (anna, ben):
+        put(ledger, row, MailboxState.READY)
+        ledger.plans.confirm(row.id, "lock", "me", "done")
+    told = typed("cutover", "start", "wave1", "--dry-run")
+    assert told.code == 4
+    assert "carla@old.example: It is PLANNED, not READY." in told.out
+    dry = typed("cutover", "start", "wave1", "--without", carla.source, "--dry-run")
+    assert dry.code == 0
+    assert "Would run 2 final passes" in dry.out
+    assert {row.state for row in ledger.mailboxes()} == {MailboxState.READY, MailboxState.PLANNED}
+    assert ledger.plans.acts() == []
+    paused = ledger.plans.keep_wave("wave1", WaveState.PAUSED, {})
+    assert paused is None
+    assert "The wave is PAUSED" in typed("cutover", "start", "wave1", "--without", carla.source, "--dry-run").out
+
+
+def test_a_roll_back_wants_the_route_back_first(typed: Callable[..., Typed], ledger: Ledger) -> None:
+    anna = put(ledger, ledger.mailboxes()[0], MailboxState.SWEEPING)
+    ledger.plans.confirm(anna.id, "route", "me", "done")
+    refused = typed("cutover", "rollback", "wave1", anna.source, "--yes")
+    assert refused.code == 4
+    assert "put its route back first" in refused.out
+    assert typed("cutover", "rollback", "wave1").code == 64
+    assert "there is nothing to take back" in typed("cutover", "rollback", "wave1", "ben@old.example").out
+    assert ledger.mailbox(anna.id).state is MailboxState.SWEEPING
+
+
+def test_a_close_names_what_is_missing(typed: Callable[..., Typed], ledger: Ledger) -> None:
+    put(ledger, ledger.mailboxes()[0], MailboxState.SWEEPING)
+    told = typed("cutover", "close", "wave1", "--answer", "forwards=none", "--dry-run")
+    assert told.code == 4
+    assert "Not answered: ledger: Where does the ledger go" in told.out
+    assert "Not answered: forwards" not in told.out
+    assert ledger.plans.waves() == {}
+    assert typed("cutover", "close", "wave1", "--answer", "forwards").code == 65
