@@ -30,7 +30,7 @@ def plan_mailbox(db: Connection, wave: str, source: str, target: str) -> Mailbox
     query = select(mailboxes).where(table.source_folded == source.casefold())
     found = db.execute(query).one_or_none()
     if found is None:
-        db.execute(insert(mailboxes).values(source=source, target=target, wave=wave, **_new_mailbox(source)))
+        db.execute(insert(mailboxes).values(source=source, target=target, wave=wave, **new_mailbox(source)))
     elif found.target.casefold() != target.casefold():
         raise ValueError(f"The ledger has it going to {found.target}, not to {target}.")
     elif found.wave != wave:
@@ -72,7 +72,8 @@ def record_folders(db: Connection, mailbox_id: int, listed: Sequence[Listed], ge
     return folders_of(db, mailbox_id) if changed or new else list(known.values())
 
 
-def _new_mailbox(source: str) -> dict[str, Any]:
+def new_mailbox(source: str) -> dict[str, Any]:
+    """The columns of a mailbox that nothing happened to yet, but for its wave, source and target."""
     return {
         "source_folded": source.casefold(),
         "state": MailboxState.PLANNED.value,

@@ -18,7 +18,7 @@ from sqlalchemy import Connection, insert, select, text, update
 from state import places
 from state.model import MailboxRow, PassRow
 from state.records import cleaned, mailbox_of, pass_of
-from state.schema import acts, answers, confirmations, folders, mailboxes, observations, waves
+from state.schema import acts, answers, confirmations, folders, installation, mailboxes, observations, waves
 
 T = TypeVar("T")
 
@@ -122,6 +122,7 @@ _OBSERVE = text(
     "INSERT INTO observations (mailbox_id, kind, at, about) VALUES (:mailbox_id, :kind, :at, :about)"
     " ON CONFLICT (mailbox_id, kind) DO UPDATE SET at = excluded.at, about = excluded.about"
 )
+_WANTED = text("UPDATE mailboxes SET wave = :wave, target = :target, details = :details WHERE id = :mailbox_id")
 _LAST_PASSES = text(
     "SELECT p.*, (SELECT COUNT(*) FROM passes t WHERE t.mailbox_id = p.mailbox_id AND t.id >"
     "  COALESCE((SELECT MAX(d.id) FROM passes d WHERE d.mailbox_id = p.mailbox_id AND d.state = 'DONE'), 0)) AS tries"
@@ -160,20 +161,37 @@ class Plans:
         """Put mailboxes into the ledger as a spreadsheet wants them, all or none: new ones are planned, known ones get its wave,
         target and details. Whoever calls has made sure that a target that changes holds nothing of ours."""
 
+        def known(db: Connection) -> dict[str, tuple[int, str]]:
+            table = mailboxes.c
+            found = db.execute(select(table.source_folded, table.id, table.target))
+            return {one.source_folded: (one.id, one.target.casefold()) for one in found}
+
         def unit(db: Connection) -> None:
+            db.execute(select(installation.c.id).with_for_update())  # as whoever plans does
+            before = known(db)
+            new = [one for one in intended if one.source.casefold() not in before]
+            if new:
+                rows = [
+                    {"source": one.source, "target": one.target, "wave": one.wave, **places.new_mailbox(one.source)}
+                    for one in new
+                ]
+                db.execute(insert(mailboxes), rows)
+            numbers = known(db)
             for one in intended:
-                mine = mailboxes.c.source_folded == one.source.casefold()
-                found = db.execute(select(mailboxes.c.id, mailboxes.c.target).where(mine)).one_or_none()
-                if found is None:
-                    number = places.plan_mailbox(db, one.wave, one.source, one.target).id
-                else:
-                    number = found.id
-                    if found.target.casefold() != one.target.casefold():
-                        db.execute(update(folders).where(folders.c.mailbox_id == number).values(target_id=None))
-                values = {"wave": one.wave, "target": one.target, "details": _packed(one.details)}
-                db.execute(update(mailboxes).where(mailboxes.c.id == number).values(values))
-                about = {"mailbox_id": number, "kind": "file", "at": time.time(), "about": _packed(one.said)}
-                db.execute(_OBSERVE, about)
+                number, target = before.get(one.source.casefold(), (0, ""))
+                if number and target != one.target.casefold():
+                    db.execute(update(folders).where(folders.c.mailbox_id == number).values(target_id=None))
+            now = time.time()
+            values = [
+                {
+                    "mailbox_id": numbers[one.source.casefold()][0], "wave": one.wave, "target": one.target,
+                    "details": _packed(one.details), "kind": "file", "at": now, "about": _packed(one.said),
+                }
+                for one in intended
+            ]  # fmt: skip
+            if values:
+                db.execute(_WANTED, values)
+                db.execute(_OBSERVE, values)
 
         self._write(unit)
 
