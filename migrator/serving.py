@@ -153,6 +153,7 @@ class Serving:
         """Serve until somebody stops it (0) or nobody can proceed (5)."""
         self._tell("serving", "Serving; everything is in the ledger, so it may be stopped or killed at any time.")
         while not self._stop.is_set():
+            began = time.monotonic()
             try:
                 self._once()
                 self._in_trouble("ledger", "")
@@ -162,7 +163,8 @@ class Serving:
                 if error.mend:
                     self._stop.set()
                     return self._end(HALTED, sentence)
-            self._reap(self._tick)
+            # Looking at ten thousand mailboxes takes a while; it must not be all that this process does.
+            self._reap(max(self._tick, 10 * (time.monotonic() - began)) if self._tick else 0.0)
         while self._here:
             self._reap(self._tick, stopping=True)
         halted = self._hands.halted()

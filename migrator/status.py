@@ -69,6 +69,8 @@ def standings(ledger: Ledger | Glance, wave: str | None = None, *, now: float | 
     held, approved, passes, waves = glance.held(), glance.approved(), glance.passes(), glance.waves()
     pool = forecast.speed(forecast.samples(glance.seeds()))
     arrivals = glance.observed("arrivals")
+    # What a process that serves says of those who wait; one that is gone says nothing any more.
+    served = glance.observed("waits") if glance.hinted("serve") > now else {}
     nothing = Held({}, {})
     return [
         _standing(
@@ -80,6 +82,7 @@ def standings(ledger: Ledger | Glance, wave: str | None = None, *, now: float | 
             waves.get(row.wave, ("OPEN", {})),
             pool,
             now,
+            served.get(row.id, {}),
         )
         for row in glance.mailboxes(wave)
     ]
@@ -94,6 +97,7 @@ def _standing(
     wave: tuple[str, dict[str, Any]],
     pool: Speed,
     now: float,
+    served: dict[str, Any],
 ) -> Standing:
     mine, size = held.items, held.bytes
     items = sum(mine.values()) - mine.get(ItemState.GONE, 0)
@@ -131,6 +135,7 @@ def _standing(
             unapproved=refused - approved,
             wave=wave[0],
             start=_text(wave[1], "start_after"),
+            served=_served(served),
         ),
         flipped=flipped,
         last_in_source=_text(arrivals, "last_in_source"),
@@ -142,6 +147,12 @@ def _standing(
 
 def _text(told: dict[str, Any], name: str) -> str:
     return str(told.get(name) or "")
+
+
+def _served(told: dict[str, Any]) -> str:
+    """What a process that serves says of a mailbox that waits: until when, and why."""
+    until, why = _text(told, "until"), _text(told, "why")
+    return f"until {until}: {why}" if until else why
 
 
 def _number(told: object) -> int:
@@ -163,14 +174,23 @@ _NEXT = {
 }
 
 
-def waits_for(row: MailboxRow, *, running: bool, pending: int, unapproved: int, wave: str = "OPEN", start: str = "") -> str:
-    """What has to happen next for a mailbox, in a few words: there is no mailbox of which nobody knows why it stands still."""
+def waits_for(
+    row: MailboxRow, *, running: bool, pending: int, unapproved: int, wave: str = "OPEN", start: str = "", served: str = ""
+) -> str:
+    """What has to happen next for a mailbox, in a few words: there is no mailbox of which nobody knows why it stands still.
+
+    ``served`` is what a process that serves just now says of it.
+    """
+    if row.state is MailboxState.PAUSED and served:
+        return served
     if row.state in ASIDE:
         return row.cause or "a person; nothing was written down about why"
     if running:
         return "its pass, which runs now"
     if wave != "OPEN" and row.state not in AFTER_CUTOVER:
         return f"its wave, which is {wave}"
+    if row.state in (MailboxState.PLANNED, MailboxState.SEEDING) and served:
+        return served
     if row.state is MailboxState.PLANNED and start:
         return f"its first pass, after {start}"
     if row.state is MailboxState.SYNCING:

@@ -153,6 +153,11 @@ class Glance:
         found = self._ask("SELECT name, state, details FROM waves ORDER BY name", ())
         return {name: (state, msgspec.json.decode(details, type=dict[str, Any])) for name, state, details in found}
 
+    def hinted(self, scope: str) -> float:
+        """Until when a hint of this scope holds, in wall-clock seconds; 0 if there is none."""
+        found = self._ask(f"SELECT until FROM hints WHERE scope = {self._mark}", (scope,))
+        return float(found[0][0]) if found else 0.0
+
     def confirmed(self) -> dict[int, dict[str, str]]:
         """What became of each step outside of this program, by mailbox and step."""
         found: dict[int, dict[str, str]] = defaultdict(dict)

@@ -23,6 +23,9 @@ if TYPE_CHECKING:
 
 F = TypeVar("F", bound=Callable[..., Any])
 
+_ASKED_AT_ONCE = 8
+"""Pairs that directories are asked about at the same time; each is a request to either side."""
+
 _SHOWN = 200
 """Lines of an import that are printed for people; all of them with --json."""
 
@@ -298,10 +301,11 @@ def check(words: Words, names: tuple[str, ...], right: tuple[str, ...], who: str
 def _look(words: Words, config: Config, ledger: Ledger, rows: Sequence[MailboxRow]) -> None:
     """Ask both sides about each pair and keep the card."""
     import threading
+    from concurrent.futures import ThreadPoolExecutor
 
     from migrator import app, logs
     from migrator.commands.carry import stop_on_signals
-    from migrator.match import KIND, judge, kept
+    from migrator.match import KIND, Card, judge, kept
 
     words.start_log()
     stop = threading.Event()
@@ -309,12 +313,16 @@ def _look(words: Words, config: Config, ledger: Ledger, rows: Sequence[MailboxRo
     before = {seen.mailbox_id: seen.about for seen in ledger.plans.observed(KIND)}
     try:
         with stop_on_signals(stop), app.Connected(config, stop, memory=app.Hints(ledger)) as connectors:
-            for row in rows:
+
+            def ask(row: MailboxRow) -> Card:
                 here, _ = _person(connectors.source_person, row.source)
                 there, untold = _person(connectors.target_person, row.target)
                 object_id = str(details.get(row.id, {}).get("target_object_id", ""))
-                card = judge(row.source, row.target, here, there, object_id, untold=untold)
-                ledger.plans.observe(row.id, KIND, kept(card, before.get(row.id)))
+                return judge(row.source, row.target, here, there, object_id, untold=untold)
+
+            with ThreadPoolExecutor(max_workers=min(_ASKED_AT_ONCE, max(1, len(rows)))) as asking:
+                for row, card in zip(rows, asking.map(ask, rows), strict=True):
+                    ledger.plans.observe(row.id, KIND, kept(card, before.get(row.id)))
     finally:
         logs.take_down()
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from state.plans import WaveState
+from state.plans import Intended, WaveState
 from state.store import Ledger
 
 
@@ -55,3 +55,26 @@ def test_steps_sights_and_answers_keep_the_last_of_each(ledger: Ledger) -> None:
     assert [one.about for one in ledger.plans.observed("late")] == [{"hosts": {"mx.example.com": 4}}]
     assert ledger.plans.observed("late", ada.id + 1) == []
     assert [(one.build, one.answer) for one in ledger.plans.answers()] == [("14.2.247", "yes"), ("15.1.2507", "done")]
+
+
+def test_a_spreadsheet_is_taken_in_all_or_nothing_and_known_ones_change(ledger: Ledger) -> None:
+    def wanted(name: str, target: str, **details: str) -> Intended:
+        source = f"{name}@old.example"
+        return Intended(wave="w", source=source, target=f"{target}@new.example", details=details, said={"wave": "w"})
+
+    ada = ledger.plan_mailbox("first", "ada@old.example", "ada@new.example")
+    lease = ledger.lease(ada.id, "me", 60.0)
+    [folder] = ledger.record_folders(lease, [("f", None, "Inbox", "mail", None, 0)], ledger.next_round(lease))
+    ledger.place_folder(lease, folder.id, "there")
+    ledger.plans.take_in([wanted("ADA", "ada", kind="user"), wanted("bob", "bob")])
+    assert [(row.wave, row.source, row.target) for row in ledger.mailboxes()] == [
+        ("w", "ada@old.example", "ada@new.example"),
+        ("w", "bob@old.example", "bob@new.example"),
+    ]
+    assert ledger.plans.details()[ada.id] == {"kind": "user"}
+    assert ledger.folders(ada.id)[0].target_id == "there"
+    ledger.plans.take_in([wanted("ada", "other")])
+    assert ledger.mailbox(ada.id).target == "other@new.example"
+    assert ledger.folders(ada.id)[0].target_id is None, "no folder of one target stands for one of another"
+    assert [one.about for one in ledger.plans.observed("file")] == [{"wave": "w"}] * 2
+    ledger.plans.take_in([])

@@ -329,3 +329,11 @@ def test_status_loads_no_library_of_the_engine(tmp_path: Path) -> None:
     )
     done = subprocess.run([sys.executable, "-c", script], cwd=tmp_path, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
+
+
+def test_what_a_process_that_serves_says_of_those_who_wait_counts_as_long_as_it_lives(ledger: Ledger) -> None:
+    row = ledger.plan_mailbox("w", "anna@old.example", "anna@new.example")
+    ledger.plans.observe(row.id, "waits", {"until": "2026-11-27T17:00:00+00:00", "why": "The blackout of its wave."})
+    ledger.hint("serve", 1000.0)
+    assert standings(ledger, now=900.0)[0].waiting_for == "until 2026-11-27T17:00:00+00:00: The blackout of its wave."
+    assert standings(ledger, now=1100.0)[0].waiting_for == "its first pass"
