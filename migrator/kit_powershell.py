@@ -255,7 +255,9 @@ HOLDS = """\
 
 REVOKE = """\
         if ($One.Access -ne 'full-access') {
-            Write-Result $One.Source 'done' 'Nothing of its own: impersonation is taken away once, with -LastWave.' ''
+            $Word = 'done'
+            if ($Undo) { $Word = 'undone' }
+            Write-Result $One.Source $Word 'Nothing of its own: impersonation is taken away once, with -LastWave.' ''
             continue
         }
         if (-not $PSCmdlet.ShouldProcess($One.Source, $Step)) { Write-Result $One.Source 'would' '' ''; continue }
