@@ -9,6 +9,7 @@ identity, so each target item is taken once, and of k rows and m items min(k, m)
 
 from __future__ import annotations
 
+import itertools
 import sqlite3
 from collections.abc import Iterator, Sequence
 from contextlib import closing
@@ -94,7 +95,8 @@ def _lay_down_target(crew: Crew, db: sqlite3.Connection) -> int:
 
 
 def _lay_down_owed(crew: Crew, db: sqlite3.Connection, lost: bool) -> None:
-    for chunk in plan.chunks(crew.ledger.waiting(crew.lease.mailbox_id, ItemState.LISTED, Work.CREATE), _AT_ONCE):
+    mine = (crew.ledger.waiting(crew.lease.mailbox_id, state, Work.CREATE) for state in (ItemState.LISTED, ItemState.BACKFILL))
+    for chunk in plan.chunks(itertools.chain.from_iterable(mine), _AT_ONCE):
         _owe(crew, db, [row for row, _ in chunk])
         rungs = [(row.key, rung) for row, opened in chunk for rung in identify(plan.unpack_facts(opened.facts)).rungs]
         db.executemany("INSERT INTO owed_rung VALUES (?, ?)", rungs)

@@ -197,6 +197,11 @@ OF_ITEMS: Final[dict[str, Advice]] = {
         "The copy in the target is left as its user has it; only new items are still carried.",
         "Nothing; or copy the change by hand if its owner wants it.",
     ),
+    "place-kept": Advice(
+        "A rule of [mapping] gave its folder another place after the item was carried, and its class can't be moved.",
+        "Leaves the copy where it is; what the folder gets from now on goes to the new place.",
+        "Nothing; or move the copy by hand.",
+    ),
     # withheld: it could go, but somebody might be e-mailed
     "could-send-cancellation": Advice(
         "A meeting left the source; removing its copy could send cancellations to those invited.",
@@ -351,6 +356,11 @@ OF_MORE: Final[dict[str, Advice]] = {
         "Another ledger writes into this target mailbox.",
         "Holds the mailbox: two ledgers would double it.",
         "Use the ledger that began it; if that is lost, `migrator db rebuild --take-over` for this mailbox.",
+    ),
+    "mapping": Advice(
+        "A rule of [mapping] can't be followed for this mailbox: it merges folders of two kinds, or into one without a place.",
+        "Holds the mailbox; nothing of it was carried in this pass.",
+        "Change that rule in the config, and run again.",
     ),
     "ledger-behind": Advice(
         "This ledger is older than what it wrote to the target: it was restored from a copy.",

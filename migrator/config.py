@@ -18,6 +18,7 @@ from msgspec import Meta, Struct
 
 from migrator.complaints import explain
 from migrator.hours import BadHours, Hours, parse_hours
+from migrator.rules import BadRule, FilterRule, FolderRule, check_rules
 from migrator.secrets import BadSecret, parse_reference, resolve
 
 LaneChoice = Literal["auto", "import", "compose"]
@@ -110,6 +111,8 @@ class RunSection(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     lease: _Seconds = 300.0
     look_first: bool = False
     list_fully_hours: Annotated[float, Meta(ge=0)] = 24.0
+    required_since: str = ""
+    backfill_minutes: Annotated[float, Meta(ge=0)] = 1440.0
     meetings_without_attendees: bool = False
     link_mbit: Annotated[float, Meta(ge=0)] = 0.0
     link_hours: str = ""
@@ -165,6 +168,18 @@ class NotifySection(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     digest_at: str = "07:00"
 
 
+class MappingSection(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """``[mapping]``: folders that go elsewhere."""
+
+    rules: tuple[FolderRule, ...] = ()
+
+
+class FiltersSection(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """``[filters]``: items that stay behind."""
+
+    rules: tuple[FilterRule, ...] = ()
+
+
 class Document(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The whole file as it is written."""
 
@@ -176,6 +191,8 @@ class Document(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     waves: WavesSection = WavesSection()
     errors: ErrorsSection = ErrorsSection()
     notify: NotifySection = NotifySection()
+    mapping: MappingSection = MappingSection()
+    filters: FiltersSection = FiltersSection()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -184,6 +201,8 @@ class PassSettings:
 
     A folder's feed is read at least once in ``list_fully_hours``, whatever its change stamp says; 0: in every pass.
     ``answer`` is how long the target may take for an answer: nothing leaves when the lease would end before that.
+    ``required_since`` is as in the config; old mail is carried for ``backfill_minutes`` after the rest, or with ``backfill`` as
+    long as it takes.
     """
 
     lane: LaneChoice = "auto"
@@ -195,6 +214,11 @@ class PassSettings:
     look_first: bool = False
     approve_deletes: bool = False
     list_fully_hours: float = 24.0
+    folder_rules: tuple[FolderRule, ...] = ()
+    filter_rules: tuple[FilterRule, ...] = ()
+    required_since: str = ""
+    backfill_minutes: float = 1440.0
+    backfill: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -210,6 +234,8 @@ class Config:
     waves: WavesSection
     errors: ErrorsSection
     notify: NotifySection
+    mapping: MappingSection
+    filters: FiltersSection
 
     @property
     def folder(self) -> Path:
@@ -221,7 +247,9 @@ class Config:
         """The ledger's file; None if it is a database server."""
         return Path(self.ledger.url.removeprefix(_SQLITE)) if self.ledger.url.startswith(_SQLITE) else None
 
-    def pass_settings(self, *, lane: LaneChoice | None = None, approve_deletes: bool = False) -> PassSettings:
+    def pass_settings(
+        self, *, lane: LaneChoice | None = None, approve_deletes: bool = False, backfill: bool = False
+    ) -> PassSettings:
         """What a pass may do by this config, with what the command line says instead."""
         return PassSettings(
             lane=lane or self.run.lane,
@@ -232,6 +260,11 @@ class Config:
             answer=self.target.timeout,
             look_first=self.run.look_first,
             list_fully_hours=self.run.list_fully_hours,
+            folder_rules=self.mapping.rules,
+            filter_rules=self.filters.rules,
+            required_since=self.run.required_since,
+            backfill_minutes=self.run.backfill_minutes,
+            backfill=backfill,
             approve_deletes=approve_deletes,
         )
 
@@ -306,6 +339,10 @@ def load(file: Path) -> Config:
         raise BadInput(f"{file}: source.business_connections is more than source.connections_per_server; lower it.")
     if document.notify.digest_at and not re.fullmatch(r"([01]\d|2[0-3]):[0-5]\d", document.notify.digest_at):
         raise BadInput(f"{file}: notify.digest_at is no time of day; write it as 07:00, or empty for no digest.")
+    try:
+        check_rules(document.filters.rules, document.mapping.rules, run.required_since)
+    except BadRule as error:
+        raise BadInput(f"{file}: {error.key} {error}.") from None
     for key, url in (("source.url", source.url), ("target.graph_url", target.graph_url), ("target.authority", target.authority)):
         _check_address(file, key, url)
     return Config(
@@ -321,6 +358,8 @@ def load(file: Path) -> Config:
         run=msgspec.structs.replace(run, spool=_absolute(file, run.spool)),
         rails=document.rails,
         waves=WavesSection(file=_absolute(file, document.waves.file)),
+        mapping=document.mapping,
+        filters=document.filters,
         errors=msgspec.structs.replace(
             document.errors, keep=_absolute(file, document.errors.keep), scoring=_absolute(file, document.errors.scoring)
         ),

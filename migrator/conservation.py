@@ -1,6 +1,8 @@
 """Nothing may fall between the counts: what the source says that a folder holds has to be what our rows stand for.
 
-    the source's own count = done + refused + withheld + filtered + pending          for every folder, at the end of every pass
+    the source's own count = done + refused + withheld + filtered + pending + backfill
+
+for every folder, at the end of every pass.
 
 The two numbers have nothing in common: one is a property of the folder, the other grew row by row out of its feed.
 """
@@ -47,7 +49,8 @@ def _held(ledger: Ledger, mailbox_id: int) -> dict[int, Counter[ItemState]]:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FolderSum:
     """One folder's sum. ``counted`` is the source's own count at the last listing of the tree; ``off`` what the last pass could
-    not account for. ``left`` items are gone from the source, so they are no part of ``counted``."""
+    not account for. ``left`` items are gone from the source, so they are no part of ``counted``; ``backfill`` are those that a
+    cutover does not wait for."""
 
     mailbox: str
     folder: str
@@ -59,6 +62,7 @@ class FolderSum:
     pending: int
     left: int
     off: int
+    backfill: int = 0
 
 
 def folder_sums(ledger: Ledger, mailboxes: Iterable[MailboxRow]) -> Iterator[FolderSum]:
@@ -83,7 +87,31 @@ def folder_sums(ledger: Ledger, mailboxes: Iterable[MailboxRow]) -> Iterator[Fol
                 pending=sum(states[state] for state in PENDING),
                 left=sum(states[state] for state in _LEFT),
                 off=off.get(folder.id, 0),
+                backfill=states[ItemState.BACKFILL],
             )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RuleSum:
+    """How many items of one mailbox one of the operator's rules keeps back."""
+
+    mailbox: str
+    rule: str
+    items: int
+    bytes: int
+
+
+def rule_sums(ledger: Ledger, mailboxes: Iterable[MailboxRow]) -> list[RuleSum]:
+    """What rules keep back, by mailbox and rule, in the order of the mailboxes."""
+    found: list[RuleSum] = []
+    for mailbox in mailboxes:
+        number: Counter[str] = Counter()
+        size: Counter[str] = Counter()
+        for one in ledger.kept_back(mailbox.id):
+            number[one.rule] += one.items
+            size[one.rule] += one.bytes
+        found += [RuleSum(mailbox=mailbox.source, rule=rule, items=number[rule], bytes=size[rule]) for rule in sorted(number)]
+    return found
 
 
 def path_of(folder: FolderRow, named: Mapping[str, FolderRow]) -> str:

@@ -15,6 +15,7 @@ from migrator import plan
 from migrator.answers import Known, known_of
 from migrator.config import PassSettings
 from migrator.inflight import Pool
+from migrator.mapping import FINGERPRINT, Way
 from migrator.shortfall import Shortfall
 from migrator.tenure import Tenure
 from state.model import FolderRow, Lease, Open, Row
@@ -49,6 +50,8 @@ class Crew:
     keep: Keep = keep_nothing
     pool: Pool = field(default_factory=Pool)
     shortfall: Shortfall = field(init=False)
+    ways: dict[int, Way] = field(default_factory=dict)
+    """What the operator's rules say of each folder; empty without any rule."""
     _lanes: dict[tuple[str, str, bool], Lane | None] = field(default_factory=dict)
     _known: Known | None = None
 
@@ -93,6 +96,11 @@ class Crew:
         if target is None:
             raise LookupError(f"folder {folder_id} has no target")
         return target
+
+    def fingerprint(self, folder_id: int) -> str:
+        """What the cursor of a folder keeps of the rules that hold for it."""
+        way = self.ways.get(folder_id)
+        return FINGERPRINT if way is None else way.fingerprint
 
     def lane(self, row: Row, opened: Open) -> Lane | None:
         """The lane that this row travels by; None if none carries its class."""

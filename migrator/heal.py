@@ -85,9 +85,9 @@ def _identity(pair: Pair) -> Identity:
     return identify(plan.unpack_facts(opened.facts), stamp_of(row.key))
 
 
-def look_first(crew: Crew) -> None:
+def look_first(crew: Crew, state: ItemState = ItemState.LISTED) -> None:
     """Adopt what the target got by another way, by forwarding for example, before anything new is created."""
-    for waiting in plan.chunks(crew.ledger.waiting(crew.lease.mailbox_id, ItemState.LISTED, Work.CREATE), _LOOK):
+    for waiting in plan.chunks(crew.ledger.waiting(crew.lease.mailbox_id, state, Work.CREATE), _LOOK):
         _recognise(crew, waiting)
 
 

@@ -14,12 +14,10 @@ from connectors.base import Folder, Page, Put
 from connectors.errors import StaleCursor
 from migrator import plan
 from migrator.crew import Crew
-from migrator.stamps import FINGERPRINT, UNCHANGED, Suspects
+from migrator.mapping import AGAIN, met_again, sorted_step
+from migrator.stamps import UNCHANGED, Suspects
 from migrator.transfer import Transfer
 from state.model import FolderRow, ItemState, Row, Step
-
-_AGAIN = "+again"
-"""Marks the fingerprint of a folder that is being listed again from nothing, over a resume too."""
 
 ABSENT = "absent"
 """Reason of a doomed row that no drop told of: a whole listing did not meet it. A second one has to confirm that."""
@@ -59,11 +57,13 @@ class Listing:
         crew = self._crew
         before = row
         fingerprint, cursor, began = row.fingerprint, row.cursor, row.generation
+        present = crew.fingerprint(row.id)
         if again:
-            fingerprint, cursor = FINGERPRINT + _AGAIN, None
-        elif fingerprint.removesuffix(_AGAIN) != FINGERPRINT:
-            # Never listed, or under another mapping. Only a listing that follows an earlier one can miss anything.
-            fingerprint, cursor = (FINGERPRINT + _AGAIN if fingerprint else FINGERPRINT), None
+            fingerprint, cursor = present + AGAIN, None
+        elif fingerprint.removesuffix(AGAIN) != present:
+            # Never listed, or under rules that rows could not be held against. Only a listing that follows an earlier one can
+            # miss anything.
+            fingerprint, cursor = (present + AGAIN if fingerprint else present), None
         if cursor is None:
             began = generation
         # A listing tells of nothing that happened after it was begun. One that an earlier pass began is older than the stamp.
@@ -76,15 +76,15 @@ class Listing:
                 if cursor is None:
                     raise
                 crew.count("listed_again")
-                fingerprint, cursor, began, whole = FINGERPRINT + _AGAIN, None, generation, True
+                fingerprint, cursor, began, whole = present + AGAIN, None, generation, True
                 continue
-            anew = fingerprint.endswith(_AGAIN)
-            steps, listed = self._meet_page(row.id, page, generation)
+            anew = fingerprint.endswith(AGAIN)
+            steps, listed = self._meet_page(row.id, page, generation, anew=anew)
             self._suspects.met(before, folder, steps)
             if page.last:
                 if anew:
                     steps.extend(self._missed(row.id, began, generation, {step.new.key for step in steps}))
-                fingerprint = FINGERPRINT
+                fingerprint = present
             row = replace(
                 row,
                 cursor=page.cursor,
@@ -114,7 +114,7 @@ class Listing:
                 return
             cursor = page.cursor
 
-    def _meet_page(self, folder_id: int, page: Page, generation: int) -> tuple[list[Step], int]:
+    def _meet_page(self, folder_id: int, page: Page, generation: int, *, anew: bool) -> tuple[list[Step], int]:
         """What follows from a page for the ledger's rows, and how many items it listed."""
         ledger = self._crew.ledger
         changes = plan.fold(page.changes)
@@ -125,7 +125,15 @@ class Listing:
             plan.meet(key, change, rows.get(key), opened.get(key), folder_id=folder_id, generation=generation)
             for key, change in changes.items()
         )
-        return [step for step in met if step is not None], sum(isinstance(change, Put) for change in changes.values())
+        steps = [step for step in met if step is not None]
+        way = self._crew.ways.get(folder_id)
+        judge = None if way is None else way.judge
+        if judge is not None:
+            steps = [sorted_step(step, judge) for step in steps]
+        if anew:
+            told = ((step, changes[step.new.key]) for step in steps)
+            steps = [met_again(step, one.facts, judge) if isinstance(one, Put) else step for step, one in told]
+        return steps, sum(isinstance(change, Put) for change in changes.values())
 
     def _missed(self, folder_id: int, began: int, generation: int, met: set[bytes]) -> list[Step]:
         """Doom the rows of a folder that a whole listing, begun in round ``began``, did not meet."""

@@ -25,6 +25,7 @@ class Begin(Struct, tag=True, frozen=True, kw_only=True):
     ledger: str
     lane: LaneChoice | None
     approve_deletes: bool
+    backfill: bool = False
     dry_run: bool
     rebuild: Literal["", "behind", "take-over"]
     at_once: int

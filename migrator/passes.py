@@ -8,7 +8,9 @@
     match   what left one folder and came into another ─► moves
     drain   carry what is open
     drops   only what is still missing after every folder was read to its end once more, and only within the rails
-    heal    again, for what this pass left in doubt; and a recount of what had to be sent again
+    heal    again, for what this pass left in doubt
+    backfill  carry old mail, which a cutover does not wait for
+    recount what had to be sent again
 
 Resume is: run again. A page is durable work before its cursor moves, so nothing in memory has to survive.
 """
@@ -28,6 +30,7 @@ from connectors.errors import MailboxBlocked, Unavailable
 from connectors.pacer import Stopped
 from migrator import plan, stamps
 from migrator.adopt import Adopted, adopt
+from migrator.backfill import minutes_for
 from migrator.claims import check_claim
 from migrator.config import PassSettings
 from migrator.conservation import LOOKED_AT, PREFIX, last_told, unaccounted
@@ -35,6 +38,7 @@ from migrator.crew import Crew, Keep, keep_nothing
 from migrator.heal import heal, look_first, recount
 from migrator.inflight import Pool
 from migrator.listing import ABSENT, Listing
+from migrator.placing import judge_again, place, ways_of
 from migrator.tenure import Tenure
 from migrator.transfer import Transfer, leave_changes
 from state.model import AFTER_CUTOVER, IllegalMove, ItemState, Lease, PassKind, PassState, Work
@@ -173,6 +177,7 @@ class _Pass:
             self._drop(generation)
             self._remove_empty_folders()
         self._heal_until_quiet()
+        self._backfill()
         recount(crew, may_remove=self._kind is not PassKind.SWEEP)
         self._account()
         self._close()
@@ -216,24 +221,12 @@ class _Pass:
         before, known = crew.folders, {row.source_id: row for row in rows}
         crew.folders = {row.id: row for row in rows}
         self._listing.sources = {known[folder.id].id: folder for folder in seen}
+        crew.ways = ways_of(crew, self._listing.sources)
         aside = stamps.unchanged(crew, kind, before, self._listing.sources)
         settled = stamps.placed(aside, before, crew.folders, list(self._listing.sources))
-        replaced: set[str | None] = set()
-        for folder_id, folder in self._listing.sources.items():
-            if folder_id in settled and folder.parent_id not in replaced:
-                continue
-            crew.halt_if_asked()
-            row = known[folder.id]
-            parent = known.get(folder.parent_id) if folder.parent_id else None
-            above = parent.target_id if parent else None
-            # After cutover the owner may have renamed or moved a folder, and the source's may have been renamed too.
-            target = crew.destination.place_folder(folder, above, row.target_id, keep=kind is PassKind.SWEEP)
-            if target != row.target_id:
-                crew.guard_lease()
-                crew.ledger.place_folder(crew.lease, row.id, target)
-                known[folder.id] = crew.folders[row.id] = replace(row, target_id=target)
-                replaced.add(folder.id)
-                crew.count("folders")
+        # After cutover the owner may have renamed or moved a folder, and the source's may have been renamed too.
+        place(crew, self._listing.sources, settled, keep=kind is PassKind.SWEEP)
+        judge_again(crew, self._listing.sources)
         return aside
 
     # -- moves and drops
@@ -244,7 +237,7 @@ class _Pass:
         doomed = [row for row, _ in crew.ledger.open_rows(self._mailbox_id, {ItemState.DOOMED})]
         if not doomed:
             return
-        came = crew.ledger.open_rows(self._mailbox_id, {ItemState.LISTED}, works={Work.CREATE})
+        came = crew.ledger.open_rows(self._mailbox_id, plan.NEW, works={Work.CREATE})
         for move in plan.match(doomed, came, crew.destination.movable):
             new, opened = plan.follow(move)
             crew.ledger.rekey(crew.lease, move.left, move.came, new, opened)
@@ -293,6 +286,22 @@ class _Pass:
 
     # -- the end
 
+    def _backfill(self) -> None:
+        """Carry old mail, now that everything else is there, as long as this pass may."""
+        crew = self._crew
+        counts = Counter({tally.state: tally.items for _, tally in crew.ledger.tallies(self._mailbox_id)})
+        if not counts[ItemState.BACKFILL]:
+            return
+        state = crew.ledger.mailbox(self._mailbox_id).state
+        minutes = minutes_for(self._kind, state, crew.settings.backfill_minutes, asked=crew.settings.backfill)
+        if minutes is None or minutes > 0:
+            if crew.settings.look_first:
+                look_first(crew, ItemState.BACKFILL)
+            self._transfer.drain(state=ItemState.BACKFILL, until=None if minutes is None else crew.clock() + minutes * 60)
+            # What an answer was lost for, or another lane has to carry.
+            self._transfer.drain()
+            self._heal_until_quiet()
+
     def _heal_until_quiet(self) -> None:
         for _ in range(_HEAL_ROUNDS):
             if not heal(self._crew, self._transfer):
@@ -339,5 +348,10 @@ class _Pass:
             counts[tally.state] += tally.items
         pending = counts[ItemState.LISTED] + counts[ItemState.INTENDED]
         crew.figures["pending"] = pending
+        if counts[ItemState.BACKFILL]:
+            crew.figures["backfill"] = counts[ItemState.BACKFILL]
+        if counts[ItemState.FILTERED]:
+            for one in crew.ledger.kept_back(self._mailbox_id):
+                crew.figures[f"filtered.{one.rule}"] += one.items
         if pending:
             raise _Paused(f"{pending} items are still open; run again.")

@@ -13,7 +13,7 @@ import itertools
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import Final, TypeVar
 
 import msgspec
 from msgspec.structs import replace
@@ -28,6 +28,10 @@ _DECODER = msgspec.msgpack.Decoder(Facts)
 
 CHANGED_SINCE = "changed-since"
 """Reason of an intent whose item changed at the source while its answer was still out: settle it, then list it again."""
+
+
+NEW: Final = frozenset({ItemState.LISTED, ItemState.BACKFILL})
+"""Where a row stands whose item is still to be created."""
 
 
 def pack_facts(facts: Facts) -> bytes:
@@ -225,7 +229,7 @@ def match(left: Sequence[Row], came: Sequence[tuple[Row, Open]], movable: Sequen
     """
     waiting: dict[bytes, list[tuple[Row, Open]]] = defaultdict(list)
     for row, opened in came:
-        if row.state is ItemState.LISTED and opened.work is Work.CREATE and row.target is None and row.identity:
+        if row.state in NEW and opened.work is Work.CREATE and row.target is None and row.identity:
             waiting[row.identity].append((row, opened))
     moves: list[Move] = []
     for exact in (True, False):

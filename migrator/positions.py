@@ -68,7 +68,7 @@ def positions(ledger: Ledger, mailboxes: Sequence[MailboxRow], now: float | None
                 came_from=row.came_from,
                 cause=row.cause,
                 pending=open_now,
-                backfill=sum(number for state, number in mine.items() if state.name == "BACKFILL"),
+                backfill=mine[ItemState.BACKFILL],
                 refused=max(0, stayed),
                 bytes=sizes[row.id],
                 behind=_behind(passes, now),

@@ -18,10 +18,8 @@ from typing import Final
 from connectors.base import Folder
 from migrator.conservation import LOOKED_AT, last_told
 from migrator.crew import Crew
+from migrator.mapping import FINGERPRINT
 from state.model import FolderRow, ItemState, PassKind, Step
-
-FINGERPRINT: Final = "1"
-"""Names the filter and mapping under which a folder's cursor was taken; a cursor taken under another one is not used."""
 
 LIED: Final = "change-stamp"
 """Reason, note and figure: how many folders changed although their stamps did not."""
@@ -32,9 +30,9 @@ UNCHANGED: Final = "folders_unchanged"
 _OPEN: Final = frozenset({ItemState.LISTED, ItemState.INTENDED})
 
 
-def equal(row: FolderRow, folder: Folder) -> bool:
-    """Whether the stamps say that nothing happened in a folder since its feed was last read to its end."""
-    known = row.complete and row.cursor is not None and row.fingerprint == FINGERPRINT
+def equal(row: FolderRow, folder: Folder, fingerprint: str = FINGERPRINT) -> bool:
+    """Whether the stamps say that nothing happened in a folder since its feed was last read to its end, under these rules."""
+    known = row.complete and row.cursor is not None and row.fingerprint == fingerprint
     return known and folder.change_stamp is not None and folder.change_stamp == row.change_stamp
 
 
@@ -49,7 +47,7 @@ def unchanged(crew: Crew, kind: PassKind, before: Mapping[int, FolderRow], sourc
         folder_id
         for folder_id, folder in sources.items()
         if (row := before.get(folder_id)) is not None
-        and equal(row, folder)
+        and equal(row, folder, crew.fingerprint(folder_id))
         and not row.absent
         and 0 <= now - row.read_at < seconds
     }
@@ -103,7 +101,11 @@ class Suspects:
 
     def met(self, row: FolderRow, folder: Folder, steps: Iterable[Step]) -> None:
         """Take in what a page of a folder's feed came to; ``row`` is the folder before it was read."""
-        if folder.change_stamp is not None and equal(row, folder) and any(_new(step) for step in steps):
+        if (
+            folder.change_stamp is not None
+            and equal(row, folder, self.crew.fingerprint(row.id))
+            and any(_new(step) for step in steps)
+        ):
             self.stamps[folder.id] = folder.change_stamp
 
     def convicted(self) -> bool:

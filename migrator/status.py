@@ -15,7 +15,7 @@ from state.glance import Glance, Held, Ran
 from state.model import AFTER_CUTOVER, ASIDE, ItemState, MailboxRow, MailboxState, PassState
 
 if TYPE_CHECKING:
-    from migrator.conservation import FolderSum
+    from migrator.conservation import FolderSum, RuleSum
     from state.store import Ledger
 
 WIDTH = 100
@@ -352,8 +352,8 @@ def seconds(iso: str) -> float | None:
 
 
 def folder_table(sums: Sequence[FolderSum], width: int = WIDTH) -> list[str]:
-    """The sums of folders as lines of text: COUNTED by the source is DONE + CAN'T + FILTERED + OPEN + OFF; OFF has to be 0."""
-    heading = ("MAILBOX", "FOLDER", "COUNTED", "DONE", "CAN'T", "FILTERED", "OPEN", "LEFT", "OFF")
+    """The sums of folders as lines of text: COUNTED by the source is all of them but LEFT; OFF has to be 0."""
+    heading = ("MAILBOX", "FOLDER", "COUNTED", "DONE", "CAN'T", "FILTERED", "OPEN", "OLD", "LEFT", "OFF")
     cells = [
         (
             one.mailbox,
@@ -363,12 +363,19 @@ def folder_table(sums: Sequence[FolderSum], width: int = WIDTH) -> list[str]:
             f"{one.refused + one.withheld:,}",
             f"{one.filtered:,}",
             f"{one.pending:,}",
+            f"{one.backfill:,}",
             f"{one.left:,}",
             f"{one.off:,}" if one.off else "-",
         )
         for one in sums
     ]
     return lay_out(heading, cells, width, left=frozenset({0, 1}), limits={0: 24, 1: 28})
+
+
+def rule_table(sums: Sequence[RuleSum], width: int = WIDTH) -> list[str]:
+    """What each of the operator's rules keeps back, as lines of text."""
+    cells = [(one.mailbox, one.rule, f"{one.items:,}", f"{one.bytes / 1e6:,.1f}") for one in sums]
+    return lay_out(("MAILBOX", "KEPT BACK BY RULE", "ITEMS", "MB"), cells, width, left=frozenset({0, 1}), limits={0: 40, 1: 40})
 
 
 def lay_out(

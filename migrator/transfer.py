@@ -61,6 +61,9 @@ _log = structlog.get_logger("migrator.transfer")
 _CHUNK = 4096
 """Open rows read from the ledger at once: bounds memory, whatever the size of a mailbox."""
 
+_TIMED = 256
+"""The same where the clock is looked at in between."""
+
 _OPEN_LOTS = 2
 
 
@@ -88,14 +91,18 @@ class Transfer:
         """End the fetch thread."""
         self._fetcher.close()
 
-    def drain(self, folder_id: int | None = None) -> None:
-        """Carry out every LISTED row, of one folder or of all. Returns when none is left; doubts stay INTENDED.
+    def drain(self, folder_id: int | None = None, state: ItemState = ItemState.LISTED, until: float | None = None) -> None:
+        """Carry out every row of a state (LISTED or BACKFILL), of one folder or of all. Returns when none is left or, not long
+        after, when the clock shows ``until``; doubts stay INTENDED.
 
         Raises Stopped between lots, and the cause of a write that did nothing (Unavailable, MailboxBlocked, Halt).
         """
         crew = self._crew
         try:
-            while rows := crew.ledger.open_rows(crew.lease.mailbox_id, {ItemState.LISTED}, folder_id=folder_id, limit=_CHUNK):
+            at_once = _CHUNK if until is None else _TIMED
+            while (until is None or crew.clock() < until) and (
+                rows := crew.ledger.open_rows(crew.lease.mailbox_id, {state}, folder_id=folder_id, limit=at_once)
+            ):
                 lots = plan.batches(self._with_lanes(rows), self._fetcher.limits)
                 with closing(self._fetcher.ahead(lots)) as ahead:
                     for lot, fetched, share in ahead:

@@ -50,8 +50,9 @@ class Difference:
 class Verdict:
     """What the comparison of one mailbox found.
 
-    ``figures`` counts items: source, target, matched, refused, withheld, filtered, and own (the target's own). ``target_wins``
-    are those that a pass left as the target's user has them, ``touched`` those that differ because they were changed there since.
+    ``figures`` counts items: source, target, matched, refused, withheld, filtered (and ``filtered.RULE``), backfill (old mail,
+    still to carry), and own (the target's own). ``target_wins`` are those that a pass left as the target's user has them,
+    ``touched`` those that differ because they were changed there since.
     """
 
     differences: tuple[Difference, ...]
@@ -107,6 +108,8 @@ def verify_mailbox(ledger: Ledger, mailbox_id: int, source: Source, destination:
     differences.extend(_surplus(targets, owners, figures))
     differences.extend(_tallies(ledger, mailbox_id))
     figures["target"] = sum(map(len, targets.values()))
+    for kept in ledger.kept_back(mailbox_id):
+        figures[f"filtered.{kept.rule}"] += kept.items
     return Verdict(tuple(differences), dict(figures))
 
 
@@ -133,7 +136,7 @@ def _check(
         findings.add("not-listed", key)
     elif row.marks & Mark.TARGET_WINS:
         figures["target_wins"] += 1
-    elif row.state in (ItemState.REFUSED, ItemState.WITHHELD, ItemState.FILTERED):
+    elif row.state in (ItemState.REFUSED, ItemState.WITHHELD, ItemState.FILTERED, ItemState.BACKFILL):
         figures[row.state.name.lower()] += 1
     elif row.state is not ItemState.DONE:
         findings.add("pending", key)

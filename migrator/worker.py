@@ -131,7 +131,7 @@ def work(begin: Begin, told: Iterable[Order], speaker: Speaker, stop: threading.
         run = Run(
             ledger=ledger,
             connectors=connectors,
-            settings=config.pass_settings(lane=begin.lane, approve_deletes=begin.approve_deletes),
+            settings=config.pass_settings(lane=begin.lane, approve_deletes=begin.approve_deletes, backfill=begin.backfill),
             at_once=begin.at_once,
             owner=owner,
             stop=stop,

@@ -4,6 +4,7 @@
                  ▲          │        │
                  └──────────┘        ├─► LISTED (it changed at the source)
               (looked up: not there) └─► DOOMED (it left the source) ─► GONE
+              BACKFILL ─► INTENDED   old mail, carried after everything else
     pass      RUNNING ─► DONE | PAUSED | FAILED
     mailbox   PLANNED ─► SEEDING ─► SYNCING ⇄ READY ─► LOCKED ─► FINAL ─► ROUTED ─► SWEEPING ─► BACKFILLING ─► CLOSED
               PAUSED, HELD and FAILED remember where they came from and go back there
@@ -35,28 +36,36 @@ class ItemState(IntEnum):
     FILTERED = 6  # a named rule of the operator keeps it back
     DOOMED = 7  # it left the source; the target still holds it
     GONE = 8  # it left the source and the target does not hold it for us
+    BACKFILL = 9  # not yet carried, and older than what a cutover waits for
 
+
+_KEPT_BACK = frozenset({ItemState.FILTERED, ItemState.BACKFILL})
 
 ITEM_MOVES: dict[ItemState, frozenset[ItemState]] = {
     ItemState.LISTED: frozenset(ItemState),
-    ItemState.INTENDED: frozenset(ItemState) - {ItemState.FILTERED},
+    ItemState.INTENDED: frozenset(ItemState) - {ItemState.FILTERED, ItemState.BACKFILL},
     ItemState.DONE: frozenset(
         {ItemState.DONE, ItemState.LISTED, ItemState.INTENDED, ItemState.DOOMED, ItemState.GONE, ItemState.WITHHELD}
     ),
-    ItemState.REFUSED: frozenset({ItemState.REFUSED, ItemState.LISTED, ItemState.GONE, ItemState.DOOMED}),
-    ItemState.WITHHELD: frozenset({ItemState.WITHHELD, ItemState.LISTED, ItemState.GONE, ItemState.DOOMED, ItemState.DONE}),
-    ItemState.FILTERED: frozenset({ItemState.FILTERED, ItemState.LISTED, ItemState.GONE}),
+    ItemState.REFUSED: frozenset({ItemState.REFUSED, ItemState.LISTED, ItemState.GONE, ItemState.DOOMED}) | _KEPT_BACK,
+    ItemState.WITHHELD: frozenset(
+        {ItemState.WITHHELD, ItemState.LISTED, ItemState.GONE, ItemState.DOOMED, ItemState.DONE} | _KEPT_BACK
+    ),
+    ItemState.FILTERED: frozenset({ItemState.LISTED, ItemState.GONE}) | _KEPT_BACK,
     ItemState.DOOMED: frozenset(
         {ItemState.DOOMED, ItemState.LISTED, ItemState.INTENDED, ItemState.GONE, ItemState.DONE, ItemState.WITHHELD}
     ),
-    ItemState.GONE: frozenset({ItemState.GONE, ItemState.LISTED}),
+    ItemState.GONE: frozenset({ItemState.GONE, ItemState.LISTED}) | _KEPT_BACK,
+    ItemState.BACKFILL: frozenset(
+        {ItemState.LISTED, ItemState.INTENDED, ItemState.DONE, ItemState.REFUSED, ItemState.WITHHELD, ItemState.GONE} | _KEPT_BACK
+    ),
 }
 
 SETTLED = frozenset({ItemState.DONE, ItemState.REFUSED, ItemState.WITHHELD, ItemState.FILTERED, ItemState.GONE})
 """Nothing is to be done about these until the source or the operator says so."""
 
 PENDING = frozenset({ItemState.LISTED, ItemState.INTENDED})
-"""A mailbox with any of these is not complete."""
+"""A mailbox with any of these is not complete; BACKFILL is none of them, because a cutover does not wait for it."""
 
 
 class Work(StrEnum):

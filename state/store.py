@@ -43,7 +43,7 @@ from state.plans import Plans
 from state.records import Statements, Writes, cleaned, mailbox_of, pass_of, rekey_of, writes_of
 from state.schema import hints, installation, mailboxes, notes, passes
 from state.settings import SettingRows
-from state.views import Note, Refused
+from state.views import KeptBack, Note, Refused
 from state.writer import GroupWriter, NoWriter, PlainWriter, Writer
 
 T = TypeVar("T")
@@ -371,6 +371,12 @@ class Ledger:
     def loose_ends(self, mailbox_id: int) -> tuple[int, int]:
         """How many rows want something done that is not written down, and how many open parts belong to no row: 0 and 0."""
         return self._read(lambda db: views.loose_ends(db, mailbox_id))
+
+    def kept_back(self, mailbox_id: int | None = None) -> list[KeptBack]:
+        """What the operator's rules keep back, by mailbox, folder and rule; nothing is read where the sums show none."""
+        if not any(tally.state is ItemState.FILTERED and tally.items for _, tally in self.tallies(mailbox_id)):
+            return []
+        return self._read(lambda db: views.kept_back(db, mailbox_id))
 
     def refusals(self, mailbox_id: int | None = None, limit: int | None = None) -> list[Refused]:
         """What was REFUSED or WITHHELD, and why, by mailbox and folder."""

@@ -31,6 +31,17 @@ class Refused:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class KeptBack:
+    """How many items of a folder one of the operator's rules keeps back."""
+
+    mailbox_id: int
+    folder_id: int
+    rule: str
+    items: int
+    bytes: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Note:
     """Something that happened, in a sentence. ``at`` is wall-clock seconds; without a mailbox it is about all of them."""
 
@@ -151,7 +162,7 @@ def recount(connection: Connection, mailbox_id: int) -> list[Tally]:
 
 def loose_ends(connection: Connection, mailbox_id: int) -> tuple[int, int]:
     """Rows that lack their open part, and open parts that lack their row."""
-    wanting = [state.value for state in (ItemState.LISTED, ItemState.INTENDED, ItemState.DOOMED)]
+    wanting = [state.value for state in (ItemState.LISTED, ItemState.INTENDED, ItemState.DOOMED, ItemState.BACKFILL)]
     opened = open_items.c
     mine = (items.c.mailbox_id == mailbox_id) & items.c.state.in_(wanting)
     bare = (
@@ -165,6 +176,22 @@ def loose_ends(connection: Connection, mailbox_id: int) -> tuple[int, int]:
         .where(opened.mailbox_id == mailbox_id, items.c.id.is_(None))
     )
     return int(connection.scalar(bare) or 0), int(connection.scalar(lost) or 0)
+
+
+def kept_back(connection: Connection, mailbox_id: int | None) -> list[KeptBack]:
+    """What rules keep back, by mailbox, folder and rule. Reads the open parts of filtered rows only."""
+    opened = open_items.c
+    number, size = func.count().label("items"), func.sum(items.c.size).label("bytes")
+    query = (
+        select(opened.mailbox_id, opened.folder_id, opened.reason.label("rule"), number, size)
+        .join(items, items.c.id == opened.item)
+        .where(opened.state == ItemState.FILTERED.value)
+        .group_by(opened.mailbox_id, opened.folder_id, opened.reason)
+        .order_by(opened.mailbox_id, opened.folder_id, opened.reason)
+    )
+    if mailbox_id is not None:
+        query = query.where(opened.mailbox_id == mailbox_id)
+    return [KeptBack(**{**found._mapping, "bytes": int(found.bytes)}) for found in connection.execute(query)]
 
 
 def refusals(connection: Connection, mailbox_id: int | None, limit: int | None) -> list[Refused]:

@@ -64,6 +64,7 @@ def stop_on_signals(
     "--lane", type=click.Choice(["auto", "import", "compose"]), help="How items travel, instead of what the config says."
 )
 @click.option("--approve-deletes", is_flag=True, help="Let this pass remove more than the rails allow.")
+@click.option("--backfill", is_flag=True, help="Carry all old mail too, however long it takes.")
 @click.option(
     "--dry-run", is_flag=True, help="Do everything but write: not to the target, and to the ledger's throw-away copy only."
 )
@@ -78,6 +79,7 @@ def run(
     names: tuple[str, ...],
     lane: LaneChoice | None,
     approve_deletes: bool,
+    backfill: bool,
     dry_run: bool,
     processes: int | None,
     metrics: str,
@@ -102,6 +104,7 @@ def run(
         quiet=words.json,
         lane=lane,
         approve_deletes=approve_deletes,
+        backfill=backfill,
         dry_run=dry_run,
         processes=processes,
         metrics=metrics,
@@ -125,6 +128,7 @@ def carry(
     quiet: bool,
     lane: LaneChoice | None = None,
     approve_deletes: bool = False,
+    backfill: bool = False,
     dry_run: bool = False,
     rebuild: Literal["", "behind", "take-over"] = "",
     processes: int | None = None,
@@ -169,7 +173,7 @@ def carry(
         wanted = processes or config.run.processes
         number = min(wanted, app.most_processes(config), max(1, len(mailboxes)))
         log.info("run begins", mailboxes=len(mailboxes), dry_run=dry_run, processes=number, processes_asked=wanted)
-        about = _How(lane=lane, approve_deletes=approve_deletes, dry_run=dry_run, rebuild=rebuild)
+        about = _How(lane=lane, approve_deletes=approve_deletes, backfill=backfill, dry_run=dry_run, rebuild=rebuild)
         if number > 1:
             from migrator.processes import Crowd
 
@@ -202,6 +206,7 @@ class _How:
 
     lane: LaneChoice | None = None
     approve_deletes: bool = False
+    backfill: bool = False
     dry_run: bool = False
     rebuild: Literal["", "behind", "take-over"] = ""
 
@@ -222,6 +227,7 @@ def spread_of(
         ledger=ledger.url,
         lane=how.lane,
         approve_deletes=how.approve_deletes,
+        backfill=how.backfill,
         dry_run=how.dry_run,
         rebuild=how.rebuild,
         at_once=1,
@@ -256,7 +262,7 @@ def run_of(
     return Run(
         ledger=ledger,
         connectors=connectors,
-        settings=config.pass_settings(lane=how.lane, approve_deletes=how.approve_deletes),
+        settings=config.pass_settings(lane=how.lane, approve_deletes=how.approve_deletes, backfill=how.backfill),
         at_once=config.run.mailboxes_at_once,
         owner=app.owner(),
         stop=stop,

@@ -182,20 +182,21 @@ def _old_profile(_config: Config, glance: Glance | None, wave: str | None) -> Vi
 
 def _folders(config: Config, glance: Glance | None, wave: str | None) -> View:
     from migrator import app
-    from migrator.conservation import folder_sums
-    from migrator.status import folder_table, headline, standings, tables
+    from migrator.conservation import folder_sums, rule_sums
+    from migrator.status import folder_table, headline, rule_table, standings, tables
 
-    rows, sums = [], []
+    rows, sums, rules = [], [], []
     if glance:
         rows = standings(glance, wave)
         with app.open_ledger(config) as ledger:
-            sums = list(folder_sums(ledger, ledger.mailboxes(wave)))
+            mailboxes = ledger.mailboxes(wave)
+            sums, rules = list(folder_sums(ledger, mailboxes)), rule_sums(ledger, mailboxes)
     told = [asdict(one) for one in sums]
     return View(
         headline=headline(rows),
-        lines=lambda: [*tables(rows), *(["", *folder_table(sums)] if sums else [])],
+        lines=lambda: [*tables(rows), *(["", *folder_table(sums)] if sums else []), *(["", *rule_table(rules)] if rules else [])],
         heading=tuple(told[0]) if told else (),
         cells=lambda: [tuple(one.values()) for one in told],
-        told=lambda: {"mailboxes": [asdict(row) for row in rows], "folders": told},
+        told=lambda: {"mailboxes": [asdict(row) for row in rows], "folders": told, "rules": [asdict(one) for one in rules]},
         rows=rows,
     )

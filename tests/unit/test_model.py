@@ -31,6 +31,7 @@ def test_numbers_on_disk_never_change_their_meaning() -> None:
         "FILTERED": 6,
         "DOOMED": 7,
         "GONE": 8,
+        "BACKFILL": 9,
     }
     assert [mark.value for mark in Mark] == [1, 2, 4, 8, 16, 32, 64, 128]
 
@@ -46,12 +47,12 @@ def test_an_item_may_always_stay_what_it_is() -> None:
 
 
 @pytest.mark.parametrize("state", sorted(set(ItemState) - {ItemState.LISTED, ItemState.INTENDED}))
-def test_an_item_comes_to_be_sent_only_through_listed_or_where_the_target_holds_it(state: ItemState) -> None:
-    assert (ItemState.INTENDED in ITEM_MOVES[state]) == (state in {ItemState.DONE, ItemState.DOOMED})
+def test_an_item_comes_to_be_sent_only_through_listed_or_backfill_or_where_the_target_holds_it(state: ItemState) -> None:
+    assert (ItemState.INTENDED in ITEM_MOVES[state]) == (state in {ItemState.DONE, ItemState.DOOMED, ItemState.BACKFILL})
 
 
-def test_what_was_gone_comes_back_only_by_being_listed() -> None:
-    assert ITEM_MOVES[ItemState.GONE] == {ItemState.GONE, ItemState.LISTED}
+def test_what_was_gone_comes_back_only_by_being_listed_or_kept_back() -> None:
+    assert ITEM_MOVES[ItemState.GONE] == {ItemState.GONE, ItemState.LISTED, ItemState.FILTERED, ItemState.BACKFILL}
 
 
 def test_what_is_filtered_was_never_sent() -> None:
@@ -59,8 +60,13 @@ def test_what_is_filtered_was_never_sent() -> None:
     assert ItemState.INTENDED not in ITEM_MOVES[ItemState.FILTERED]
 
 
-def test_a_state_is_settled_or_pending_or_doomed() -> None:
-    assert frozenset(ItemState) == SETTLED | PENDING | {ItemState.DOOMED}
+def test_what_is_backfill_was_never_sent() -> None:
+    assert ItemState.BACKFILL not in ITEM_MOVES[ItemState.INTENDED]
+    assert ItemState.BACKFILL not in ITEM_MOVES[ItemState.DONE]
+
+
+def test_a_state_is_settled_or_pending_or_doomed_or_backfill() -> None:
+    assert frozenset(ItemState) == SETTLED | PENDING | {ItemState.DOOMED, ItemState.BACKFILL}
     assert not SETTLED & PENDING
 
 
