@@ -146,6 +146,7 @@ class _Pass:
         self._kind = kind
         self._transfer = Transfer(crew)
         self._listing = Listing(crew, self._transfer)
+        self._left_places: frozenset[str] = frozenset()
         self._mailbox_id = crew.lease.mailbox_id
 
     def run(self) -> None:
@@ -225,7 +226,7 @@ class _Pass:
         aside = stamps.unchanged(crew, kind, before, self._listing.sources)
         settled = stamps.placed(aside, before, crew.folders, list(self._listing.sources))
         # After cutover the owner may have renamed or moved a folder, and the source's may have been renamed too.
-        place(crew, self._listing.sources, settled, keep=kind is PassKind.SWEEP)
+        self._left_places = place(crew, self._listing.sources, settled, keep=kind is PassKind.SWEEP)
         judge_again(crew, self._listing.sources)
         return aside
 
@@ -282,6 +283,9 @@ class _Pass:
             if row.target_id not in live and row.target_id is not None and crew.destination.remove_folder(row.target_id):
                 crew.ledger.place_folder(crew.lease, row.id, None)
                 crew.folders[row.id] = replace(row, target_id=None)
+                crew.count("folders_removed")
+        for place_left in self._left_places - live:
+            if crew.destination.remove_folder(place_left):
                 crew.count("folders_removed")
 
     # -- the end

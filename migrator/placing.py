@@ -43,13 +43,17 @@ def ways_of(crew: Crew, sources: Mapping[int, Folder]) -> dict[int, Way]:
     return {number: way_of(rules, found[folder.id], named[folder.id], today) for number, folder in sources.items()}
 
 
-def place(crew: Crew, sources: Mapping[int, Folder], settled: Collection[int], *, keep: bool) -> None:
+def place(crew: Crew, sources: Mapping[int, Folder], settled: Collection[int], *, keep: bool) -> frozenset[str]:
     """Give every folder its place, parents first. ``settled`` ones are where they belong and are not looked at.
 
     With ``keep`` a folder that has a place stays as it is: its name and place are its owner's by now. Raises MailboxBlocked
-    (``mapping``) if a rule can't be followed.
+    (``mapping``) if a rule can't be followed. Returns the places that a rule took away from a folder: once their items have
+    moved, they may be empty.
     """
-    _Placing(crew, sources, settled, keep).run()
+    placing = _Placing(crew, sources, settled, keep)
+    for number in sources:
+        placing.place(number)
+    return frozenset(placing.left)
 
 
 class _Placing:
@@ -63,18 +67,16 @@ class _Placing:
         self._done: dict[int, str | None] = {}
         self._replaced: set[str | None] = set()
         self._under_way: set[int] = set()
+        self.left: set[str] = set()
 
-    def run(self) -> None:
-        for number in self._sources:
-            self._place(number)
-
-    def _place(self, number: int) -> str | None:
+    def place(self, number: int) -> str | None:
+        """The folder's place, after that of what it depends on; each is placed once."""
         if number in self._done:
             return self._done[number]
         self._under_way.add(number)
         crew, folder, row = self._crew, self._sources[number], self._crew.folders[number]
         above = self._numbers.get(folder.parent_id or "")
-        parent = None if above is None or above in self._under_way else self._place(above)
+        parent = None if above is None or above in self._under_way else self.place(above)
         target = row.target_id
         if number not in self._settled or folder.parent_id in self._replaced:
             crew.halt_if_asked()
@@ -82,6 +84,7 @@ class _Placing:
         if target is not None and target != row.target_id:
             if row.target_id is not None and self._by_rule(number) and not self._keep:
                 _take_along(crew, number, folder)
+                self.left.add(row.target_id)
                 # CRASH WINDOW: rows want to move, and the new place is not written down
             crew.guard_lease()
             crew.ledger.place_folder(crew.lease, row.id, target)
@@ -116,7 +119,7 @@ class _Placing:
                 raise _blocked(
                     route, f"puts {folder.name} ({folder.kind}) into {other.name} ({other.kind})", "folders of one kind"
                 )
-            place = None if number in self._under_way else self._place(number)
+            place = None if number in self._under_way else self.place(number)
             if place is None:
                 raise _blocked(route, f"puts {folder.name} into {other.name}, which has no place in the target", "another folder")
         made = "rule"
