@@ -314,15 +314,17 @@ class Slots:
     def take_free(self) -> bool:
         """Take a slot if one is free and nobody is in line; False if not, and nothing waits."""
         with self._lock:
-            if self._taken < self.n and not self._line:
-                self._taken += 1
-                return True
-            return False
+            return self._took()
+
+    def _took(self) -> bool:
+        """Take a free slot; the lock is held."""
+        free = self._taken < self.n and not self._line
+        self._taken += free
+        return free
 
     def _join(self, wake: Callable[[], object]) -> _Waiter | None:
         with self._lock:
-            if self._taken < self.n and not self._line:
-                self._taken += 1
+            if self._took():
                 return None
             waiter = _Waiter(wake)
             self._line.append(waiter)

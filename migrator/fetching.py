@@ -17,7 +17,7 @@ from connectors.errors import Unavailable, UnknownAnswer, WireError
 from connectors.pacer import Stopped
 from migrator import plan
 from migrator.inflight import NOTHING, Pool, Share
-from state.model import Open, Work
+from state.model import Work
 
 _FETCHING, _HOLDING = 2.25, {Lane.IMPORT: 1.25, Lane.COMPOSE: 2.0}
 """Bytes held for each byte of base64 of a lot: while the answer is cut into items, and afterwards until it is written."""
@@ -94,7 +94,7 @@ class Fetcher:
         if lot.work not in (Work.CREATE, Work.UPDATE):
             return [], NOTHING
         refs = [
-            Ref(opened.item_id, opened.source_version, row.size, "" if lot.lane is Lane.IMPORT else class_of(opened))
+            Ref(opened.item_id, opened.source_version, row.size, "" if lot.lane is Lane.IMPORT else plan.class_in(opened.facts))
             for row, opened in lot.rows
         ]
         bytes_ = weight(lot, self._source.limits.spool_from)
@@ -144,8 +144,3 @@ class Fetcher:
         answers = list(self._source.fetch(refs, lane))
         self._good = next((answer.ref for answer in answers if isinstance(answer, Item)), self._good)
         return answers
-
-
-def class_of(opened: Open) -> str:
-    """The item class that the listing told; mail if it told none."""
-    return plan.class_in(opened.facts)

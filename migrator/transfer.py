@@ -37,7 +37,7 @@ from connectors.errors import MailboxBlocked, Unavailable, WireError
 from connectors.streams import made_by
 from migrator import plan
 from migrator.crew import Crew
-from migrator.fetching import Fetcher, class_of
+from migrator.fetching import Fetcher
 from migrator.inflight import NOTHING, Share
 from migrator.steps import (
     AFTER_FLIP,
@@ -344,7 +344,7 @@ class Transfer:
         crew = self._crew
         crew.guard_lease()
         writes = [
-            Write(kind=WriteKind.REMOVE, lane=Lane.COMPOSE, item_class=class_of(opened), target_id=opened.old_target)
+            Write(kind=WriteKind.REMOVE, lane=Lane.COMPOSE, item_class=plan.class_in(opened.facts), target_id=opened.old_target)
             for _, opened in superseded
         ]
         outcomes = crew.destination.write(writes).result()

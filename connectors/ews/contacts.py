@@ -13,9 +13,10 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
 from connectors.base import Attachment
-from connectors.contact import Contact, Importance, Kept, Mail, Postal, Sensitivity
+from connectors.contact import Contact, Kept, Mail, Postal
 from connectors.ews.answer import M, T
 from connectors.ews.client import escape
+from connectors.ews.marks import importance_of, sensitivity_of
 from connectors.ews.soap import extended, moment, number
 
 ADDRESS = "00062004-0000-0000-c000-000000000046"
@@ -113,8 +114,6 @@ KEPT: tuple[tuple[str, str, str, int], ...] = (
 
 _FIELDS = ("item:ItemClass", "item:Sensitivity", "item:Importance", "item:Categories", "item:Body", "item:Attachments")
 _IM = (("ImAddress1", (ADDRESS, 0x8062)),)
-_SENSITIVITY: dict[str, Sensitivity] = {"Personal": "personal", "Private": "private", "Confidential": "confidential"}
-_IMPORTANCE: dict[str, Importance] = {"Low": "low", "High": "high"}
 _MARKUP = re.compile(r"<\s*/?\s*([a-zA-Z][\w:]*)")
 _PLAIN = frozenset({"html", "head", "meta", "body", "title", "style", "p", "br", "div", "span", "font", "o:p"})
 
@@ -241,16 +240,6 @@ def kept_of(told: Mapping[str, str], table: Sequence[tuple[str, str, str, int]])
         if value and not (kind in ("Short", "Integer") and value == "0"):
             found.append(Kept(name, kind, space, own, value))
     return tuple(found)
-
-
-def importance_of(element: Any) -> Importance:
-    """How important an item is."""
-    return _IMPORTANCE.get(element.findtext(f"{T}Importance") or "", "normal")
-
-
-def sensitivity_of(element: Any) -> Sensitivity:
-    """How private an item is."""
-    return _SENSITIVITY.get(element.findtext(f"{T}Sensitivity") or "", "normal")
 
 
 def body_of(element: Any) -> tuple[Literal["html", "text"], str]:

@@ -7,23 +7,18 @@ follow-ups); body and attachments come from the MIME.
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Any, Literal
+from typing import Any
 
 import pybase64
 
 from connectors.base import Address, FollowUp, Item, Lane, Message, Ref, digest_of
 from connectors.errors import Unavailable
 from connectors.ews.answer import T
+from connectors.ews.marks import importance_of, sensitivity_of
 from connectors.ews.mime import take_apart
 from connectors.ews.soap import Prop, extended, moment, number, truth
 from connectors.spool import Content
 
-_IMPORTANCE: dict[str, Literal["low", "normal", "high"]] = {"Low": "low", "High": "high"}
-_SENSITIVITY: dict[str, Literal["normal", "personal", "private", "confidential"]] = {
-    "Personal": "personal",
-    "Private": "private",
-    "Confidential": "confidential",
-}
 _COMPLETE, _FLAGGED = "1", "2"
 """PidTagFlagStatus [MS-OXOFLAG]."""
 
@@ -70,8 +65,8 @@ def message_of(element: Any, raw: Content) -> Message:
         received=moment(told.get(Prop.RECEIVED)),
         is_draft=_yes(element, "IsDraft"),
         is_read=_yes(element, "IsRead"),
-        importance=_IMPORTANCE.get(element.findtext(f"{T}Importance") or "", "normal"),
-        sensitivity=_SENSITIVITY.get(element.findtext(f"{T}Sensitivity") or "", "normal"),
+        importance=importance_of(element),
+        sensitivity=sensitivity_of(element),
         categories=tuple(one.text or "" for one in element.iterfind(f"{T}Categories/{T}String")),
         follow_up=_follow_up(told),
         wants_read_receipt=_yes(element, "IsReadReceiptRequested"),

@@ -21,6 +21,7 @@ from connectors.errors import Unavailable
 from connectors.event import WEEK, Attendee, Event, Index, Occurrence, PatternKind, Recurrence, Turn, Weekday, Zone
 from connectors.ews.answer import T
 from connectors.ews.client import escape
+from connectors.ews.marks import importance_of, sensitivity_of
 from connectors.ews.soap import Prop, extended, moment, number, truth
 
 _FIELDS = (
@@ -44,10 +45,6 @@ _MONTHS = (
 )  # fmt: skip
 _BUSY: dict[str, Literal["free", "tentative", "busy", "oof", "workingElsewhere"]] = {
     "Free": "free", "Tentative": "tentative", "Busy": "busy", "OOF": "oof", "WorkingElsewhere": "workingElsewhere",
-}  # fmt: skip
-_IMPORTANCE: dict[str, Literal["low", "normal", "high"]] = {"Low": "low", "High": "high"}
-_SENSITIVITY: dict[str, Literal["normal", "personal", "private", "confidential"]] = {
-    "Personal": "personal", "Private": "private", "Confidential": "confidential",
 }  # fmt: skip
 _RESPONSE: dict[str, Literal["none", "organizer", "tentative", "accepted", "declined"]] = {
     "Organizer": "organizer", "Tentative": "tentative", "Accept": "accepted", "Decline": "declined",
@@ -194,8 +191,8 @@ def _event(element: Any, owner: str) -> Event:
         attendees=tuple(people),
         reminder=(minutes or 0) if truth(element.findtext(f"{T}ReminderIsSet")) else None,
         show_as=_BUSY.get(element.findtext(f"{T}LegacyFreeBusyStatus") or "", "busy"),
-        importance=_IMPORTANCE.get(element.findtext(f"{T}Importance") or "", "normal"),
-        sensitivity=_SENSITIVITY.get(element.findtext(f"{T}Sensitivity") or "", "normal"),
+        importance=importance_of(element),
+        sensitivity=sensitivity_of(element),
         categories=tuple(one.text or "" for one in element.iterfind(f"{T}Categories/{T}String")),
         uid=element.findtext(f"{T}UID") or "",
         submitted=moment(told.get(Prop.SUBMITTED)),

@@ -15,7 +15,8 @@ from connectors.contact import Task
 from connectors.event import WEEK, Index, PatternKind, Recurrence, Weekday
 from connectors.ews.answer import T
 from connectors.ews.client import escape
-from connectors.ews.contacts import COMMON, body_of, importance_of, kept_of, key_of, path_of, sensitivity_of
+from connectors.ews.contacts import COMMON, body_of, kept_of, key_of, path_of
+from connectors.ews.marks import importance_of, sensitivity_of
 from connectors.ews.soap import extended, moment, number, truth
 
 TASK = "00062003-0000-0000-c000-000000000046"
