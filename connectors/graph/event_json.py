@@ -75,7 +75,7 @@ def compose(event: Event, *, item_class: str, now: datetime, orphans: bool) -> C
     if "recurrence" in event.odd:
         return Refusal("recurrence", "the source tells no rule by which the series repeats")
     lost = list(event.odd)
-    zone, clock, sure = named(event.zone, event.start)
+    zone, clock, sure = _clock_of(event, now)
     if not sure and (event.zone is not None or event.recurrence is not None):
         lost.append("time-zone")
     fields = _content(event, lost)
@@ -115,6 +115,21 @@ def compose(event: Event, *, item_class: str, now: datetime, orphans: bool) -> C
         clock=clock,
         degraded=tuple(dict.fromkeys(lost)),
     )
+
+
+def _clock_of(event: Event, now: datetime) -> tuple[str, tzinfo, bool]:
+    """What ``named`` says of the event's zone; for a series that goes on, of these years rather than of those when it began.
+
+    Countries change their clocks, and a clock that a program made up does not follow: the name that fitted when the series began
+    may not fit any more. What is still to come counts, and that not all of it fits is said.
+    """
+    found = named(event.zone, event.start)
+    if event.recurrence is None or event.zone is None or not found[2] or event.start >= now or ends(event) <= now:
+        return found
+    later = named(event.zone, now)
+    if later[0] == found[0]:
+        return found
+    return (*(later if later[2] else found)[:2], False)
 
 
 def ends(event: Event) -> datetime:

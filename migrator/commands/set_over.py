@@ -58,6 +58,7 @@ def settings(
     from migrator import app, logs
     from migrator import scripts as powershell
     from migrator.commands.carry import stop_on_signals
+    from migrator.scripts_rooms import room_files, rooms_of
     from migrator.settings_run import Work, people_of
     from migrator.settings_words import Wishes
     from migrator.wavefile import select
@@ -90,6 +91,8 @@ def settings(
         if done and (scripts is not None or apply_):
             folder = scripts or config.file.parent / "powershell"
             written = powershell.write_scripts(folder, done, people_of(everybody))
+            rooms = rooms_of([one.mailbox for one in done], ledger.plans.details())
+            written += powershell.put_files(folder, room_files(rooms, people_of(everybody)), "--scripts")
     code = _code(done, held, paused, apply_)
     strange = [] if held or paused else _unknown(named, done)
     if words.json:

@@ -156,6 +156,16 @@ def test_a_zone_that_a_program_made_up_is_known_by_its_clock() -> None:
     assert composed(replace(EVENT, zone=Zone("odd", 61))).degraded == ("time-zone",)
 
 
+def test_a_made_up_clock_that_no_country_keeps_any_more_is_said_of_a_series_that_goes_on() -> None:
+    of_then = Zone("Eastern, of then", -300, -240, Turn(4, "sunday", 1, 120), Turn(10, "sunday", 5, 120))
+    start = datetime(2003, 3, 3, 14, tzinfo=UTC)
+    then = replace(EVENT, zone=of_then, start=start, end=start + timedelta(hours=1))
+    goes_on = replace(WEEKLY, start=date(2003, 3, 3))
+    assert composed(replace(then, recurrence=goes_on)).degraded == ("time-zone",)
+    assert composed(replace(then, recurrence=replace(goes_on, end=date(2004, 3, 1)))).degraded == ()
+    assert composed(then).degraded == ()
+
+
 def test_the_second_of_two_equal_hours_is_told_by_utc() -> None:
     twice = datetime(2026, 10, 25, 1, 30, tzinfo=UTC)  # 2:30 in Berlin, for the second time
     found = fields(replace(EVENT, start=twice, end=twice + timedelta(hours=2)))
