@@ -97,7 +97,9 @@ foreach ($Old in @(Import-Clixml -LiteralPath (Join-Path $PSScriptRoot 'rooms.xm
             if (@('True', 'False') -contains $Old[$Name]) { $Own[$Name] = ($Old[$Name] -eq 'True') }
         }
         foreach ($Name in $Lists) {
-            $Who = @($Old[$Name] | Where-Object { $_ } | ForEach-Object { if ($People.ContainsKey($_)) { $People[$_] } else { $_ } })
+            $Who = @($Old[$Name] | Where-Object { $_ } | ForEach-Object {
+                if ($People.ContainsKey($_)) { $People[$_] } else { $_ }
+            })
             if ($Who.Count) { $Own[$Name] = $Who }
         }
         Set-CalendarProcessing @Own
