@@ -34,6 +34,9 @@ from migrator.reporting.pages import page
 from state.model import MailboxState
 
 LOOPBACK: Final = "127.0.0.1"
+CONNECTIONS: Final = 200
+"""Threads of the process above which no further browser is answered."""
+
 _IDLE: Final = 30.0
 _NAMES: Final = ("localhost", "127.0.0.1", "[::1]")
 
@@ -97,6 +100,13 @@ class _Server(ThreadingHTTPServer):
             self.names |= {name.casefold() for name in (shown, *place.names)}
         scheme = "https" if self.context else "http"
         self.url = f"{scheme}://{place.names[0] if place.names else shown}:{self.server_port}/{token}/"
+
+    def process_request(self, request: Any, client_address: Any) -> None:
+        """Take a connection, unless so many are open that one more could only be held against us."""
+        if threading.active_count() > CONNECTIONS:
+            self.shutdown_request(request)
+        else:
+            super().process_request(request, client_address)
 
     def get_request(self) -> tuple[Any, Any]:
         connection, address = super().get_request()

@@ -16,7 +16,7 @@ from migrator.commands.words import Words, global_options, pass_words, say_json,
 
 if TYPE_CHECKING:
     from migrator.config import Config
-    from migrator.reporting.facts import Facts
+    from migrator.reporting.facts import Facts, FolderLine
     from migrator.reporting.words import Language
 
 EVERYTHING = ("report.html", "report.xlsx", "report.json", "mailboxes.csv", "protocol.html")
@@ -120,23 +120,29 @@ def _length(text: str) -> float:
 def _again(asked: Asked, seconds: float) -> int:
     """Write until somebody stops it; a ledger that is away for a while is waited for."""
     from migrator.commands.carry import stop_on_signals
+    from migrator.config import BadInput
     from migrator.reporting.told import moment
     from state.model import LedgerAway
 
-    stop = threading.Event()
+    stop, first = threading.Event(), True
     with stop_on_signals(stop, saying=b""):
         while True:
             try:
                 facts, written = _write(asked)
                 say_lines(f"{moment(facts.made)}: {len(written)} files in {Path(written[0]).parent}")
-            except LedgerAway as error:
+            except (LedgerAway, BadInput) as error:
+                if first:
+                    raise
+                # A file that somebody has open in Excel can't be replaced on Windows; the next one can.
                 click.echo(f"migrator: {error} Trying again in {seconds:g} s.", err=True)
+            first = False
             if stop.wait(seconds):
                 return 0
 
 
 def _write(asked: Asked) -> tuple[Facts, list[str]]:
     from migrator import app
+    from migrator.config import BadInput
     from migrator.reporting import writing
     from migrator.reporting.gathering import LISTED, gather, gather_folders, gather_reasons
     from migrator.reporting.names import veiled
@@ -150,25 +156,35 @@ def _write(asked: Asked) -> tuple[Facts, list[str]]:
         folders = gather_folders(ledger, facts, anonymous=asked.anonymous) if ".xlsx" in kinds else []
         reasons, rules = gather_reasons(ledger) if asked.cards else ({}, {})
     facts = veiled(facts, anonymous=asked.anonymous)
-    written = []
+    written, barred = [], None
     for file in asked.files:
-        match file.suffix.lower():
-            case ".xlsx":
-                written.append(writing.write_xlsx(facts, folders, file, asked.language))
-            case ".json":
-                written.append(writing.write_json(facts, file))
-            case ".csv":
-                written.append(writing.write_csv(facts, file, asked.language))
-            case _ if file.name == "protocol.html":
-                written.append(writing.write_protocol(facts, file, asked.language, anonymous=asked.anonymous))
-            case _:
-                written.append(writing.write_html(facts, file, asked.language, anonymous=asked.anonymous))
+        try:
+            written.append(_write_one(asked, facts, folders, file))
+        except BadInput as error:
+            barred = barred or error
+    if barred:
+        raise barred
     if asked.protocol:
         written.append(writing.write_protocol(facts, asked.protocol, asked.language, anonymous=asked.anonymous))
     if asked.cards:
         cards = writing.write_cards(facts, reasons, rules, asked.cards, asked.language)
         return facts, [*map(str, written), *([f"{len(cards)} cards in {asked.cards}"] if cards else [])]
     return facts, [str(file) for file in written]
+
+
+def _write_one(asked: Asked, facts: Facts, folders: list[FolderLine], file: Path) -> Path:
+    from migrator.reporting import writing
+
+    match file.suffix.lower():
+        case ".xlsx":
+            return writing.write_xlsx(facts, folders, file, asked.language)
+        case ".json":
+            return writing.write_json(facts, file)
+        case ".csv":
+            return writing.write_csv(facts, file, asked.language)
+    if file.name == "protocol.html":
+        return writing.write_protocol(facts, file, asked.language, anonymous=asked.anonymous)
+    return writing.write_html(facts, file, asked.language, anonymous=asked.anonymous)
 
 
 @click.command("dashboard", short_help="Show the report's views live in a browser.")

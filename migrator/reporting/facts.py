@@ -29,7 +29,8 @@ class Saying:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MailboxLine:
     """One mailbox. ``balance`` is the running sums minus the rows counted one by one, ``unaccounted`` what the source itself
-    counts more or less than its listings showed; both have to be 0. ``late`` is mail that still came to the old side."""
+    counts more or less than its listings showed; both have to be 0. ``backfill`` may follow after the cutover. ``late`` is mail that
+    still came to the old side."""
 
     id: int
     wave: str
@@ -50,6 +51,7 @@ class MailboxLine:
     withheld: int = 0
     approved: int = 0
     filtered: int = 0
+    backfill: int = 0
     left: int = 0
     bytes: int = 0
     bytes_pending: int = 0
@@ -90,7 +92,11 @@ class MailboxLine:
     @property
     def share(self) -> float | None:
         """Settled items by those that there are, 0 to 1; None while nothing was listed."""
-        return (self.wanted - self.pending) / self.wanted if self.wanted > 0 else (1.0 if self.last_pass_at else None)
+        return (
+            (self.wanted - self.pending - self.backfill) / self.wanted
+            if self.wanted > 0
+            else (1.0 if self.last_pass_at else None)
+        )
 
     @property
     def unapproved(self) -> int:
@@ -126,6 +132,7 @@ class WaveLine:
     listed: int
     done: int
     pending: int
+    backfill: int
     stayed: int
     bytes: int
     bytes_pending: int
@@ -136,8 +143,8 @@ class WaveLine:
     @property
     def share(self) -> float | None:
         """Settled items by those that there are."""
-        whole = self.done + self.pending + self.stayed
-        return (whole - self.pending) / whole if whole else None
+        whole = self.done + self.pending + self.backfill + self.stayed
+        return (self.done + self.stayed) / whole if whole else None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -164,6 +171,7 @@ class FolderLine:
     withheld: int
     filtered: int
     pending: int
+    backfill: int
     left: int
     off: int
 

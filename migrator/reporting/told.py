@@ -12,7 +12,7 @@ from migrator.reporting.facts import Facts, MailboxLine, Saying
 from migrator.reporting.words import language
 
 _SUMS = (
-    "listed", "done", "pending", "refused", "withheld", "approved", "filtered", "left", "bytes", "bytes_pending", "moved",
+    "listed", "done", "pending", "refused", "withheld", "approved", "filtered", "backfill", "left", "bytes", "bytes_pending", "moved",
     "counted", "unaccounted", "late",
 )  # fmt: skip
 

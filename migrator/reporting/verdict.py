@@ -33,6 +33,8 @@ def verdict(lines: Sequence[MailboxLine]) -> tuple[Light, Saying]:
         return Light.AMBER, Saying("verdict.nothing")
     if pending or never:
         return Light.AMBER, Saying("verdict.pending", {"n": pending}) if pending else Saying("verdict.unread", {"n": never})
+    if backfill := sum(line.backfill for line in lines):
+        return Light.AMBER, Saying("verdict.backfill", {"n": backfill})
     if unaccounted:
         return Light.AMBER, Saying("verdict.unaccounted", {"n": unaccounted})
     if refused:

@@ -118,7 +118,7 @@ def _sheets(facts: Facts, folders: Sequence[FolderLine], t: Language) -> Iterato
     shown = folders if len(folders) <= FOLDERS else [one for one in folders if not one.whole]
     yield (
         "Folders",
-        ("mailbox", "folder", "counted", "done", "refused", "withheld", "filtered", "open", "gone", "off"),
+        ("mailbox", "folder", "counted", "done", "refused", "withheld", "filtered", "open", "backfill", "gone", "off"),
         (
             (
                 one.mailbox,
@@ -129,6 +129,7 @@ def _sheets(facts: Facts, folders: Sequence[FolderLine], t: Language) -> Iterato
                 one.withheld,
                 one.filtered,
                 one.pending,
+                one.backfill,
                 one.left,
                 one.off,
             )
@@ -160,7 +161,7 @@ def _today(facts: Facts, t: Language) -> Iterator[Sequence[Value]]:
     yield t("column.mailboxes"), len(facts.mailboxes)
     yield t("head.moved"), facts.total("moved")
     for key, word in (
-        ("protocol.counted", "counted"), ("head.arrived", "done"), ("head.open", "pending"), ("protocol.filtered", "filtered"),
+        ("protocol.counted", "counted"), ("head.arrived", "done"), ("head.open", "pending"), ("protocol.backfill", "backfill"), ("protocol.filtered", "filtered"),
         ("protocol.off", "unaccounted"),
     ):  # fmt: skip
         yield t(key), facts.total(word)
@@ -177,7 +178,7 @@ def _today(facts: Facts, t: Language) -> Iterator[Sequence[Value]]:
 
 MAILBOX_COLUMNS: Final = (
     "wave", "mailbox", "target", "state", "cause", "owner", "ticket", "moved", "done", "open", "refused", "withheld", "approved",
-    "filtered", "gone", "off", "size-mb", "left-mb", "last-pass", "due", "late", "last-in-source", "last-in-target",
+    "filtered", "backfill", "gone", "off", "size-mb", "left-mb", "last-pass", "due", "late", "last-in-source", "last-in-target",
 )  # fmt: skip
 
 
@@ -186,7 +187,7 @@ def mailbox_rows(facts: Facts, t: Language) -> Iterator[Sequence[Value]]:
     for line in facts.mailboxes:
         yield (
             line.wave, line.source, line.target, t(f"state.{line.state.value}"), line.cause, line.owner, line.ticket, line.moved,
-            line.done, line.pending, line.refused, line.withheld, line.approved, line.filtered, line.left, line.unaccounted,
+            line.done, line.pending, line.refused, line.withheld, line.approved, line.filtered, line.backfill, line.left, line.unaccounted,
             _mega(line.bytes), _mega(line.bytes_pending), when(line.last_pass_at), when(line.complete_after), line.late,
             _seen(line.last_in_source), _seen(line.last_in_target),
         )  # fmt: skip

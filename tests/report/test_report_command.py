@@ -129,3 +129,11 @@ def test_it_keeps_a_folder_fresh_until_somebody_ends_it(project: Path) -> None:
     page = (project / "share" / "report.html").read_text("utf-8")
     assert "new.comer@contoso.test" in page
     assert not list((project / "share").glob(".*")), "nothing half written is left behind"
+
+
+def test_one_file_that_is_barred_keeps_no_other_from_being_written(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (project / "all" / "report.xlsx").mkdir(parents=True)
+    assert cli.run(["report", "--to", "all"]) == 65
+    assert "report.xlsx can't be written" in capsys.readouterr().err
+    written = {file.name for file in (project / "all").iterdir() if file.is_file()}
+    assert written == {"mailboxes.csv", "protocol.html", "report.html", "report.json"}

@@ -53,7 +53,7 @@ def test_numbers_are_numbers_and_days_are_days(forty: Ledger) -> None:
     assert book["Mailboxes"]["S2"].is_date
     folders = table(book["Folders"])
     for row in folders:
-        parts = ("Arrived", "Refused", "Withheld", "Kept back by rule", "Open", "Not accounted for")
+        parts = ("Arrived", "Refused", "Withheld", "Kept back by rule", "Open", "Follows later", "Not accounted for")
         assert row["Counted by the source"] == sum(row[part] for part in parts), row
     assert sum(row["Arrived"] for row in folders) == facts.total("done")
     assert len(table(book["Refusals"])) == facts.total("refused") + facts.total("withheld")
@@ -93,7 +93,7 @@ def test_the_protocol_adds_up_and_names_who_approved_what(forty: Ledger) -> None
     assert "2 items approved by j.krueger on" in page
     assert "Its owner has a copy." in page
     assert "what is signed here is accepted except for them" in page
-    parts = ("done", "refused", "withheld", "filtered", "pending", "unaccounted")
+    parts = ("done", "refused", "withheld", "filtered", "pending", "backfill", "unaccounted")
     assert facts.total("counted") == sum(facts.total(part) for part in parts)
     clean = replace(facts, wanted=[])
     assert "Mit ihren Unterschriften" in protocol_page(clean, language("de"))
