@@ -44,7 +44,7 @@ class Edges:
 
     def began(self, mailbox: MailboxRow, kind: PassKind) -> None:
         self._inner.began(mailbox, kind)
-        if kind is PassKind.SEED and self._once("started", mailbox.wave):
+        if self._notifier.wanted and kind is PassKind.SEED and self._once("started", mailbox.wave):
             self._quietly(lambda: self._started(mailbox))
 
     def did(self, mailbox: MailboxRow, word: str, items: int, size: int) -> None:
@@ -53,7 +53,8 @@ class Edges:
 
     def ended(self, ending: Ending) -> None:
         self._inner.ended(ending)
-        self._quietly(lambda: self._ended(ending))
+        if self._notifier.wanted:
+            self._quietly(lambda: self._ended(ending))
 
     def _started(self, mailbox: MailboxRow) -> None:
         rows = self._ledger.mailboxes(mailbox.wave)

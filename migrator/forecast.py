@@ -58,8 +58,7 @@ class Load:
     bytes: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class Sample:
+class Sample(msgspec.Struct, frozen=True, gc=False):
     """What one pass dealt with, and in how many seconds. ``whole``: it read every folder, as a final pass does."""
 
     kind: PassKind
@@ -240,7 +239,10 @@ def span(found: Span | None) -> str:
 
 def _unit(seconds: float) -> tuple[str, float]:
     # One and a half of a unit is still better said in the smaller one.
-    return next((unit for unit in reversed(_UNITS) if seconds >= 1.5 * unit[1]), _UNITS[0])
+    for unit in reversed(_UNITS):
+        if seconds >= 1.5 * unit[1]:
+            return unit
+    return _UNITS[0]
 
 
 def _in_unit(seconds: float, unit: tuple[str, float]) -> tuple[str, str]:

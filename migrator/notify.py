@@ -316,6 +316,11 @@ class Notifier:
             self._queue.put(None)
             self._thread.join(self._patience)
 
+    @property
+    def wanted(self) -> bool:
+        """Whether anybody is to be told anything."""
+        return bool(self._to)
+
     def tell(self, event: Event) -> None:
         """Let the team know."""
         if self._to and (event.kind in self._kinds or event.kind == "test"):

@@ -224,7 +224,9 @@ def headline(rows: Sequence[Standing]) -> str:
     approved = sum(row.approved for row in rows)
     refused = sum(row.refused for row in rows) - approved
     if refused:
-        return f"Nothing needs a person to go on; {refused:,} items can't go, `migrator errors list` says why and what to do."
+        return (
+            f"A person is needed before cutover: {refused:,} items can't go and nobody approved them; see `migrator errors list`."
+        )
     if approved:
         return f"Nothing needs a person; all of {_mailboxes(len(rows))} is carried but {approved:,} items that stay by approval."
     return f"Nothing needs a person; all of {_mailboxes(len(rows))} is carried as of the last pass."
@@ -334,12 +336,16 @@ def moment(when: float | None, now: float, zone: tzinfo | None = None) -> str:
     """A moment of the past in the operator's zone: ``14:02`` today, ``Fri 14:02`` within six days, else ``2026-11-20``."""
     if when is None:
         return "-"
-    then, today = (datetime.fromtimestamp(one, UTC).astimezone(zone) for one in (when, now))
-    if then.date() == today.date():
-        return f"{then:%H:%M}"
-    if 0 <= (today.date() - then.date()).days < 7:
-        return f"{_DAYS[then.weekday()]} {then:%H:%M}"
-    return f"{then:%Y-%m-%d}"
+    if zone is None:
+        then, today = time.localtime(when), time.localtime(now)
+    else:
+        then, today = (datetime.fromtimestamp(one, zone).timetuple() for one in (when, now))
+    clock = f"{then.tm_hour:02}:{then.tm_min:02}"
+    if then[:3] == today[:3]:
+        return clock
+    if 0 <= now - when < 6.5 * 86400:
+        return f"{_DAYS[then.tm_wday]} {clock}"
+    return f"{then.tm_year}-{then.tm_mon:02}-{then.tm_mday:02}"
 
 
 def seconds(iso: str) -> float | None:
@@ -401,16 +407,13 @@ def lay_out(
         sizes[at] -= given
         room += given
     sizes[-1] = max(0, min(sizes[-1], room))
-    lines = []
+    columns = []
     cutting = {*limits, len(sizes) - 1}
-    for one in [heading, *cells]:
-        parts = []
-        for at, (text, size) in enumerate(zip(one, sizes, strict=True)):
-            # Numbers need no look at their letters.
-            text = cut(text, size) if at in cutting or len(text) > size else text
-            parts.append(text.ljust(size) if at in left else text.rjust(size))
-        lines.append("  ".join(parts).rstrip())
-    return lines
+    # Column by column: of tens of thousands of lines each look at a cell counts. Numbers need no look at their letters.
+    for at, (column, size) in enumerate(zip(zip(heading, *cells, strict=True), sizes, strict=True)):
+        texts = [cut(text, size) for text in column] if at in cutting else list(column)
+        columns.append([text.ljust(size) for text in texts] if at in left else [text.rjust(size) for text in texts])
+    return ["  ".join(parts).rstrip() for parts in zip(*columns, strict=True)]
 
 
 def cut(text: str, size: int) -> str:

@@ -20,7 +20,7 @@ from state.revision import HEAD
 
 Ask: TypeAlias = Callable[[str, tuple[Any, ...]], Sequence[Sequence[Any]]]
 
-RECENT: Final = 4
+RECENT: Final = 3
 """Passes of each mailbox that are read."""
 
 _SQLITE: Final = "sqlite:///"
@@ -64,7 +64,12 @@ class Ran(msgspec.Struct, frozen=True, gc=False):
     state: PassState
     started: float
     ended: float | None
-    done: Done
+    figures: str
+
+    @property
+    def done(self) -> Done:
+        """What it did, read now: of many passes nobody asks that."""
+        return _done(self.figures)
 
 
 _KINDS: Final = {kind.value: kind for kind in PassKind}
@@ -197,17 +202,27 @@ def _checked(glance: Glance) -> Glance:
 
 
 def _mailbox(found: Sequence[Any]) -> MailboxRow:
-    told = dict(zip(_MAILBOX, found, strict=True))
-    came_from = told["came_from"]
-    told |= {
-        "state": _MAILBOXES[told["state"]],
-        "came_from": None if came_from is None else _MAILBOXES[came_from],
-        "claimed": bool(told["claimed"]),
-        "trusts_stamps": bool(told["trusts_stamps"]),
-    }
-    return MailboxRow(**told)
+    (number, wave, source, target, state, came_from, cause, epoch, owner, lease_until, sequence, generation, claimed, trusts) = (
+        found
+    )
+    return MailboxRow(
+        id=number,
+        wave=wave,
+        source=source,
+        target=target,
+        state=_MAILBOXES[state],
+        came_from=None if came_from is None else _MAILBOXES[came_from],
+        cause=cause,
+        epoch=epoch,
+        owner=owner,
+        lease_until=lease_until,
+        sequence=sequence,
+        generation=generation,
+        claimed=bool(claimed),
+        trusts_stamps=bool(trusts),
+    )
 
 
 def _pass(found: Sequence[Any]) -> Ran:
     mailbox_id, number, kind, state, started, ended, figures = found
-    return Ran(mailbox_id, number, _KINDS[kind], _ENDINGS[state], started, ended, _done(figures))
+    return Ran(mailbox_id, number, _KINDS[kind], _ENDINGS[state], started, ended, figures)

@@ -231,7 +231,7 @@ def test_letters_keep_the_order_of_their_kinds() -> None:
 
 class Told(Notifier):
     def __init__(self) -> None:
-        super().__init__([], [])
+        super().__init__([Broken()], [])
         self.events: list[Event] = []
 
     def tell(self, event: Event) -> None:
@@ -438,3 +438,31 @@ def test_the_command_writes_them_for_a_wave(project: Path) -> None:
 def test_a_mail_has_one_subject_line_whatever_is_in_it() -> None:
     made = mail_of(letter("a\nBcc: x@y"), "a@b", ["c@d"])
     assert made["Bcc"] is None
+
+
+def test_a_run_tells_the_team_and_counts_for_prometheus(
+    tmp_path: Path, hook: Hook, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from test_commands import CONFIG as PROJECT
+    from test_commands import InMemory, World
+
+    from connectors.errors import MailboxBlocked
+    from migrator import app
+
+    made = World()
+    made.blocked["ben"] = MailboxBlocked("no licence", mend="assign one")
+    monkeypatch.setattr(app, "Connected", lambda config, stop, *, guard=None, memory=None: InMemory(made, guard))
+    monkeypatch.chdir(tmp_path)
+    for name in ("SOURCE_PASSWORD", "TARGET_SECRET"):
+        monkeypatch.setenv(f"MIGRATOR_{name}", "hunter2")
+    monkeypatch.setenv("HOOK", hook.url)
+    (tmp_path / "migrator.toml").write_text(PROJECT + '\n[notify]\nwebhook = "env:HOOK"\n', "utf-8")
+    lines = ["wave,source,target", "x,anna@old.example,anna@new.example", "y,ben@old.example,ben@new.example"]
+    (tmp_path / "waves.csv").write_text("\n".join(lines), "utf-8")
+    assert cli.run(["run", "--metrics", "0"]) == 4
+    logs.take_down()
+    assert "Metrics are at http://127.0.0.1:" in capsys.readouterr().err
+    told = {one["event"]: one["lines"] for one in hook.taken}
+    assert sorted(told["started"]) == ["x has started: 1 mailboxes.", "y has started: 1 mailboxes."]
+    assert told["finished"] == ["x is ready: all of its 1 mailboxes may be cut over."]
+    assert told["held"] == ["ben@old.example (y) is HELD: No licence. Assign one."]
