@@ -321,7 +321,12 @@ class Connected:
         """Open one source mailbox."""
         from connectors.ews.source import ExchangeSource
 
-        return ExchangeSource(self.server, mailbox.source, stop=stop, spool=self._spool, roots=self._roots(mailbox))
+        return ExchangeSource(self.server_of(mailbox), mailbox.source, stop=stop, spool=self._spool, roots=self._roots(mailbox))
+
+    def server_of(self, mailbox: MailboxRow) -> ExchangeServer:
+        """The source server as this mailbox is reached: by its line of the spreadsheet, else as the config says."""
+        access = self._memory.trees(mailbox.id)[0].get("access") if isinstance(self._memory, Hints) else None
+        return self.server.with_access(str(access)) if access else self.server
 
     def _roots(self, mailbox: MailboxRow) -> list[Root]:
         """The further trees of a source mailbox. Raises MailboxBlocked."""
@@ -357,7 +362,7 @@ class Connected:
         """The subjects of source items by their id, read now from the server; what is gone there is missing."""
         from connectors.ews.subjects import read_subjects
 
-        return read_subjects(self.server, mailbox.source, ids, self._stop)
+        return read_subjects(self.server_of(mailbox), mailbox.source, ids, self._stop)
 
     def source_person(self, address: str) -> Person | None:
         """Whose mailbox the source's directory says that address is."""
@@ -381,7 +386,7 @@ class Connected:
         """Open one source mailbox to read content back."""
         from connectors.ews.reading import ExchangeReader
 
-        return ExchangeReader(self.server, mailbox.source, stop=stop)
+        return ExchangeReader(self.server_of(mailbox), mailbox.source, stop=stop)
 
     def destination_reader(self, mailbox: MailboxRow, stop: threading.Event) -> Reader:
         """Open one target mailbox to read content back."""
@@ -393,7 +398,7 @@ class Connected:
         """Open the calendars of one source mailbox to read what takes place when."""
         from connectors.ews.reading_calendar import ExchangeCalendars
 
-        return ExchangeCalendars(self.server, mailbox.source, stop=stop)
+        return ExchangeCalendars(self.server_of(mailbox), mailbox.source, stop=stop)
 
     def destination_calendars(self, mailbox: MailboxRow, stop: threading.Event) -> CalendarReader:
         """Open the calendars of one target mailbox to read what takes place when."""
@@ -411,7 +416,7 @@ class Connected:
         """Open the settings of one source mailbox."""
         from connectors.ews.settings import ExchangeSettings
 
-        return ExchangeSettings(self.server, mailbox.source, stop=stop)
+        return ExchangeSettings(self.server_of(mailbox), mailbox.source, stop=stop)
 
     def target_settings(self, mailbox: MailboxRow) -> SettingsTarget:
         """Open the settings of one target mailbox."""

@@ -7,6 +7,7 @@ the pacer waits.
 
 from __future__ import annotations
 
+import copy
 import random as chance
 import re
 import ssl
@@ -16,6 +17,7 @@ import time
 import uuid
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
 from typing import Any, NoReturn, Protocol, TypeVar
 from urllib.parse import urlsplit
 
@@ -96,6 +98,14 @@ class ExchangeServer:
         self._protocol: Any = None
         self._context: ssl.SSLContext | None = None
         self._lock = threading.Lock()
+
+    def with_access(self, access: str) -> ExchangeServer:
+        """The same server, its connections and limits, for mailboxes that are reached in another way; closed with this one."""
+        if access == self.settings.access:
+            return self
+        other = copy.copy(self)
+        other.settings = replace(self.settings, access=access)
+        return other
 
     def open_session(self) -> requests.Session:
         """A new signed-in session with one connection of its own; NTLM signs in a connection, not a request."""
