@@ -17,6 +17,7 @@ import pytest
 
 from connectors.base import Answer, Destination, Refusal, Role, Source
 from connectors.errors import Halt, MailboxBlocked
+from connectors.ews.meetings import MeetingsToCome
 from connectors.memory import MemoryDestination, MemoryMailbox, MemorySource, MemoryTarget
 from connectors.memory_looking import MemoryLook
 from connectors.memory_reading import MemorySourceReader, MemoryTargetReader
@@ -116,6 +117,9 @@ class InMemory:
 
     def destination_calendars(self, mailbox: MailboxRow, stop: threading.Event) -> NoCalendars:
         return NoCalendars()
+
+    def meetings(self, mailbox: str) -> MeetingsToCome:
+        return MeetingsToCome(future=0, as_organiser=0)
 
     def ask_source(self, mailboxes: Sequence[str]) -> Iterator[Answer]:
         yield from self.world.answers["source"] or [Answer(f"{one}: mailbox", True, "It opens.") for one in mailboxes]
@@ -379,7 +383,7 @@ def test_check_asks_here_and_on_both_sides_and_writes_nothing(world: World, shel
     assert out.splitlines()[-1] == "All is well."
     assert not (tmp_path / "migrator.db").exists()
     told = json.loads(shell("check", "y", "--json")[1])
-    assert [one["mailbox"] for one in told["questions"] if one["side"] == "source"] == ["ben@old.example"]
+    assert {one["mailbox"] for one in told["questions"] if one["side"] == "source"} == {"ben@old.example"}
 
 
 def test_check_tells_a_no_for_all_from_a_no_for_one(world: World, shell: Shell) -> None:
