@@ -29,8 +29,8 @@ class Saying:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MailboxLine:
     """One mailbox. ``balance`` is the running sums minus the rows counted one by one, ``unaccounted`` what the source itself
-    counts more or less than its listings showed; both have to be 0. ``backfill`` may follow after the cutover. ``late`` is mail that
-    still came to the old side."""
+    counts more or less than its listings showed; both have to be 0. ``backfill`` may follow after the cutover. ``late`` is
+    mail that still came to the old side."""
 
     id: int
     wave: str

@@ -43,9 +43,6 @@ LISTED: Final = 500
 WAITERS: Final = 8
 EVENTS: Final = 500
 
-BACKFILL: Final = ItemState.__members__.get("BACKFILL")
-"""The state of old mail that no cutover waits for, where the ledger knows one."""
-
 CONCURRENT: Final = ("slots", "connections")
 """Ends of names of budgets that many requests wait for at once: those seconds add up to more than a pass took."""
 
@@ -139,7 +136,7 @@ def gather_folders(ledger: Ledger, facts: Facts, *, anonymous: bool = False) -> 
             withheld=one.held.get(ItemState.WITHHELD, 0),
             filtered=one.held.get(ItemState.FILTERED, 0),
             pending=sum(one.held.get(state, 0) for state in PENDING),
-            backfill=one.held.get(BACKFILL, 0) if BACKFILL else 0,
+            backfill=one.held.get(ItemState.BACKFILL, 0),
             left=one.held.get(ItemState.DOOMED, 0) + one.held.get(ItemState.GONE, 0),
             off=off.get(one.folder_id, 0),
         )
@@ -207,7 +204,7 @@ def _lines(
                 withheld=mine[ItemState.WITHHELD],
                 approved=approved[row.id],
                 filtered=mine[ItemState.FILTERED],
-                backfill=mine[BACKFILL] if BACKFILL else 0,
+                backfill=mine[ItemState.BACKFILL],
                 left=mine[ItemState.DOOMED] + mine[ItemState.GONE],
                 bytes=size[ItemState.DONE],
                 bytes_pending=sum(size[state] for state in PENDING),

@@ -12,8 +12,8 @@ from migrator.reporting.facts import Facts, MailboxLine, Saying
 from migrator.reporting.words import language
 
 _SUMS = (
-    "listed", "done", "pending", "refused", "withheld", "approved", "filtered", "backfill", "left", "bytes", "bytes_pending", "moved",
-    "counted", "unaccounted", "late",
+    "listed", "done", "pending", "refused", "withheld", "approved", "filtered", "backfill", "left", "bytes", "bytes_pending",
+    "moved", "counted", "unaccounted", "late",
 )  # fmt: skip
 
 

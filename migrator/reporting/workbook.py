@@ -161,8 +161,8 @@ def _today(facts: Facts, t: Language) -> Iterator[Sequence[Value]]:
     yield t("column.mailboxes"), len(facts.mailboxes)
     yield t("head.moved"), facts.total("moved")
     for key, word in (
-        ("protocol.counted", "counted"), ("head.arrived", "done"), ("head.open", "pending"), ("protocol.backfill", "backfill"), ("protocol.filtered", "filtered"),
-        ("protocol.off", "unaccounted"),
+        ("protocol.counted", "counted"), ("head.arrived", "done"), ("head.open", "pending"),
+        ("protocol.backfill", "backfill"), ("protocol.filtered", "filtered"), ("protocol.off", "unaccounted"),
     ):  # fmt: skip
         yield t(key), facts.total(word)
     yield t("head.cannot"), facts.total("refused") + facts.total("withheld")
@@ -187,7 +187,8 @@ def mailbox_rows(facts: Facts, t: Language) -> Iterator[Sequence[Value]]:
     for line in facts.mailboxes:
         yield (
             line.wave, line.source, line.target, t(f"state.{line.state.value}"), line.cause, line.owner, line.ticket, line.moved,
-            line.done, line.pending, line.refused, line.withheld, line.approved, line.filtered, line.backfill, line.left, line.unaccounted,
+            line.done, line.pending, line.refused, line.withheld, line.approved, line.filtered, line.backfill, line.left,
+            line.unaccounted,
             _mega(line.bytes), _mega(line.bytes_pending), when(line.last_pass_at), when(line.complete_after), line.late,
             _seen(line.last_in_source), _seen(line.last_in_target),
         )  # fmt: skip

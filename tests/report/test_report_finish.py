@@ -108,7 +108,8 @@ def test_the_light_tells_the_worst_thing(lines: list[MailboxLine], light: Light,
 def wave(due: float | None, *, moved: int = 0, state: str = "OPEN", late: float = NOW + DAY) -> WaveLine:
     light = forecast((24, 24), Rates(1, 1), NOW, due).light
     return WaveLine(
-        name="w", state=state, mailboxes=2, moved=moved, ready=0, aside=0, closed=0, listed=1, done=1, pending=1, backfill=0, stayed=0,
+        name="w", state=state, mailboxes=2, moved=moved, ready=0, aside=0, closed=0, listed=1, done=1, pending=1, backfill=0,
+        stayed=0,
         bytes=1, bytes_pending=24, oldest_pass=None, forecast=Forecast(early=NOW + DAY, late=late, left=24, due=due, light=light),
     )  # fmt: skip
 

@@ -50,7 +50,7 @@ def test_numbers_are_numbers_and_days_are_days(forty: Ledger) -> None:
     assert sum(row["Arrived"] for row in mailboxes) == facts.total("done")
     assert isinstance(mailboxes[0]["Last pass"], datetime)
     assert isinstance(table(book["Waves"])[0]["Promised"], datetime)
-    assert book["Mailboxes"]["S2"].is_date
+    assert book["Mailboxes"]["T2"].is_date
     folders = table(book["Folders"])
     for row in folders:
         parts = ("Arrived", "Refused", "Withheld", "Kept back by rule", "Open", "Follows later", "Not accounted for")
