@@ -41,16 +41,20 @@ class Known:
         """Bytes of an item whose stream makes a request of that size."""
         return self.refused_from / _BASE64
 
-    def shuns_import(self, item_class: str) -> bool:
-        """Whether items of this class had better not be imported: by its own answer, or else by that of the nearest class above
-        it (``IPM.Note`` is above ``IPM.Note.SMIME``)."""
+    def answer_for(self, item_class: str) -> str:
+        """The answer of this class, or else that of the nearest class above it (``IPM.Note`` is above ``IPM.Note.SMIME``); empty
+        if there is none."""
         name = item_class.casefold()
         while name:
             answer = self.classes.get(name)
             if answer is not None:
-                return answer in (NO, DIFFERS)
+                return answer
             name = name.rpartition(".")[0]
-        return False
+        return ""
+
+    def shuns_import(self, item_class: str) -> bool:
+        """Whether items of this class had better not be imported."""
+        return self.answer_for(item_class) in (NO, DIFFERS)
 
 
 NOTHING = Known()

@@ -49,6 +49,7 @@ if TYPE_CHECKING:
     from migrator.kinds import Tree
     from migrator.vault import Vault
     from migrator.wavefile import Planned, WaveLine
+    from state.plans import Answer as Answered
     from state.store import Ledger
 
 
@@ -595,6 +596,14 @@ def to_be_asked(config: Config) -> list[Planned]:
     lines: list[Planned] = [*read_waves(file)] if file.is_file() or not rows else []
     named = {line.source.casefold() for line in lines}
     return [*lines, *(row for row in rows if row.source.casefold() not in named)]
+
+
+def answers_of(config: Config) -> list[Answered]:
+    """What probes were answered, by the ledger; nothing if there is none yet."""
+    if not ledger_exists(config):
+        return []
+    with open_ledger(config) as ledger:
+        return ledger.plans.answers()
 
 
 def owner() -> str:

@@ -9,6 +9,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
+import structlog
+
 from connectors.base import Claim, Destination, Item, Lane, Refusal, Source
 from connectors.pacer import Stopped
 from migrator import plan
@@ -20,6 +22,8 @@ from migrator.shortfall import Shortfall
 from migrator.tenure import Tenure
 from state.model import FolderRow, Lease, Open, Row
 from state.store import Ledger
+
+_log = structlog.get_logger("migrator.crew")
 
 Keep: TypeAlias = Callable[[Row, Item, Refusal], None]
 """Takes the content of what the target refused, for a person to act on; never raises."""
@@ -117,5 +121,8 @@ class Crew:
     def known(self) -> Known:
         """What probes found out about this pair of servers; read once, when the source has told its version."""
         if self._known is None:
-            self._known = known_of(self.ledger.plans.answers(), self.source.build)
+            build = self.source.build
+            self._known = known_of(self.ledger.plans.answers(), build)
+            if self._known.classes:
+                _log.info("lanes follow a probe", build=build, answers=dict(self._known.classes))
         return self._known

@@ -9,6 +9,7 @@ mailbox (exit 4).
 
 from __future__ import annotations
 
+import re
 import threading
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
@@ -17,10 +18,12 @@ from typing import Any, Protocol
 
 from connectors.base import Answer
 from connectors.errors import WireError
+from migrator.answers import DIFFERS, LANE_IMPORT, NO, YES
 from migrator.config import BadInput, Config
 from migrator.shares import why_not
 from migrator.wavefile import Planned
 from state.model import LedgerError
+from state.plans import Answer as Probed
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +110,6 @@ def _ask_ledger(config: Config) -> Answer:
 
 def _ask_probes(config: Config) -> Answer:
     """Whether a pilot was asked what the import lane carries, and of which source build."""
-    from migrator.answers import DIFFERS, LANE_IMPORT, NO
     from state.store import Ledger
 
     question = "probe"
@@ -123,6 +125,24 @@ def _ask_probes(config: Config) -> Answer:
         composed = f", of them composed if that can be: {', '.join(shunned)}" if shunned else ""
         told.append(f"source build {build or 'not told'}, classes asked: {len(own)}{composed}.")
     return Answer(question, True, " ".join(told))
+
+
+_BUILD = re.compile(r"\((\d+(?:\.\d+){3})\)")
+
+
+def builds_in(gates: Sequence[Gate]) -> list[str]:
+    """The builds that the source told when it was asked for its version, each once."""
+    told = (_BUILD.search(gate.answer.sentence) for gate in gates if gate.side == "source" and gate.answer.question == "version")
+    return list(dict.fromkeys(found.group(1) for found in told if found))
+
+
+def probe_gates(gates: Sequence[Gate], answers: Sequence[Probed]) -> Iterator[Gate]:
+    """Which source builds answer now of which no pilot was asked, if pilots were asked of others; never a *no*."""
+    asked = {one.build for one in answers if one.question == LANE_IMPORT}
+    for build in builds_in(gates) if asked else ():
+        if build not in asked:
+            sentence = f"{build} answers now, of which no pilot was asked; ask again with `migrator probe --mailbox PILOT`."
+            yield Gate("source", "", Answer("probe", None, sentence))
 
 
 def server_gates(connectors: Asked, lines: Sequence[Planned], stop: threading.Event) -> Iterator[Gate]:
@@ -155,14 +175,22 @@ class Counts(Protocol):
     def as_organiser(self) -> int: ...
 
 
-def meetings_gate(count: Callable[[str], Counts], mailbox: str, *, lane: str, orphans: bool) -> tuple[Gate, Counts | None]:
-    """How many meetings to come would lose their attendees; never a *no*. ``orphans``: they are carried all the same."""
+def meetings_gate(
+    count: Callable[[str], Counts], mailbox: str, *, lane: str, orphans: bool, probed: str = ""
+) -> tuple[Gate, Counts | None]:
+    """How many meetings to come would lose their attendees; never a *no*. ``orphans``: they are carried all the same.
+    ``probed`` is what a probe was answered about importing appointments; empty if none was.
+    """
     try:
         found = count(mailbox)
     except WireError as error:
         return Gate("source", mailbox, Answer(SIGHT, None, f"They can't be counted: {str(error).rstrip('.')}.")), None
     said = f"Meetings to come: {found.future}, called by its owner: {found.as_organiser}."
-    if found.as_organiser and lane != "import":
+    if found.as_organiser and lane == "auto" and probed == YES:
+        said += " A probe found that the import lane carries appointments of this source build whole."
+    elif found.as_organiser and lane != "import":
+        if lane == "auto" and probed:
+            said += " A probe found that appointments of this source build have to be composed."
         said += " The compose lane " + (
             "carries those with their attendees as text alone, as run.meetings_without_attendees says."
             if orphans

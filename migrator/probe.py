@@ -23,7 +23,7 @@ from connectors.probing import Bench, Lying, Workplace
 from connectors.reading import CUT, Portrait, Reader, Seen, Unreadable, Wanted, compare
 from migrator.answers import DIFFERS, LANE_IMPORT, NO, SERIES, YES
 from migrator.tenure import Tenure
-from state.model import MailboxRow, MailboxState
+from state.model import Fenced, LedgerError, MailboxRow, MailboxState
 from state.store import Ledger
 
 NOT_ASKED, OPEN = "not asked", "open"
@@ -214,7 +214,9 @@ def run_probe(probe: Probe, kit: Callable[[Probe, Workplace, Item | None], Itera
         replies += _classes(probe, place, classes)
         if not probe.stop.is_set():
             replies += [probe.tell(reply) for reply in kit(probe, place, _example(probe, classes))]
-    except WireError:
+    except Fenced:
+        raise  # the mailbox is another's now, and nothing may leave any more
+    except Exception:
         _clear_quietly(probe, place)
         raise
     probe.clear(place)
@@ -245,7 +247,7 @@ def clear_left(probe: Probe) -> Iterator[Reply]:
 def _clear_quietly(probe: Probe, place: Workplace) -> None:
     try:
         probe.clear(place)
-    except WireError:
+    except (WireError, LedgerError):
         return  # the reason is on its way up, and the next probe clears it
 
 

@@ -85,8 +85,9 @@ def check(words: Words, names: tuple[str, ...], fidelity: bool, left_behind: boo
     import threading
 
     from migrator import app, logs
+    from migrator.answers import known_of
     from migrator.commands.carry import stop_on_signals
-    from migrator.preflight import SIGHT, Gate, exit_code, local_gates, meetings_gate, server_gates
+    from migrator.preflight import SIGHT, Gate, builds_in, exit_code, local_gates, meetings_gate, probe_gates, server_gates
     from migrator.wavefile import select
 
     config = words.load()
@@ -112,10 +113,18 @@ def check(words: Words, names: tuple[str, ...], fidelity: bool, left_behind: boo
                 with app.Connected(config, stop) as connectors:
                     for gate in server_gates(connectors, chosen, stop):
                         tell(gate)
+                    answers = app.answers_of(config)
+                    for gate in probe_gates(gates, answers):
+                        tell(gate)
+                    probed = known_of(answers, next(iter(builds_in(gates)), "")).answer_for("IPM.Appointment")
                     for line in chosen if all(gate.answer.ok is not False for gate in gates) and not stop.is_set() else ():
                         run = config.run
                         gate, found = meetings_gate(
-                            connectors.meetings, line.source, lane=run.lane, orphans=run.meetings_without_attendees
+                            connectors.meetings,
+                            line.source,
+                            lane=run.lane,
+                            orphans=run.meetings_without_attendees,
+                            probed=probed,
                         )
                         tell(gate)
                         if found is not None:

@@ -25,7 +25,7 @@ from connectors.lab.truth import Box, Estate, Item, Mailbox, Person
 from migrator import app, cli, config
 from migrator.answers import IMPORT_CAP, LANE_IMPORT, known_of
 from migrator.preflight import local_gates
-from state.model import Row
+from state.model import MailboxState, Row
 from state.plans import Answer
 
 
@@ -319,6 +319,37 @@ def test_what_a_killed_probe_left_is_nobodys_copy(lab: Lab) -> None:
             [found] = destination.find([identity]).values()
     assert len(found) == 1, "the folder that only sounds like a probe's is a user's"
     assert len(target.items) == 2, "a folder without our mark is not ours to clear"
+
+
+def test_an_app_that_may_not_import_is_told_so_and_nothing_stays_behind(lab: Lab, ask: Ask) -> None:
+    _, target = sides(lab)
+    before = truth(target)
+    tenant = lab.options[1]
+    tenant.roles = tuple(role for role in tenant.roles if role != "MailboxItem.ImportExport.All")
+    assert "may not open" in ask(code=4)["error"]
+    assert truth(target) == before
+
+
+def test_a_mailbox_that_is_cut_over_is_no_pilot(lab: Lab, ask: Ask) -> None:
+    ask("--dry-run")
+    _, target = sides(lab)
+    with app.open_ledger(config.load(lab.config_file)) as ledger:
+        [row] = app.planned(config.load(lab.config_file), ledger)
+        for state in ("SEEDING", "SYNCING", "READY", "LOCKED"):
+            ledger.move_mailbox(row.id, MailboxState(state), "")
+    before = truth(target), len(target.history)
+    assert "not cut over" in ask(code=4)["error"]
+    assert (truth(target), len(target.history)) == before
+
+
+def test_a_probe_waits_for_a_pass_that_has_the_mailbox(lab: Lab, ask: Ask) -> None:
+    _, target = sides(lab)
+    with app.open_ledger(config.load(lab.config_file)) as ledger:
+        [row] = app.planned(config.load(lab.config_file), ledger)
+        ledger.lease(row.id, "a pass", 600.0)
+    before = len(target.history)
+    assert "a pass" in ask(code=3)["error"]
+    assert len(target.history) == before
 
 
 def test_a_folder_of_that_name_that_is_not_ours_stops_the_probe(lab: Lab) -> None:

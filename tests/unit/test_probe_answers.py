@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import base64
 import math
+from dataclasses import dataclass
 
 import pytest
 
+from connectors.base import Answer as Question
 from connectors.base import Facts, Lane
 from connectors.ews.client import build_in
 from connectors.lab import stream
@@ -14,6 +16,7 @@ from connectors.lab.truth import Item
 from connectors.streams import made_by
 from migrator import plan
 from migrator.answers import IMPORT_CAP, LANE_IMPORT, known_of
+from migrator.preflight import Gate, meetings_gate, probe_gates
 from migrator.probe import Allow, liking, needs_of
 from migrator.probe_result import class_shown
 from state.plans import Answer
@@ -121,3 +124,37 @@ def test_what_a_listing_does_not_tell_counts_as_something_that_could_be_noticed(
 def test_of_items_that_are_not_large_the_largest_is_liked_best() -> None:
     sizes = [100, 200_000, 300_000, 9_000_000]
     assert sorted(sizes, key=lambda size: liking(Facts(size=size)), reverse=True) == [200_000, 100, 300_000, 9_000_000]
+
+
+@dataclass(frozen=True)
+class Counts:
+    future: int
+    as_organiser: int
+
+
+def version_gate(build: str) -> Gate:
+    return Gate("source", "anna@old.example", Question("version", True, f"Exchange 2016 answers ({build})."))
+
+
+def test_check_asks_for_a_probe_of_a_build_that_was_not_asked_yet() -> None:
+    gates = [version_gate("15.1.2507.66"), version_gate("15.1.2507.66"), version_gate("15.2.1544.4")]
+    assert list(probe_gates(gates, [])) == [], "without any probe it was said already"
+    [gate] = probe_gates(gates, [answer(LANE_IMPORT, "IPM.Note", "15.1.2507.66", "yes")])
+    assert gate.answer.ok is None
+    assert gate.answer.sentence.startswith("15.2.1544.4 ")
+
+
+@pytest.mark.parametrize(
+    ("lane", "probed", "says", "says_not"),
+    [
+        ("auto", "yes", "carries appointments of this source build whole", "refuses those by name"),
+        ("auto", "differs", "have to be composed", "whole."),
+        ("auto", "", "refuses those by name", "A probe"),
+        ("compose", "yes", "refuses those by name", "A probe"),
+    ],
+)
+def test_check_says_of_meetings_to_come_what_a_probe_found(lane: str, probed: str, says: str, says_not: str) -> None:
+    gate, _ = meetings_gate(lambda _: Counts(5, 3), "anna@old.example", lane=lane, orphans=False, probed=probed)
+    sentence = gate.answer.sentence.replace("the import lane keeps them whole.", "")
+    assert says in sentence
+    assert says_not not in sentence
