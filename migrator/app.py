@@ -227,6 +227,10 @@ class Hints:
         seen = [one.about for one in plans.observed(SEEN, mailbox_id)]
         return plans.details_of(mailbox_id), seen[0] if seen else {}
 
+    def has_special(self, mailbox_id: int) -> bool:
+        """Whether special folders of the mailbox itself were carried."""
+        return any(row.role is not None and row.target_id is not None for row in self._ledger.folders(mailbox_id))
+
     def tree_found(self, mailbox_id: int, tree: Tree, kind: str) -> None:
         """Remember that a mailbox has such a tree, which is carried."""
         from migrator.kinds import SEEN
@@ -322,7 +326,14 @@ class Connected:
         """Open one source mailbox."""
         from connectors.ews.source import ExchangeSource
 
-        return ExchangeSource(self.server_of(mailbox), mailbox.source, stop=stop, spool=self._spool, roots=self._roots(mailbox))
+        return ExchangeSource(
+            self.server_of(mailbox),
+            mailbox.source,
+            stop=stop,
+            spool=self._spool,
+            roots=self._roots(mailbox),
+            alone=self._run.only_trees,
+        )
 
     def server_of(self, mailbox: MailboxRow) -> ExchangeServer:
         """The source server as this mailbox is reached: by its line of the spreadsheet, else as the config says."""
@@ -332,13 +343,15 @@ class Connected:
     def _roots(self, mailbox: MailboxRow) -> list[Root]:
         """The further trees of a source mailbox. Raises MailboxBlocked."""
         from connectors.ews.roots import Root
-        from migrator.kinds import trees_of
+        from migrator.kinds import carried_whole, trees_of
 
         memory = self._memory if isinstance(self._memory, Hints) else None
         details: Mapping[str, Any] = {}
         seen: Mapping[str, str] = {}
         if memory is not None:
             details, seen = memory.trees(mailbox.id)
+            if self._run.only_trees and memory.has_special(mailbox.id):
+                raise carried_whole()
         found = []
         for tree in trees_of(self._run, details, seen):
             tell = partial(memory.tree_found, mailbox.id, tree) if memory is not None else None

@@ -106,6 +106,7 @@ class RunSection(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     archive: str = ""
     recoverable: str = ""
     recoverable_holds: bool = False
+    only_trees: bool = False
     processes: _Count = 1
     settle_horizon: Annotated[float, Meta(ge=0)] = 120.0
     lease: _Seconds = 300.0

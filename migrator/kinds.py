@@ -60,4 +60,21 @@ def trees_of(run: RunSection, details: Mapping[str, Any], seen: Mapping[str, str
                 side="source",
                 mend=_MEND[kind],
             )
+    if run.only_trees and not wanted:
+        raise MailboxBlocked(
+            "Only archives and recoverable items are to be carried, and neither is named.",
+            code="no-tree",
+            side="source",
+            mend="Name run.archive or run.recoverable, or set run.only_trees to false.",
+        )
     return tuple(wanted.values())
+
+
+def carried_whole() -> MailboxBlocked:
+    """The error for a mailbox of which more than its further trees was carried, and now is not to be."""
+    return MailboxBlocked(
+        "Its own folders were carried into this target before, and run.only_trees leaves them out.",
+        code="mailbox-left-out",
+        side="source",
+        mend="Set run.only_trees to false; to put archives into mailboxes of their own, make a project of its own for them.",
+    )

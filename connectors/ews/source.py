@@ -64,7 +64,8 @@ _SPOOLING = replace(_LIMITS, spool_from=SPOOL_FROM)
 class ExchangeSource:
     """A mailbox behind ``connectors.base.Source``. ``fetch`` may run on a second thread while another one lists.
 
-    ``spool`` takes the content of large items; without one they are in memory as all others. ``roots`` are further trees of it.
+    ``spool`` takes the content of large items; without one they are in memory as all others. ``roots`` are further trees of it;
+    with ``alone`` they are all that is read.
     """
 
     def __init__(
@@ -75,12 +76,13 @@ class ExchangeSource:
         stop: threading.Event | None = None,
         spool: Spool | None = None,
         roots: Sequence[Root] = (),
+        alone: bool = False,
     ) -> None:
         self.client = MailboxClient(server, mailbox, stop)
         self._mailbox = mailbox
         self._owner = mailbox if server.settings.access == "full-access" else None
         self._spool = spool
-        self._roots = tuple(roots)
+        self._roots, self._alone = tuple(roots), alone
         self._bare = False
         self._stamped = True
         self._most = {"SyncFolderItems": 512, "FindItem": 1000}
@@ -106,7 +108,7 @@ class ExchangeSource:
         top = next((id_ for id_, role in roles.items() if role is Role.ROOT), None)
         found: dict[str, Folder] = {}
         stamped = False
-        for element, old in self._folder_pages():
+        for element, old in () if self._alone else self._folder_pages():
             told = soap.extended(element)
             stamped = stamped or Prop.COMMITTED in told
             folder = folder_of(element, told, roles, top, old)

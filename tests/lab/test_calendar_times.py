@@ -17,6 +17,7 @@ from typing import Any
 import pytest
 
 from connectors.lab.appointments import ALL_DAY, END, START, Change, Diary, diary_of, keep, occasions
+from connectors.lab.faults import FaultPlan
 from connectors.lab.people import an_empty
 from connectors.lab.recurring import Rule
 from connectors.lab.server import Lab, LabPlan
@@ -175,6 +176,27 @@ def test_a_view_that_holds_too_much_is_asked_for_in_parts(carried: Carried) -> N
         assert carried.check() == whole
     finally:
         options.find_page = before
+
+
+def test_a_hostile_wire_makes_no_difference(carried: Carried) -> None:
+    whole = carried.check()
+    carried.lab.faults.arm(FaultPlan(share=0.08, seed=7, slow=0.01, wait=0.01))
+    try:
+        assert carried.check() == whole
+    finally:
+        carried.lab.faults.disarm()
+
+
+def test_where_calendars_may_not_be_seen_it_is_said(carried: Carried) -> None:
+    options = carried.lab.options[1]
+    before = options.roles
+    options.roles = tuple(role for role in before if not role.startswith("Calendars."))
+    try:
+        verdict = carried.check()
+        assert "Calendars.Read" in verdict.hidden
+        assert verdict.figures == {}
+    finally:
+        options.roles = before
 
 
 def test_a_clock_that_nobody_knows_is_degraded_where_the_lane_had_to_replace_it(carried: Carried) -> None:

@@ -197,6 +197,22 @@ def test_an_archive_of_the_name_of_a_folder_shares_it_and_loses_nothing(lab: Lab
     assert shell("verify")[0] == 0
 
 
+def test_an_archive_can_go_into_a_mailbox_of_its_own(lab: Lab, shell: Shell) -> None:
+    set_run(lab, archive="Cold storage", only_trees=True)
+    assert shell("run")[0] == 0
+    assert arrived(lab) == ARCHIVED
+    assert shell("verify")[0] == 0
+
+
+def test_a_mailbox_that_was_carried_whole_is_not_left_out_later(lab: Lab, shell: Shell) -> None:
+    set_run(lab, archive="Cold storage")
+    assert shell("run")[0] == 0
+    set_run(lab, only_trees=True)
+    for _ in range(3):
+        assert shell("run")[0] == 4
+    assert arrived(lab)["in the inbox"] == "Inbox"
+
+
 # -- what is not carried is counted
 
 
@@ -281,6 +297,12 @@ def test_the_waves_file_comes_before_the_config() -> None:
     assert trees_of(everybody, {"archive": True}, {}) == (Tree("archive", "Cold storage", needed=True),)
     assert trees_of(RUN, {"archive": True}, {}) == (Tree("archive", ARCHIVE_FOLDER, needed=True),)
     assert trees_of(everybody, {"archive": "Attic"}, {}) == (Tree("archive", "Attic", needed=True),)
+
+
+def test_trees_alone_have_to_be_named() -> None:
+    with pytest.raises(MailboxBlocked) as blocked:
+        trees_of(RunSection(only_trees=True), {}, {})
+    assert blocked.value.code == "no-tree"
 
 
 def test_a_tree_that_was_carried_has_to_stay() -> None:
