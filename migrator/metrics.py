@@ -67,6 +67,7 @@ def text(rows: Iterable[Standing], items: Mapping[str, int], size: int, began: f
     for name, told, value in (
         ("items", "Items that the source has, as far as they were listed.", lambda row: row.items),
         ("items_pending", "Items known to be still to carry.", lambda row: row.pending),
+        ("items_backfill", "Older items that are carried after everything else.", lambda row: row.backfill),
         ("items_not_gone", "Refused and withheld items that nobody approved.", lambda row: row.refused - row.approved),
         ("items_approved", "Refused and withheld items that stay behind by approval.", lambda row: row.approved),
         ("bytes_arrived", "Bytes of items that arrived.", lambda row: row.gigabytes * 1e9),

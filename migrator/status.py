@@ -33,9 +33,10 @@ class Standing:
     """One mailbox's row. ``share`` is settled items by those there are, 0 to 1; None when nothing was listed yet.
 
     ``gigabytes`` (10^9) are those that arrived. ``refused`` counts refused and withheld items, ``approved`` those of them that a
-    person let stay behind. ``behind`` is for how many seconds nobody has looked for changes at the source, ``last_pass`` when the
-    last pass ended (wall-clock seconds), ``final`` how long a final pass would take now. ``flipped``: mail goes to the target.
-    The last four are what was last seen of arriving mail; times are ISO 8601 in UTC, empty if nothing was seen.
+    person let stay behind; ``backfill`` are older items that are carried after everything else. ``behind`` is for how many
+    seconds nobody has looked for changes at the source, ``last_pass`` when the last pass ended (wall-clock seconds), ``final``
+    how long a final pass would take now. ``flipped``: mail goes to the target. The last four are what was last seen of arriving
+    mail; times are ISO 8601 in UTC, empty if nothing was seen.
     """
 
     wave: str
@@ -50,6 +51,7 @@ class Standing:
     approved: int
     cause: str
     pending_bytes: int = 0
+    backfill: int = 0
     running: bool = False
     behind: float | None = None
     last_pass: float | None = None
@@ -124,6 +126,7 @@ def _standing(
         approved=approved,
         cause=row.cause,
         pending_bytes=load.bytes,
+        backfill=mine.get(ItemState.BACKFILL, 0),
         running=running,
         behind=behind,
         last_pass=ended,
@@ -280,7 +283,7 @@ def after_table(rows: Sequence[Standing], width: int = WIDTH, *, now: float | No
             moment(seconds(row.last_in_target), now),
             f"{row.late:,}",
             f"{row.sent_from_old:,}",
-            f"{row.pending:,}" if row.pending else row.waiting_for,
+            f"{row.pending + row.backfill:,}" if row.pending + row.backfill else row.waiting_for,
         )
         for row in rows
     ]
@@ -294,7 +297,8 @@ def tables(rows: Sequence[Standing], width: int = WIDTH, *, now: float | None = 
 
 
 COLUMNS = (
-    "wave", "mailbox", "target", "state", "done_percent", "items", "gigabytes", "pending", "behind_seconds", "last_pass",
+    "wave", "mailbox", "target", "state", "done_percent", "items", "gigabytes", "pending", "backfill", "behind_seconds",
+    "last_pass",
     "final_least_seconds", "final_most_seconds", "refused", "approved", "waiting_for", "last_in_source", "last_in_target", "late",
     "sent_from_old",
 )  # fmt: skip
@@ -313,6 +317,7 @@ def sheet(rows: Iterable[Standing]) -> list[list[str | int | float | None]]:
             row.items,
             round(row.gigabytes, 6),
             row.pending,
+            row.backfill,
             None if row.behind is None else round(row.behind),
             None if row.last_pass is None else datetime.fromtimestamp(row.last_pass, UTC).isoformat(timespec="seconds"),
             None if row.final is None else round(row.final.least),

@@ -147,6 +147,8 @@ def _undone(seen: Seen, row: Row) -> str:
             return (
                 "It is still to be carried: run again." if row.target is None else "It is there; a change is still to be carried."
             )
+        case ItemState.BACKFILL:
+            return "It is older than what a cutover waits for, and is still to be carried, after everything else."
         case ItemState.INTENDED:
             return "Its write was lost on the way and is in doubt; the next pass looks it up before anything is sent again."
         case ItemState.DOOMED:
@@ -197,6 +199,7 @@ class _Looking:
         named = {folder.source_id: folder for folder in folders}
         self._paths = {folder.id: path_of(folder, named) for folder in folders}
         self._places = _places(folders, self._paths)
+        self._targets = {folder.id: folder.target_id for folder in folders}
         self._bins = {folder.target_id for folder in folders if folder.role == Role.DELETED.value and folder.target_id}
         self._copies: dict[str, tuple[str, Entry]] = {}
         self._open: list[bytes] = []
@@ -240,10 +243,7 @@ class _Looking:
                 opened=opened,
                 was=self._paths.get(row.folder_id, "") if row is not None else "",
                 there=there,
-                # Of an appointment the target does not tell the folder.
-                place=(self._place(there.folder_id) if there.folder_id else self._paths.get(row.folder_id, ""))
-                if there and row
-                else "",
+                place=self._place_of(there, row) if there and row else "",
                 in_bin=there is not None and there.folder_id in self._bins,
                 strangers=like.get(key, ()),
                 flipped=(self._mailbox.came_from or self._mailbox.state) in AFTER_CUTOVER,
@@ -272,6 +272,12 @@ class _Looking:
             key: tuple(self._place(hit.folder_id) for hit in hits.get(identity, []) if hit.id not in owned)
             for key, identity in missing.items()
         }
+
+    def _place_of(self, there: TargetRef, row: Row) -> str:
+        # Several source folders may lie in one folder of the target, and of an appointment the target tells no folder.
+        if there.folder_id in ("", self._targets.get(row.folder_id)):
+            return self._paths.get(row.folder_id, "")
+        return self._place(there.folder_id)
 
     def _place(self, folder_id: str) -> str:
         return self._places.get(folder_id, ELSEWHERE)

@@ -18,6 +18,13 @@ from state.store import Ledger
 
 ANNA = "anna@old.example"
 
+RULE = """
+[[mapping.rules]]
+name = "old"
+folder = "Old"
+into = "Inbox"
+"""
+
 
 def target(world: World) -> MemoryTarget:
     return world.targets["anna"]
@@ -84,6 +91,15 @@ def test_a_trail_is_found_in_the_target_once_the_source_has_lost_the_item(world:
     world.mailboxes["anna"].delete(next(iter(world.mailboxes["anna"].items)))
     [one] = traced(shell, "--message-id", wanted)
     assert one["sentence"] == "It is in Inbox, as we left it. The source no longer has it."
+
+
+def test_two_source_folders_in_one_folder_of_the_target_are_no_move(world: World, shell: Shell, tmp_path: Path) -> None:
+    old = world.mailboxes["anna"].add_folder("Old")
+    world.mailboxes["anna"].put(old, "from the old folder", message_id="<old@x>")
+    (tmp_path / "migrator.toml").write_text((tmp_path / "migrator.toml").read_text("utf-8") + RULE, "utf-8")
+    assert shell("run")[0] == 0
+    [one] = traced(shell, "--message-id", "old@x")
+    assert one["sentence"] == "It is in Old, as we left it."
 
 
 def test_a_refusal_is_traced_by_its_saved_mail(world: World, shell: Shell, tmp_path: Path) -> None:

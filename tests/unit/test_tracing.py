@@ -50,6 +50,7 @@ def seen(row_: Row | None, **changes: object) -> Seen:
             "A rule of yours keeps it back (older-than).",
         ),
         (seen(row(S.LISTED, None)), "still to be carried"),
+        (seen(row(S.BACKFILL, None)), "older than what a cutover waits for"),
         (seen(row(S.LISTED)), "a change is still to be carried"),
         (seen(row(S.INTENDED, None)), "in doubt"),
         (seen(row(S.DOOMED), source=""), "the next pass removes its copy"),
