@@ -41,7 +41,7 @@ from migrator.listing import ABSENT, Listing
 from migrator.placing import judge_again, place, ways_of
 from migrator.tenure import Tenure
 from migrator.transfer import Transfer, leave_changes
-from state.model import AFTER_CUTOVER, IllegalMove, ItemState, Lease, PassKind, PassState, Work
+from state.model import AFTER_CUTOVER, IllegalMove, ItemState, Lease, Open, PassKind, PassState, Row, Work
 from state.store import Ledger
 
 _HEAL_ROUNDS = 3
@@ -238,12 +238,26 @@ class _Pass:
         doomed = [row for row, _ in crew.ledger.open_rows(self._mailbox_id, {ItemState.DOOMED})]
         if not doomed:
             return
-        came = crew.ledger.open_rows(self._mailbox_id, plan.NEW, works={Work.CREATE})
+        came = crew.ledger.open_rows(self._mailbox_id, {ItemState.LISTED}, works={Work.CREATE})
+        came += self._kept_back({row.identity for row in doomed if row.identity})
         for move in plan.match(doomed, came, crew.destination.movable):
             new, opened = plan.follow(move)
             crew.ledger.rekey(crew.lease, move.left, move.came, new, opened)
             if opened is None:
                 crew.count("adopted")
+
+    def _kept_back(self, wanted: set[bytes]) -> list[tuple[Row, Open]]:
+        """Rows of these identities that rules keep back or that are carried later: what the target holds may follow to them. Not
+        those in folders that are left out, which have no place."""
+        crew = self._crew
+        there = {tally.state for _, tally in crew.ledger.tallies(self._mailbox_id) if tally.items}
+        return [
+            (row, opened)
+            for state in (ItemState.BACKFILL, ItemState.FILTERED)
+            if state in there
+            for row, opened in crew.ledger.waiting(self._mailbox_id, state, Work.CREATE)
+            if row.identity in wanted and not ((way := crew.ways.get(row.folder_id)) and way.route.skip)
+        ]
 
     def _drop(self, generation: int) -> None:
         """Remove what left the source, once every folder was read to its end after it was missed, and within the rails."""

@@ -30,8 +30,8 @@ CHANGED_SINCE = "changed-since"
 """Reason of an intent whose item changed at the source while its answer was still out: settle it, then list it again."""
 
 
-NEW: Final = frozenset({ItemState.LISTED, ItemState.BACKFILL})
-"""Where a row stands whose item is still to be created."""
+NEW: Final = frozenset({ItemState.LISTED, ItemState.BACKFILL, ItemState.FILTERED})
+"""Where a row stands whose item is not in the target yet; if it came from elsewhere, it can take over the copy of its old row."""
 
 
 def pack_facts(facts: Facts) -> bytes:
@@ -265,7 +265,7 @@ def follow(move: Move) -> tuple[Row, Open | None]:
         return replace(kept, state=ItemState.LISTED), replace(move.opened, work=Work.MOVE, reason=owed)
     if move.unchanged:
         return replace(kept, state=ItemState.DONE), None
-    return replace(kept, state=ItemState.LISTED), replace(move.opened, work=Work.UPDATE)
+    return replace(kept, state=ItemState.LISTED), replace(move.opened, work=Work.UPDATE, reason="")
 
 
 def carries(prefixes: Sequence[str], item_class: str) -> bool:

@@ -51,7 +51,7 @@ ITEM_MOVES: dict[ItemState, frozenset[ItemState]] = {
     ItemState.WITHHELD: frozenset(
         {ItemState.WITHHELD, ItemState.LISTED, ItemState.GONE, ItemState.DOOMED, ItemState.DONE} | _KEPT_BACK
     ),
-    ItemState.FILTERED: frozenset({ItemState.LISTED, ItemState.GONE}) | _KEPT_BACK,
+    ItemState.FILTERED: frozenset({ItemState.LISTED, ItemState.DONE, ItemState.GONE}) | _KEPT_BACK,
     ItemState.DOOMED: frozenset(
         {ItemState.DOOMED, ItemState.LISTED, ItemState.INTENDED, ItemState.GONE, ItemState.DONE, ItemState.WITHHELD}
     ),

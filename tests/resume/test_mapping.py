@@ -232,3 +232,28 @@ def test_killed_at_any_step_while_rules_change_it_ends_the_same(sqlite_url: str,
         assert report.state is PassState.DONE
         assert (subjects(world), world.states()) == (expected, states), at
         in_order(world)
+
+
+@BOTH
+def test_what_is_there_follows_its_item_even_where_a_rule_would_keep_that_back_now(sqlite_url: str, lane: str) -> None:
+    world = stocked(sqlite_url, lane)
+    world.run(SEED)
+    rules: dict[str, Any] = {"filter_rules": (LARGE,), "folder_rules": (NO_JUNK,)}
+    world.source.move(id_of(world, "large"), world.projects)  # type: ignore[attr-defined]
+    world.source.move(id_of(world, "new 0"), world.junk)  # type: ignore[attr-defined]
+    report = world.run(**rules)
+    assert (report.figures["moved"], report.figures["removed"]) == (1, 1)
+    assert subjects(world)["Projects", "large"] == 1
+    assert by_rule(world) == {"no-junk": 1}
+    in_order(world)
+
+
+def test_a_restored_source_sends_nothing_again_under_a_narrower_rule(sqlite_url: str) -> None:
+    world = stocked(sqlite_url)
+    world.run(SEED)
+    world.source.restore()
+    report = world.run(filter_rules=(LARGE,), required_since="2020-01-01", backfill_minutes=0, list_fully_hours=0)
+    assert report.state is PassState.DONE
+    assert not {"created", "removed", "moved"} & report.figures.keys()
+    assert world.states() == {"DONE": 9}
+    in_order(world)
