@@ -1,7 +1,8 @@
 """What is due now, and what waits for what until when: a pure function of the ledger's words about waves and mailboxes.
 
     PLANNED, SEEDING            at once, not before start_after, and not before the pilot wave is READY
-    SYNCING, READY              every_hours after the last pass began; once more when complete_after has come
+    SYNCING, READY              every_hours after the last pass began; once more when complete_after has come, and at once when
+                                somebody decided about its items: an approval may make it READY, a retry wants a try
     LOCKED                      at once, until a final pass ran to its end
     ROUTED, SWEEPING, BACKFILLING   sweep_minutes after the last pass began; no blackout holds them back, late mail is promised
     PAUSED                      again after ten seconds, twenty, forty … an hour at most
@@ -54,7 +55,8 @@ class WavePlan:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Candidate:
     """One mailbox. ``began`` and ``ended`` are of its last pass, ``tries`` how many passes in a row did not come to their end.
-    ``leased`` is until when a process has it; ``here`` says that this one does."""
+    ``decided`` is when somebody last decided about one of its items, ``leased`` until when a process has it; ``here`` says that
+    this one does."""
 
     mailbox_id: int
     wave: str
@@ -70,6 +72,7 @@ class Candidate:
     began: float | None = None
     ended: float | None = None
     tries: int = 0
+    decided: float | None = None
     leased: float = 0.0
     here: bool = False
 
@@ -218,6 +221,8 @@ def _due(now: float, plan: WavePlan, one: Candidate) -> float:
         return 0.0
     if one.stands in AFTER_CUTOVER:
         return one.began + plan.sweep_minutes * 60
+    if one.decided is not None and one.decided > one.began:
+        return 0.0
     complete = _later(plan.complete_after, one.complete_after)
     if complete is not None and one.began < complete <= now:
         return complete

@@ -222,6 +222,7 @@ def look(ledger: Ledger, now: float, here: frozenset[int]) -> tuple[dict[int, Ma
     said = ledger.plans.waves()
     details = ledger.plans.details()
     passes = ledger.plans.last_passes()
+    decided = ledger.approvals.last_decided()
     plans = {name: plan_of(name, said.get(name)) for name in {row.wave for row in rows.values()}}
     candidates = []
     for row in rows.values():
@@ -244,6 +245,7 @@ def look(ledger: Ledger, now: float, here: frozenset[int]) -> tuple[dict[int, Ma
                 began=last.started if last else None,
                 ended=last.ended if last else None,
                 tries=tries,
+                decided=decided.get(row.id),
                 leased=row.lease_until if row.owner else 0.0,
                 here=row.id in here,
             )

@@ -77,6 +77,11 @@ class Approvals:
                 query = query.where(column == wanted)
         return self._read(lambda db: [_decision_of(found) for found in db.execute(query)])
 
+    def last_decided(self) -> dict[int, float]:
+        """When somebody last decided something about an item of each mailbox, in wall-clock seconds."""
+        query = select(decisions.c.mailbox_id, func.max(decisions.c.at)).group_by(decisions.c.mailbox_id)
+        return self._read(lambda db: {found[0]: float(found[1]) for found in db.execute(query)})
+
     def approved(self, mailbox_id: int | None = None) -> dict[int, frozenset[bytes]]:
         """The keys of what did not go and was approved as it is now, by mailbox; mailboxes without any are missing."""
 

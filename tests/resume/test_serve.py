@@ -7,7 +7,7 @@ import random
 import subprocess
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -129,3 +129,50 @@ def test_a_pause_by_another_process_ends_what_is_under_way_and_it_goes_on_later(
         served.wait_for(lambda: served.standing()[MailboxState.READY] == 1, process)
         served.kill(process)
         assert not served.differing()
+
+
+@pytest.mark.full
+def test_schedules_pauses_and_approvals_survive_random_deaths_and_the_pilot_goes_first(tmp_path: Path) -> None:
+    draw = random.Random(11)
+    with Lab(LabPlan(folder=tmp_path, mailboxes=4, items=60, tenant_latency=0.01)) as lab:
+        served = Served(lab)
+        served.configure(lane="compose")
+        addresses = list(lab.source.mailboxes)
+        waves = dict(zip(addresses, ("pilot", "pilot", "wave1", "later"), strict=True))
+        targets = list(lab.target.mailboxes)
+        lines = [f"{wave},{source},{target}" for (source, wave), target in zip(waves.items(), targets, strict=True)]
+        (served.folder / "waves.csv").write_text("wave,source,target\n" + "\n".join(lines) + "\n", "utf-8")
+        assert served.run("wave", "import", str(served.folder / "waves.csv")).code == 0
+        assert served.run("wave", "start", "pilot", "--pilot", "--every-hours", "9").code == 0
+        assert served.run("wave", "pause", "later", "--why", "their building moves").code == 0
+
+        def deaths(number: int) -> None:
+            for _ in range(number):
+                process = served.serve()
+                time.sleep(draw.uniform(0.8, 2.5))
+                served.kill(process)
+
+        def served_until(seen: Callable[[], bool]) -> None:
+            process = served.serve()
+            served.wait_for(seen, process, 120.0)
+            served.kill(process)
+
+        deaths(4)
+        served_until(lambda: served.standing()[MailboxState.SYNCING] == 2)
+        assert served.standing() == {MailboxState.SYNCING: 2, MailboxState.PLANNED: 2}, "what can't go is not approved yet"
+        reasons = {one["reason"] for one in json.loads(served.run("errors", "list", "pilot").out)["items"]}
+        assert reasons
+        for reason in reasons:
+            assert served.run("errors", "approve", "--reason", reason, "--why", "their owners know").code == 0
+        deaths(4)
+        served_until(lambda: served.standing()[MailboxState.READY] == 2 and served.standing()[MailboxState.SYNCING] == 1)
+        assert served.standing()[MailboxState.PLANNED] == 1, "the paused one"
+        with Ledger.open(served.url) as ledger:
+            rows = {row.source: row for row in ledger.mailboxes()}
+            first = min(one.started for one in ledger.passes(rows[addresses[2]].id))
+            approved = max(ledger.approvals.last_decided().values())
+            assert first > approved, "the other wave began once the pilot was READY"
+            assert ledger.plans.waves()["later"].state is WaveState.PAUSED
+            assert ledger.plans.waves()["pilot"].details == {"pilot": True, "every_hours": 9.0}
+            counts = ledger.approvals.approved_counts()
+            assert all(counts[rows[address].id] > 0 for address in addresses[:2])
