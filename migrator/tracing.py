@@ -3,8 +3,8 @@
     wanted    by message id, or by a span of time
     trail     where it is at the source, where in the target, and a sentence that says what happened in between
 
-What is settled has no message id in the ledger, so the source's listings are read; the target's only where its answer to the id
-that we know leaves something open.
+What is settled has no message id in the ledger, so both servers are asked for it. Folders are listed only where a server does not
+find items that way, and for a span of time.
 """
 
 from __future__ import annotations
@@ -12,12 +12,26 @@ from __future__ import annotations
 import email.parser
 import email.policy
 import email.utils
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Protocol, runtime_checkable
 
-from connectors.base import Destination, Entry, Facts, Role, Source, TargetRef, identify, item_key, short_hash, stamp_of
+from connectors.base import (
+    Destination,
+    Entry,
+    Facts,
+    Folder,
+    Identity,
+    Role,
+    Source,
+    TargetRef,
+    identify,
+    item_key,
+    short_hash,
+    stamp_of,
+)
 from migrator import plan
 from migrator.advice import advice
 from migrator.config import BadInput
@@ -182,12 +196,30 @@ def trace(
 def _at_source(source: Source, wanted: Wanted) -> dict[bytes, tuple[str, Entry]]:
     folders = [folder for folder in source.folders() if folder.role is not Role.ROOT]
     names = folder_paths(folders)
+    if wanted.message_id and isinstance(source, Searching):
+        hits = source.with_message_id(folders, wanted.message_id)
+        return {item_key(entry.id): (names[folder.id], entry) for folder, entry in hits}
     return {
         item_key(entry.id): (names[folder.id], entry)
         for folder in folders
         for entry in source.inventory(folder)
         if wanted.fits(entry.facts)
     }
+
+
+@runtime_checkable
+class Searching(Protocol):
+    """A source whose server finds items by their message id, so that not all of a mailbox has to be listed."""
+
+    def with_message_id(self, folders: Sequence[Folder], message_id: str) -> Iterator[tuple[Folder, Entry]]: ...
+
+
+MAIL = (
+    "IPM.Note", "IPM.Note.SMIME", "IPM.Note.SMIME.MultipartSigned", "IPM.Post", "REPORT.IPM.Note.NDR", "REPORT.IPM.Note.DR",
+    "REPORT.IPM.Note.IPNRN", "IPM.Schedule.Meeting.Request", "IPM.Schedule.Meeting.Canceled", "IPM.Schedule.Meeting.Resp.Pos",
+    "IPM.Schedule.Meeting.Resp.Neg", "IPM.Schedule.Meeting.Resp.Tent",
+)  # fmt: skip
+"""Classes under which a target is asked for a message id, before all of it is listed."""
 
 
 class _Looking:
@@ -206,12 +238,23 @@ class _Looking:
 
     def scan(self, wanted: Wanted, *, rows_too: bool) -> None:
         """Look through the target's folders for copies that fit, and if there are none, through what is still open."""
-        for target_id, place in self._places.items():
+        if wanted.message_id:
+            self._ask(bare(wanted.message_id))
+        for target_id, place in () if self._copies else self._places.items():
             for entry in self._destination.inventory(target_id):
                 if wanted.fits(entry.facts):
                     self._copies[entry.id] = (place, entry)
         if rows_too and not self._copies:
             self._from_open_rows(wanted)
+
+    def _ask(self, message_id: str) -> None:
+        """Let the target look for a message id among mail; what it does not find so is found by listing it."""
+        ids = (f"<{message_id}>", message_id)
+        asked = [Identity(kind, None, one, None, None) for kind in MAIL for one in ids]
+        for identity, hits in self._destination.find(asked).items():
+            facts = Facts(item_class=identity.item_class, message_id=identity.message_id)
+            for hit in hits:
+                self._copies[hit.id] = (self._place(hit.folder_id), Entry(hit.id, facts, hit.version, hit.stamp))
 
     def _from_open_rows(self, wanted: Wanted) -> None:
         states = set(ItemState) - {ItemState.GONE}

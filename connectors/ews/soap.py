@@ -148,6 +148,21 @@ def find_items(folder_id: str, offset: int, most: int) -> str:
     )
 
 
+def find_message(folder_ids: Sequence[str], message_ids: Sequence[str]) -> str:
+    """FindItem with the properties of a listing, of items with one of these message ids; the answer has a message a folder."""
+    tests = "".join(
+        '<t:IsEqualTo><t:FieldURI FieldURI="message:InternetMessageId"/><t:FieldURIOrConstant>'
+        f'<t:Constant Value="{escape(one)}"/></t:FieldURIOrConstant></t:IsEqualTo>'
+        for one in message_ids
+    )
+    folders = "".join(f'<t:FolderId Id="{escape(one)}"/>' for one in folder_ids)
+    return (
+        f'<m:FindItem Traversal="Shallow">{_LISTING}'
+        '<m:IndexedPageItemView MaxEntriesReturned="100" Offset="0" BasePoint="Beginning"/>'
+        f"<m:Restriction><t:Or>{tests}</t:Or></m:Restriction><m:ParentFolderIds>{folders}</m:ParentFolderIds></m:FindItem>"
+    )
+
+
 def get_listed(ids: Sequence[str]) -> str:
     """GetItem with the properties of a listing, for servers that refuse them in one."""
     return f"<m:GetItem>{_LISTING}{_item_ids(ids)}</m:GetItem>"

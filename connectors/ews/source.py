@@ -45,6 +45,9 @@ R = TypeVar("R")
 
 _log = structlog.get_logger("connectors.ews")
 
+_FOLDERS = 20
+"""Folders that are searched by one request."""
+
 _LOOK_UP = 100
 _FEWEST = 16
 _REFUSED_IN_LISTING = frozenset({"ErrorInvalidPropertyRequest", "ErrorInvalidPropertyForOperation"})
@@ -258,6 +261,24 @@ class ExchangeSource:
             page, offset = self._ask_less("FindItem", partial(soap.find_items, folder.id, offset), _paged("Items", offset))
             for item in page:
                 yield soap.entry_of(item)
+
+    def with_message_id(self, folders: Sequence[Folder], message_id: str) -> Iterator[tuple[Folder, Entry]]:
+        """The items of these folders that have a message id, with brackets or without, up to a hundred a folder: found by the
+        server, so that nothing is listed for it."""
+        bare = message_id.strip().strip("<>")
+        for at in range(0, len(folders), _FOLDERS):
+            some = folders[at : at + _FOLDERS]
+
+            def read(messages: list[Any], some: Sequence[Folder] = some) -> list[tuple[Folder, Entry]]:
+                _same_number(messages, some)
+                found = []
+                for folder, message in zip(some, messages, strict=True):
+                    check(message)
+                    found += [(folder, soap.entry_of(item)) for item in message.iterfind(f"{M}RootFolder/{T}Items/*")]
+                return found
+
+            body = soap.find_message([folder.id for folder in some], [f"<{bare}>", bare])
+            yield from self.client.ask("FindItem", body, read)
 
     def _ask_less(self, kind: str, body: Callable[[int], str], read: Callable[[list[Any]], R]) -> R:
         """Ask for one page; for a smaller one, then and from then on, if it took the server too long."""

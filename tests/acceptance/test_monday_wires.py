@@ -59,6 +59,13 @@ def test_an_item_is_traced_carried_again_and_all_is_taken_back(lab: Lab, told: T
     assert len(target.items) == held
     assert sum(one["again"] + one["found"] for one in told(lab, "redo", user)["folders"]) == 0
 
+    # An item that its source has lost is still found in the target, by a question and not by listing.
+    lost = next(key for key, item in source.items.items() if item.message_id == wanted)
+    kept = source.remove(lost)
+    [trail] = told(lab, "trace", user, "--message-id", f"<{wanted.strip('<>')}>")["items"]
+    assert trail["sentence"].endswith("as we left it. The source no longer has it.")
+    source.add(kept)
+
     found = told(lab, "mailbox", "undo", user, "--dry-run")["found"]
     assert found["unknown"] == found["touched"] == found["adopted"] == found["gone"] == 0
     assert found["ours"] + found["could_tell"] == held
