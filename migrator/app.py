@@ -79,8 +79,9 @@ def tenant_of(config: Config) -> Tenant:
 
     section, limits = config.target, config.target.limits
     secret, password = config.secret("target.secret"), config.secret("target.certificate_password")
-    logs.hide(secret)
-    logs.hide(password)
+    proxy_password = config.secret("target.proxy_password")
+    for hidden in (secret, password, proxy_password):
+        logs.hide(hidden)
     return Tenant(
         tenant_id=section.tenant_id,
         client_id=section.client_id,
@@ -90,6 +91,8 @@ def tenant_of(config: Config) -> Tenant:
         graph_url=section.graph_url,
         authority=section.authority,
         ca_file=_file(config, "target.ca_file", section.ca_file),
+        proxy=section.proxy or None,
+        proxy_password=proxy_password,
         timeout=section.timeout,
         requests=limits.requests,
         requests_window=limits.requests_window,

@@ -84,6 +84,8 @@ class TargetSection(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     graph_url: _Text = "https://graph.microsoft.com"
     authority: _Text = "https://login.microsoftonline.com"
     ca_file: str = ""
+    proxy: str = ""
+    proxy_password: str = ""
     timeout: _Seconds = 100.0
     apps: tuple[AppSection, ...] = ()
     limits: LimitsSection = LimitsSection()
@@ -290,7 +292,7 @@ class Config:
 
 
 SECRET_KEYS = (
-    "source.password", "target.secret", "target.certificate_password", "errors.key",
+    "source.password", "target.secret", "target.certificate_password", "target.proxy_password", "errors.key",
     "notify.teams", "notify.slack", "notify.webhook", "notify.smtp_password",
 )  # fmt: skip
 """Keys whose value is a reference to a secret; each of ``target.apps`` has more."""
@@ -346,6 +348,7 @@ def load(file: Path) -> Config:
         raise BadInput(f"{file}: {error.key} {error}.") from None
     for key, url in (("source.url", source.url), ("target.graph_url", target.graph_url), ("target.authority", target.authority)):
         _check_address(file, key, url)
+    _check_proxy(file, target)
     return Config(
         file=file,
         source=msgspec.structs.replace(source, ca_file=_absolute(file, source.ca_file)),
@@ -366,6 +369,23 @@ def load(file: Path) -> Config:
         ),
         notify=document.notify,
     )
+
+
+def _check_proxy(file: Path, target: TargetSection) -> None:
+    form = "write it as http://proxy.example.com:8080, or http://USER@proxy.example.com:8080 with target.proxy_password"
+    try:
+        parts = urlsplit(target.proxy)
+        wrong = bool(target.proxy) and (
+            parts.scheme != "http" or not parts.hostname or parts.port is None or parts.path not in ("", "/")
+        )
+    except ValueError:
+        wrong, parts = True, urlsplit("")
+    if wrong:
+        raise BadInput(f"{file}: target.proxy is no proxy's address; {form}.")
+    if parts.password is not None:
+        raise BadInput(f"{file}: target.proxy holds a password; name it in target.proxy_password as a reference.")
+    if target.proxy_password and not parts.username:
+        raise BadInput(f"{file}: target.proxy_password is set, but target.proxy names no user; {form}.")
 
 
 def _decode(file: Path) -> Document:

@@ -42,7 +42,7 @@ _SHORTEST: Final = 4
 
 _ADDRESS: Final = re.compile(r"[^\s@<>\"'(),;:\[\]]+@[^\s@<>\"'(),;:\[\]]+")
 _HOST: Final = re.compile(r"(?<=://)[^\s/\"'<>]+")
-_SECRETS: Final = frozenset({"password", "secret", "certificate_password", "key"})
+_SECRETS: Final = frozenset({"password", "secret", "certificate_password", "proxy_password", "key"})
 _PLAIN: Final = frozenset(
     {"auth", "access", "lane", "concurrency_scope", "business_hours", "business_time_zone", "link_hours", "link_time_zone"}
 )
@@ -198,7 +198,7 @@ def _names(config: Config, ledger: Ledger) -> Iterator[str]:
             yield from (address, local, domain)
         yield row.wave
         yield from (folder.name for folder in ledger.folders(row.id))
-    for url in (config.source.url, config.target.graph_url, config.target.authority, config.ledger.url):
+    for url in (config.source.url, config.target.graph_url, config.target.authority, config.target.proxy, config.ledger.url):
         parts = urlsplit(url)
         yield from (part for part in (parts.hostname, parts.username) if part)
     user = config.source.username

@@ -27,8 +27,8 @@ import pybase64
 from connectors.errors import Halt, Unavailable, UnknownAnswer, WireError
 from connectors.graph import classify, silence
 from connectors.graph.endpoint import Tenant
-from connectors.graph.tokens import Tokens
-from connectors.graph.wire import NotConnected, Pieces, Wire
+from connectors.graph.tokens import Tokens, proxy_failed
+from connectors.graph.wire import NotConnected, Pieces, ProxyRefused, Wire
 from connectors.link import Link
 from connectors.pacer import LEASE_OVER, Budget, Cost, Memory, Pacer, Slots, Stopped
 
@@ -216,7 +216,7 @@ class GraphClient:
             except OSError as error:
                 text = f"the target's ca_file can't be used ({type(error).__name__})"
                 raise Halt(text, side="target", mend="check ca_file of the target") from None
-        return Wire(self.context)
+        return Wire(self.context, proxy=self.tenant.proxy, proxy_authorization=self.tenant.proxy_authorization)
 
     def close(self) -> None:
         """End loop, session and token thread; writes still under way come back as doubts. May be called twice."""
@@ -394,6 +394,8 @@ class GraphClient:
         except ssl.SSLCertVerificationError as error:
             text = "the target host's certificate is not trusted"
             raise Halt(text, code=type(error).__name__, side="target", mend="set the target's ca_file") from None
+        except ProxyRefused as error:
+            raise proxy_failed(str(error)) from None
         except NotConnected as error:
             raise Unavailable("the target can't be reached", code=type(error).__name__, did_nothing=True) from None
         except TimeoutError as error:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from base64 import b64encode
 from dataclasses import dataclass, field
 from typing import Literal
+from urllib.parse import unquote, urlsplit
 
 PUBLIC_GRAPH = "https://graph.microsoft.com"
 PUBLIC_AUTHORITY = "https://login.microsoftonline.com"
@@ -14,6 +16,7 @@ class Tenant:
     """One Microsoft 365 tenant as one app registration sees it.
 
     Exactly one of ``secret`` and ``certificate`` (path of a PEM or PFX file that holds the private key too) is set.
+    ``proxy`` is ``http://[USER@]HOST:PORT``, asked by CONNECT for every connection; its password goes as basic authentication.
     ``timeout`` is seconds of silence after a request before its answer counts as lost. The limits are the documented ones of
     the Outlook service for one app and one mailbox [learn.microsoft.com/graph/throttling-limits]; ``concurrency_scope`` says
     whether the concurrent requests are counted for a mailbox or for the app, on which the documents disagree.
@@ -27,6 +30,8 @@ class Tenant:
     graph_url: str = PUBLIC_GRAPH
     authority: str = PUBLIC_AUTHORITY
     ca_file: str | None = None
+    proxy: str | None = None
+    proxy_password: str | None = field(default=None, repr=False)
     timeout: float = 100.0
     requests: int = 10_000
     requests_window: float = 600.0
@@ -39,6 +44,14 @@ class Tenant:
     def __post_init__(self) -> None:
         if (self.secret is None) == (self.certificate is None):
             raise ValueError("a tenant needs either a secret or a certificate, not both")
+
+    @property
+    def proxy_authorization(self) -> str | None:
+        """What a proxy wants to see in its header; None if it asks nobody. Never to be shown."""
+        if self.proxy is None or self.proxy_password is None:
+            return None
+        pair = f"{unquote(urlsplit(self.proxy).username or '')}:{self.proxy_password}"
+        return f"Basic {b64encode(pair.encode()).decode('ascii')}"
 
     @property
     def root(self) -> str:

@@ -14,6 +14,7 @@ from copy import copy
 from functools import partial
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from connectors.errors import Halt, Unavailable, WireError
 from connectors.graph.endpoint import Tenant
@@ -94,6 +95,28 @@ def credential_of(tenant: Tenant) -> str | dict[str, str]:
     if tenant.certificate_password is not None:
         found["passphrase"] = tenant.certificate_password
     return found
+
+
+def proxy_failed(code: str) -> Unavailable:
+    """What it means that the proxy let nothing through."""
+    return Unavailable("the proxy makes no connection to the target; check target.proxy", code=code, did_nothing=True)
+
+
+def through_proxy(http: Any, tenant: Tenant) -> None:
+    """Let a session of requests go through the tenant's proxy."""
+    from requests.adapters import HTTPAdapter
+
+    said = tenant.proxy_authorization
+
+    class Through(HTTPAdapter):
+        # By itself requests can only say passwords in Latin-1.
+        def proxy_headers(self, proxy: str) -> dict[str, str]:
+            return {} if said is None else {"Proxy-Authorization": said}
+
+    parts = urlsplit(tenant.proxy or "")
+    address = f"http://{parts.netloc.rpartition('@')[2]}"
+    http.proxies = {"http": address, "https": address}
+    http.mount("https://", Through())
 
 
 class Tokens:
@@ -192,6 +215,8 @@ class Tokens:
                 self._http = http = requests.Session()
                 http.trust_env = False
                 http.verify = tenant.ca_file or True
+                if tenant.proxy is not None:
+                    through_proxy(http, tenant)
                 http.request = partial(http.request, timeout=30)  # type: ignore[method-assign]
                 self._app = msal.ConfidentialClientApplication(
                     tenant.client_id,
@@ -207,6 +232,8 @@ class Tokens:
             answer = self._app.acquire_token_for_client(
                 scopes=[f"{tenant.graph_url.rstrip('/')}/.default"], claims_challenge=claims
             )
+        except requests.exceptions.ProxyError as error:
+            raise proxy_failed(type(error).__name__) from None
         except requests.exceptions.SSLError as error:
             text = "the sign-in host's certificate is not trusted"
             raise Halt(text, code=type(error).__name__, side="target", mend="set the target's ca_file") from None

@@ -15,6 +15,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import lru_cache
 from typing import Any, Final, Protocol
+from urllib.parse import SplitResult, urlsplit
 
 import httptools
 from multidict import CIMultiDict
@@ -26,12 +27,17 @@ KEPT: Final = 15.0
 """Seconds that a connection without a request is kept; servers end theirs later than that."""
 
 _SAID: Final = "User-Agent: mailbox-migrator\r\nAccept: application/json\r\nAccept-Encoding: gzip\r\n"
+_LONGEST_GREETING: Final = 64 * 1024
 _GZIP: Final = 31
 """How zlib is told that a gzip header comes first."""
 
 
 class NotConnected(OSError):
     """No connection was made, so nothing was sent."""
+
+
+class ProxyRefused(NotConnected):
+    """The proxy made no connection; the message is its status, or what broke."""
 
 
 class Pieces(Protocol):
@@ -211,10 +217,15 @@ def _together(piece: bytes | Pieces) -> bytes:
 
 
 class Wire:
-    """Kept connections to hosts. ``context`` is that of every ``https`` one. Its length is how many are open."""
+    """Kept connections to hosts. ``context`` is that of every ``https`` one; ``proxy`` the address ``http://HOST:PORT`` of one
+    that makes them, with what it wants to see in its header. Its length is how many are open."""
 
-    def __init__(self, context: ssl.SSLContext | None) -> None:
+    def __init__(
+        self, context: ssl.SSLContext | None, *, proxy: str | None = None, proxy_authorization: str | None = None
+    ) -> None:
+        self._proxy_authorization = proxy_authorization
         self._context = context
+        self._proxy = None if proxy is None else urlsplit(proxy)
         self._loop = asyncio.get_running_loop()
         self._idle: dict[tuple[bool, str, int], deque[_Line]] = {}
         self._lines: set[_Line] = set()
@@ -291,18 +302,70 @@ class Wire:
 
     async def _connect(self, place: tuple[bool, str, int], seconds: float) -> _Line:
         secure, host, port = place
+        context = (self._context or ssl.create_default_context()) if secure else None
         try:
             async with asyncio.timeout(seconds):
-                _, line = await self._loop.create_connection(
-                    lambda: _Line(self._loop),
-                    host,
-                    port,
-                    ssl=(self._context or True) if secure else None,
-                    happy_eyeballs_delay=0.25,
-                )
-        except ssl.SSLCertVerificationError:
+                if self._proxy is not None:
+                    line = await self._through(self._proxy, host, port, context)
+                else:
+                    _, line = await self._loop.create_connection(
+                        lambda: _Line(self._loop), host, port, ssl=context, happy_eyeballs_delay=0.25
+                    )
+        except (ssl.SSLCertVerificationError, ProxyRefused):
             raise
         except OSError as error:
             raise NotConnected(type(error).__name__) from None
         self._lines.add(line)
         return line
+
+    async def _through(self, proxy: SplitResult, host: str, port: int, context: ssl.SSLContext | None) -> _Line:
+        """A connection that a proxy makes [RFC 9110 section 9.3.6]."""
+        try:
+            transport, greeting = await self._loop.create_connection(
+                lambda: _Greeting(self._loop), proxy.hostname or "", proxy.port or 0, happy_eyeballs_delay=0.25
+            )
+        except OSError as error:
+            raise ProxyRefused(type(error).__name__) from None
+        try:
+            place = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+            words = [f"CONNECT {place} HTTP/1.1", f"Host: {place}"]
+            if self._proxy_authorization is not None:
+                words.append(f"Proxy-Authorization: {self._proxy_authorization}")
+            transport.write(("\r\n".join(words) + "\r\n\r\n").encode("ascii"))
+            status = await greeting.status
+            if not 200 <= status < 300:
+                raise ProxyRefused(f"http {status}")
+            line = _Line(self._loop)
+            if context is not None:
+                transport = await self._loop.start_tls(transport, line, context, server_hostname=host)  # type: ignore[assignment]
+            else:
+                transport.set_protocol(line)
+            line.connection_made(transport)
+            return line
+        except BaseException:
+            transport.abort()
+            raise
+
+
+class _Greeting(asyncio.Protocol):
+    """Waits for a proxy's answer to CONNECT."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self.status: asyncio.Future[int] = loop.create_future()
+        self._told = b""
+
+    def data_received(self, data: bytes) -> None:
+        # Only the head: what follows it belongs to the connection, and its length means nothing here.
+        self._told += data
+        head, ended, _ = self._told.partition(b"\r\n\r\n")
+        if self.status.done() or not (ended or len(head) > _LONGEST_GREETING):
+            return
+        words = head.split(b" ", 2)
+        if ended and len(words) > 1 and words[0].startswith(b"HTTP/1.") and words[1].isdigit():
+            self.status.set_result(int(words[1]))
+        else:
+            self.status.set_exception(ProxyRefused("no HTTP"))
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        if not self.status.done():
+            self.status.set_exception(ProxyRefused("closed"))

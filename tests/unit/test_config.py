@@ -156,6 +156,10 @@ def test_a_ledger_server_has_no_file(tmp_path: Path) -> None:
         (apps("client_id = 'second'\nsecret = 'env:'"), "target.apps[0].secret", "names nothing"),
         (LEAST + "apps = 'second'\n", "target.apps", "a list"),
         (LEAST + "[ledger]\nurl = 'sqlite:///:memory:'\n", "ledger.url", "sqlite:///migrator.db"),
+        (LEAST + "proxy = 'proxy.example.com:8080'\n", "target.proxy ", "http://proxy.example.com:8080"),
+        (LEAST + "proxy = 'http://proxy.example.com'\n", "target.proxy ", "http://proxy.example.com:8080"),
+        (LEAST + "proxy = 'http://me:hunter2@proxy.example.com:8080'\n", "target.proxy ", "target.proxy_password"),
+        (LEAST + "proxy = 'http://proxy:8080'\nproxy_password = 'env:A'\n", "target.proxy_password", "http://USER@"),
     ],
 )
 def test_a_mistake_is_one_sentence_with_key_and_mend(tmp_path: Path, text: str, key: str, mend: str) -> None:
