@@ -18,7 +18,7 @@ from enum import StrEnum
 
 from connectors.base import Destination, Doubt, Entry, Facts, Gone, Item, Lane, Receipt, Ref, Refusal, Role, Source, Unsent, Write
 from connectors.base import WriteKind as Kind
-from connectors.errors import MailboxBlocked, Unavailable, WireError
+from connectors.errors import Halt, MailboxBlocked, Unavailable, WireError
 from connectors.probing import Bench, Lying, Workplace
 from connectors.reading import CUT, Portrait, Reader, Seen, Unreadable, Wanted, compare
 from migrator.answers import DIFFERS, LANE_IMPORT, NO, SERIES, YES
@@ -32,6 +32,8 @@ NOT_ASKED, OPEN = "not asked", "open"
 MOST_CLASSES = 60
 """Classes that one probe asks about; a mailbox with more has classes of forms that somebody made."""
 
+NO_MAIL = "The pilot has no mail that could be used without telling somebody."
+_STAMP = "probe"
 _LIKED = 256 * 1024
 """Bytes of the items that are liked best: rich ones, but not such as take a while."""
 _TRIES = 3
@@ -100,10 +102,11 @@ class Probe:
         self.say(reply)
         return reply
 
-    def import_(self, item: Item, place: Workplace) -> Receipt | Refusal:
-        """Lay an item into the workplace as the import lane does. Raises whatever else ended it, and when the mailbox is full."""
+    def lay(self, item: Item, place: Workplace, lane: Lane = Lane.IMPORT) -> Receipt | Refusal:
+        """Lay an item into the workplace as a lane does. Raises whatever else ended it, and when the mailbox is full."""
         self.tenure.keep()
-        write = Write(kind=Kind.CREATE, lane=Lane.IMPORT, item_class=item.item_class, folder_id=place.id, item=item)
+        # A stamp that is no item's: whoever looks for copies by stamp never takes this for one.
+        write = Write(kind=Kind.CREATE, lane=lane, item_class=item.item_class, folder_id=place.id, stamp=_STAMP, item=item)
         match self.destination.write([write]).result()[0]:
             case Refusal(reason="quota") as full:
                 raise MailboxBlocked(full.detail, code=full.code, side="target", mend="Take a pilot whose target has room.")
@@ -199,8 +202,8 @@ def _needed(candidates: Sequence[Candidate]) -> str:
     return f"Removing its copy again could tell somebody; ask with {words}."
 
 
-def run_probe(probe: Probe, kit: Callable[[Probe, Workplace, Item | None], Iterator[Reply]]) -> list[Reply]:
-    """Ask everything, in order, and leave nothing behind. ``kit`` asks what is not about classes, with an item that was imported.
+def run_probe(probe: Probe, kit: Callable[[Probe, Workplace, Entry | None], Iterator[Reply]]) -> list[Reply]:
+    """Ask everything, in order, and leave nothing behind. ``kit`` asks what is not about classes, with a mail of the pilot.
 
     Raises MailboxBlocked, Unavailable and Halt; what was answered before is kept.
     """
@@ -213,7 +216,7 @@ def run_probe(probe: Probe, kit: Callable[[Probe, Workplace, Item | None], Itera
     try:
         replies += _classes(probe, place, classes)
         if not probe.stop.is_set():
-            replies += [probe.tell(reply) for reply in kit(probe, place, _example(probe, classes))]
+            replies += [probe.tell(reply) for reply in kit(probe, place, _example(classes))]
     except Fenced:
         raise  # the mailbox is another's now, and nothing may leave any more
     except Exception:
@@ -297,7 +300,7 @@ def ask_class(probe: Probe, place: Workplace, name: str, candidates: Sequence[Ca
         if isinstance(item, Refusal):
             refused.append(item)
             continue
-        answer = probe.import_(item, place)
+        answer = probe.lay(item, place)
         if isinstance(answer, Refusal):
             refused.append(answer)
             continue
@@ -313,17 +316,35 @@ def ask_class(probe: Probe, place: Workplace, name: str, candidates: Sequence[Ca
     return Reply(question=LANE_IMPORT, subject=name, answer=NO, detail=detail, names=(last.reason,), code=last.code, build=build)
 
 
-def fetched(source: Source, entry: Entry) -> Item | Refusal | None:
-    """The item's export stream; None if it is gone."""
+def fetched(source: Source, entry: Entry, lane: Lane = Lane.IMPORT) -> Item | Refusal | None:
+    """The item as one lane takes it; None if it is gone."""
     ref = Ref(entry.id, entry.version, entry.facts.size, entry.facts.item_class)
-    [found] = source.fetch([ref], Lane.IMPORT)
+    [found] = source.fetch([ref], lane)
     return None if isinstance(found, Gone) else found
 
 
-def _compared(probe: Probe, place: Workplace, entry: Entry, there: Receipt) -> Reply:
+def ask_compose(probe: Probe, place: Workplace, example: Entry | None) -> Reply:
+    """Whether a composed mail reads like its source: above all that it is no draft, and has the dates of its source."""
+    question = "compose mail"
+    item = None if example is None else fetched(probe.source, example, Lane.COMPOSE)
+    if example is None or not isinstance(item, Item):
+        return Reply(question=question, answer=NOT_ASKED, detail=NO_MAIL)
+    try:
+        answer = probe.lay(item, place, Lane.COMPOSE)
+    except (MailboxBlocked, Halt) as error:
+        # Who only imports needs no permission for mail.
+        return Reply(question=question, answer=OPEN, detail=str(error), code=error.code)
+    if isinstance(answer, Refusal):
+        return Reply(question=question, answer=NO, detail=f"refused: {answer.reason}", names=(answer.reason,), code=answer.code)
+    reply = _compared(probe, place, example, answer, stored=False)
+    probe.remove(place, Lying(answer.target_id, item.item_class))
+    return replace(reply, question=question)
+
+
+def _compared(probe: Probe, place: Workplace, entry: Entry, there: Receipt, *, stored: bool = True) -> Reply:
     """How the copy differs from the item."""
     facts = entry.facts
-    [ours] = probe.source_reader.read([Wanted(id=entry.id, item_class=facts.item_class, size=facts.size)])
+    [ours] = probe.source_reader.read([Wanted(id=entry.id, item_class=facts.item_class, size=facts.size, stored=stored)])
     wanted = Wanted(id=there.target_id, item_class=facts.item_class, folder_id=place.id, size=facts.size)
     theirs: Seen = Gone(Ref(there.target_id))
     for seconds in _LOOKS:
@@ -346,12 +367,9 @@ def _compared(probe: Probe, place: Workplace, entry: Entry, there: Receipt) -> R
     return Reply(question=LANE_IMPORT, answer=YES, detail="arrived, and reads the same")
 
 
-def _example(probe: Probe, classes: dict[str, list[Candidate]]) -> Item | None:
+def _example(classes: dict[str, list[Candidate]]) -> Entry | None:
     """A plain mail that needs nothing allowed, for questions that are not about classes."""
-    for candidate in classes.get("IPM.Note", ()):
-        if not candidate.needs and isinstance(item := fetched(probe.source, candidate.entry), Item):
-            return item
-    return None
+    return next((candidate.entry for candidate in classes.get("IPM.Note", ()) if not candidate.needs), None)
 
 
 def _sent(before: int, after: int) -> Reply:

@@ -8,11 +8,11 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
 
-from connectors.base import Item, Lane, Receipt, Refusal, Write, WriteKind
+from connectors.base import Entry, Item, Lane, Receipt, Refusal, Write, WriteKind
 from connectors.errors import Unavailable
 from connectors.probing import Workplace
 from migrator.answers import IMPORT_CAP, NO, YES
-from migrator.probe import NOT_ASKED, OPEN, Allow, Probe, Reply
+from migrator.probe import NO_MAIL, NOT_ASKED, OPEN, Allow, Probe, Reply, ask_compose, fetched
 
 MEGABYTE = 1_000_000
 LADDER = (1, 4, 25, 36, 75, 150)
@@ -54,6 +54,12 @@ QUESTIONS = (
         "import update",
         "Does an import in update mode change the item in its place, and is an old change key refused?",
         "A mail of the probe's folder is imported over itself, then once more with the change key from before.",
+        "None: it is the probe's own item.",
+    ),
+    Question(
+        "compose mail",
+        "Does a composed mail read like its source: no draft, with the dates of its source?",
+        "A mail is composed into the probe's folder, read back, compared and removed.",
         "None: it is the probe's own item.",
     ),
     Question(
@@ -101,12 +107,17 @@ QUESTIONS = (
 )
 
 
-def ask_kit(probe: Probe, place: Workplace, example: Item | None, *, outside: str = "") -> Iterator[Reply]:
-    """Every question of the kit, in order. ``outside`` is a mailbox that the app must not reach; empty: that is not asked."""
+def ask_kit(probe: Probe, place: Workplace, mail: Entry | None, *, outside: str = "") -> Iterator[Reply]:
+    """Every question of the kit, in order. ``mail`` is one of the pilot's, as its listing shows it; ``outside`` a mailbox
+    that the app must not reach, empty: that is not asked.
+    """
+    found = None if mail is None else fetched(probe.source, mail)
+    example = found if isinstance(found, Item) else None
     asked: tuple[Callable[[], Reply], ...] = (
         partial(session_life, probe),
         partial(twice, probe, place, example),
         partial(update, probe, place, example),
+        partial(ask_compose, probe, place, mail),
         partial(size_cap, probe, place),
         partial(scope, probe, outside),
     )
@@ -130,16 +141,13 @@ def session_life(probe: Probe) -> Reply:
     return Reply(question="import session life", answer=str(round(life)), detail="seconds, by the session's own word")
 
 
-_NO_MAIL = "The pilot has no mail that could be used without telling somebody."
-
-
 def twice(probe: Probe, place: Workplace, example: Item | None) -> Reply:
     """Whether one stream imported twice makes two items."""
     question = "import twice"
     if example is None:
-        return Reply(question=question, answer=NOT_ASKED, detail=_NO_MAIL)
+        return Reply(question=question, answer=NOT_ASKED, detail=NO_MAIL)
     before = {lying.id for lying in probe.bench.holds(place)}
-    ids = {answer.target_id for answer in (probe.import_(example, place) for _ in range(2)) if isinstance(answer, Receipt)}
+    ids = {answer.target_id for answer in (probe.lay(example, place) for _ in range(2)) if isinstance(answer, Receipt)}
     came = [lying for lying in probe.bench.holds(place) if lying.id not in before]
     for lying in came:
         probe.remove(place, lying)
@@ -156,8 +164,8 @@ def update(probe: Probe, place: Workplace, example: Item | None) -> Reply:
     """Whether an import can replace an item in its place, and refuses an old change key."""
     question = "import update"
     if example is None:
-        return Reply(question=question, answer=NOT_ASKED, detail=_NO_MAIL)
-    first = probe.import_(example, place)
+        return Reply(question=question, answer=NOT_ASKED, detail=NO_MAIL)
+    first = probe.lay(example, place)
     if isinstance(first, Refusal):
         return Reply(question=question, answer=OPEN, detail=f"The mail is refused: {first.reason}.", code=first.code)
     write = Write(
