@@ -378,6 +378,41 @@ OF_MORE: Final[dict[str, Advice]] = {
         "Settles that write, then carries the newer version.",
         "Nothing.",
     ),
+    "no-archive": Advice(
+        "The mailbox is said to have an online archive, or had one, and the source shows none.",
+        "Holds the mailbox, the others go on. Nothing is removed in the target.",
+        "Bring the archive back, or write `no` into the column `archive` if it never was carried.",
+    ),
+    "no-recoverable": Advice(
+        "Recoverable items were carried, and the source does not show where they lie any more.",
+        "Holds the mailbox, the others go on. Nothing is removed in the target.",
+        "Let the account see them again.",
+    ),
+    "archive-left-out": Advice(
+        "The online archive was carried before, and is not named any more.",
+        "Holds the mailbox, the others go on: without it its folders would look deleted.",
+        "Name it again, as `run.archive` or in the column `archive`.",
+    ),
+    "recoverable-left-out": Advice(
+        "Recoverable items were carried before, and are not named any more.",
+        "Holds the mailbox, the others go on: without them their folders would look deleted.",
+        "Name `run.recoverable` again.",
+    ),
+    "mailbox-left-out": Advice(
+        "The mailbox's own folders were carried before, and `run.only_trees` leaves them out.",
+        "Holds the mailbox, the others go on: its folders would look deleted.",
+        "Set `run.only_trees` to false; archives that go into other mailboxes get a project of their own.",
+    ),
+    "no-tree": Advice(
+        "`run.only_trees` is set, and neither an archive nor recoverable items are named.",
+        "Holds the mailbox.",
+        "Name `run.archive` or `run.recoverable`, or set `run.only_trees` to false.",
+    ),
+    "too-old-for-trees": Advice(
+        "The source server is older than Exchange 2010 SP1 and shows neither archives nor recoverable items.",
+        "Holds the mailbox.",
+        "Leave `run.archive` and `run.recoverable` empty.",
+    ),
     "absent": Advice(
         "A whole listing did not show it, or its folder is gone.",
         "Waits for a second whole listing that does not show it either, before its copy is removed.",
