@@ -95,7 +95,8 @@ def _lay_down_target(crew: Crew, db: sqlite3.Connection) -> int:
 
 
 def _lay_down_owed(crew: Crew, db: sqlite3.Connection, lost: bool) -> None:
-    mine = (crew.ledger.waiting(crew.lease.mailbox_id, state, Work.CREATE) for state in (ItemState.LISTED, ItemState.BACKFILL))
+    # Also what a rule keeps back: if the target holds it, it is there, and must not come again when the rule goes.
+    mine = (crew.ledger.waiting(crew.lease.mailbox_id, state, Work.CREATE) for state in sorted(plan.NEW))
     for chunk in plan.chunks(itertools.chain.from_iterable(mine), _AT_ONCE):
         _owe(crew, db, [row for row, _ in chunk])
         rungs = [(row.key, rung) for row, opened in chunk for rung in identify(plan.unpack_facts(opened.facts)).rungs]

@@ -230,6 +230,9 @@ def headline(rows: Sequence[Standing]) -> str:
         return (
             f"A person is needed before cutover: {refused:,} items can't go and nobody approved them; see `migrator errors list`."
         )
+    backfill = sum(row.backfill for row in rows)
+    if backfill:
+        return f"Nothing needs a person; everything that a cutover waits for is carried, {backfill:,} items of older mail follow."
     if approved:
         return f"Nothing needs a person; all of {_mailboxes(len(rows))} is carried but {approved:,} items that stay by approval."
     return f"Nothing needs a person; all of {_mailboxes(len(rows))} is carried as of the last pass."

@@ -14,6 +14,7 @@ from connectors.errors import MailboxBlocked
 from connectors.memory import MemorySource
 from connectors.memory_destination import MemoryDestination
 from migrator.passes import Job, rebuild
+from migrator.rules import FilterRule
 from migrator.tenure import Tenure
 from state.model import PassKind, PassState
 from state.store import Ledger
@@ -30,7 +31,7 @@ def with_new_ledger(world: World, url: str) -> World:
     return fresh
 
 
-def do_rebuild(world: World, *, take_over: bool = True) -> Any:
+def do_rebuild(world: World, *, take_over: bool = True, **settings: Any) -> Any:
     import threading
     import time
     from dataclasses import replace
@@ -45,7 +46,7 @@ def do_rebuild(world: World, *, take_over: bool = True) -> Any:
                     source=MemorySource(world.source, page_size=world.page_size),
                     destination=MemoryDestination(world.target, **world.switches),
                     kind=SEED,
-                    settings=replace(SETTINGS, lane=world.lane),
+                    settings=replace(SETTINGS, lane=world.lane, **settings),
                     stop=threading.Event(),
                 ),
                 take_over=take_over,
@@ -184,3 +185,14 @@ def test_a_process_that_dies_while_it_adopts_begins_again(sqlite_url: str, full:
         else:
             break
     assert at > 15
+
+
+def test_a_rebuilt_ledger_knows_what_is_there_although_rules_would_keep_it_back_now(sqlite_url: str, tmp_path: Path) -> None:
+    world = furnished(sqlite_url)
+    world.source.put(world.inbox, "large", size=2_000_000)
+    world.run(SEED)
+    world = with_new_ledger(world, f"sqlite:///{tmp_path / 'new.db'}")
+    rules: dict[str, Any] = {"filter_rules": (FilterRule(name="large", max_mb=1),), "required_since": "2100-01-01"}
+    assert do_rebuild(world, **rules).rows == 10
+    assert world.states() == {"DONE": 10}
+    assert not WRITES & world.run().figures.keys()
