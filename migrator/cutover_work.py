@@ -25,6 +25,7 @@ from migrator.readiness import Readiness, readiness
 from migrator.scripts import file_name
 from migrator.sheets import write_csv
 from migrator.steps import AFTER_FLIP as AFTER_FLIP_REASON
+from migrator.vault import make_private
 from state.model import ASIDE, ItemState, MailboxRow, MailboxState, Mark, Step
 from state.plans import WaveState
 from state.store import Ledger
@@ -168,7 +169,9 @@ def export(folder: Path, items: Sequence[Reached], look: Look | None, start: int
             content = look.content(one.item_id)
             if content is not None:
                 place = folder / file_name(one.mailbox)
-                place.mkdir(parents=True, exist_ok=True)
+                if not place.is_dir():
+                    place.mkdir(parents=True)
+                    make_private(place)
                 file = place / f"{number:05}.eml"
                 file.write_bytes(content)
                 one = replace(one, file=f"{place.name}/{file.name}")

@@ -139,7 +139,7 @@ class _Project:
         withdrawn, going = people[-1], people[:-1]
         run("cutover", "kit", "import", str(self._by_script(kit, "01-lock-source", "lock", going)))
         self._control.new(going[0], subject="in the last minute")
-        run("cutover", "cutover", "start", "pilot", "--without", withdrawn, "--why", "on a business trip")
+        run("cutover", "cutover", "start", "pilot", "--no-dns", "--without", withdrawn, "--why", "on a business trip")
         run("cutover", "cutover", "confirm", "pilot", "route", *going)
         for script, step in (("03-permissions", "permissions"), ("04-rules", "rules"), ("05-addresses", "addresses")):
             run("cutover", "kit", "import", str(self._by_script(kit, script, step, going)))

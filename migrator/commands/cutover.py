@@ -89,15 +89,26 @@ def ready(words: Words, wave: str, no_dns: bool, internal_dns: str, public_dns: 
 @click.option("--without", multiple=True, metavar="ADDRESS", help="Withdraw this mailbox first; may be given several times.")
 @click.option("--with", "again", multiple=True, metavar="ADDRESS", help="Take in again one that was withdrawn.")
 @click.option("--dry-run", is_flag=True, help="Say what would be done; do nothing.")
+@_dns
 @_said
 @global_options()
 @pass_words
 def start(
-    words: Words, wave: str, without: tuple[str, ...], again: tuple[str, ...], dry_run: bool, why: str, who: str
-) -> int:  # fmt: skip
+    words: Words,
+    wave: str,
+    without: tuple[str, ...],
+    again: tuple[str, ...],
+    dry_run: bool,
+    no_dns: bool,
+    internal_dns: str,
+    public_dns: str,
+    why: str,
+    who: str,
+) -> int:
     """Move every mailbox whose lock is confirmed from READY to LOCKED and run the final passes, the smallest first.
 
     Begins nothing while a mailbox of the wave is not ready and not named behind --without. Run it again after a stop: it goes on.
+    A resolver is asked for the TTL of the records that will change: late mail is collected for twice that at least.
 
     \b
     Examples:
@@ -146,6 +157,7 @@ def start(
             elif one.stands is MailboxState.LOCKED:
                 final.append(one)
         if not dry_run:
+            hints_of(ledger, here, not no_dns, internal_dns, public_dns)
             ledger.plans.act(who, "cutover start", wave=name, why=why, final=len(final), not_locked=len(kept))
     order = [one.address for one in smallest_first(final)]
     endings = [] if dry_run or not order else carry(config, order, quiet=words.json, first=order)
@@ -462,6 +474,8 @@ def close(
     if not missing:
         say_lines(*(f"{row.source}: {sentence}" for row, sentence in left))
         say_lines(f"Closed: {len(closed):,} of {len(rows):,}." if not dry_run else "Dry run: nothing was closed.")
+        if not dry_run:
+            say_lines(f"Who read which mailbox and when is in {folder / work.READERS}.")
     return code
 
 

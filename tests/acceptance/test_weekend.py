@@ -94,14 +94,14 @@ def test_the_weekend_of_the_handbook(lab: Lab, told: Tell, tmp_path: Path) -> No
     assert (rehearsed["passes"], rehearsed["targets_seen"]) == (4, 4)
 
     # Nothing begins while nobody said that the source is locked.
-    not_yet = told("cutover", "start", wave, "--without", withdrawn, code=4)
+    not_yet = told("cutover", "start", wave, "--no-dns", "--without", withdrawn, code=4)
     assert set(not_yet["not_locked"]) == {back, late, quiet}
     assert set(states(not_yet).values()) == {"READY"}
 
     # Locked. What came in meanwhile goes with the final passes; the withdrawn mailbox is left alone.
     told("kit", "import", confirmed_by_file(kit, "01-lock-source", "lock", back, late, quiet))
     control.new(quiet, subject="in the last minute")
-    begun = told("cutover", "start", wave)
+    begun = told("cutover", "start", wave, "--no-dns")
     assert sorted(begun["final"]) == sorted([back, late, quiet])
     assert states(begun) == {withdrawn: "READY", back: "FINAL", late: "FINAL", quiet: "FINAL"}
     assert "in the last minute" in {one["subject"] for one in control.items(there[quiet], "target")}
