@@ -307,8 +307,7 @@ class _Pass:
     def _backfill(self) -> None:
         """Carry old mail, now that everything else is there, as long as this pass may."""
         crew = self._crew
-        counts = Counter({tally.state: tally.items for _, tally in crew.ledger.tallies(self._mailbox_id)})
-        if not counts[ItemState.BACKFILL]:
+        if not any(tally.state is ItemState.BACKFILL and tally.items for _, tally in crew.ledger.tallies(self._mailbox_id)):
             return
         state = crew.ledger.mailbox(self._mailbox_id).state
         minutes = minutes_for(self._kind, state, crew.settings.backfill_minutes, asked=crew.settings.backfill)

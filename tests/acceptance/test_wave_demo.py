@@ -21,6 +21,7 @@ def test_forty_mailboxes_in_three_waves_come_to_what_the_demo_promises(tmp_path:
     assert told["states"]["HELD"] == 1
     assert told["states"]["PLANNED"] == 12
     assert told["late"] == {"mx7.partner.example": 2}
+    assert told["backfill"] > 0
     assert told["sent_to_people"] == 0
     kept = {file.name for file in (tmp_path / "project").rglob("*") if file.is_file()}
     assert {"CHECKLIST.md", "01-lock-source.ps1", "01-lock-source.result.csv", "report.html", "report.xlsx"} <= kept
