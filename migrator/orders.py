@@ -28,6 +28,7 @@ class Begin(Struct, tag=True, frozen=True, kw_only=True):
     backfill: bool = False
     dry_run: bool
     rebuild: Literal["", "behind", "take-over"]
+    blackouts: bool = False
     at_once: int
     part: int
     parts: int

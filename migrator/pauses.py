@@ -1,10 +1,12 @@
-"""Waves that somebody paused, in this process or another one: what is under way there ends at its next lot."""
+"""Waves that somebody paused, in whichever process, and blackouts that begin: what is under way ends at its next lot."""
 
 from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Callable
 
+from migrator.schedule import BLACKOUT, HELD_BACK, plan_of
 from state.model import MailboxRow
 from state.plans import WaveRow, WaveState
 from state.store import Ledger
@@ -36,12 +38,17 @@ class Asked(threading.Event):
 
 
 class Pauses:
-    """One thread that sees whether a wave with mailboxes under way was paused by somebody, and asks those to stop."""
+    """One thread that sees whether a wave with mailboxes under way was paused by somebody, and asks those to stop.
 
-    def __init__(self, ledger: Ledger) -> None:
+    With ``blackouts`` it also asks those to stop that a blackout of their wave holds back, once it begins.
+    """
+
+    def __init__(self, ledger: Ledger, *, blackouts: bool = False, clock: Callable[[], float] = time.time) -> None:
         self._ledger = ledger
+        self._blackouts = blackouts
+        self._clock = clock
         self._lock = threading.Lock()
-        self._under_way: dict[int, tuple[str, Asked]] = {}
+        self._under_way: dict[int, tuple[MailboxRow, Asked]] = {}
         self._done = threading.Event()
         self._thread = threading.Thread(target=self._look, name="pauses", daemon=True)
 
@@ -56,7 +63,7 @@ class Pauses:
     def watch(self, mailbox: MailboxRow, asked: Asked) -> None:
         """Ask this mailbox to stop once its wave is paused."""
         with self._lock:
-            self._under_way[mailbox.id] = (mailbox.wave, asked)
+            self._under_way[mailbox.id] = (mailbox, asked)
 
     def let_go(self, mailbox: MailboxRow) -> None:
         """It is through."""
@@ -73,10 +80,18 @@ class Pauses:
                 waves = self._ledger.plans.waves()
             except Exception:  # noqa: S112 - the passes meet the same trouble where it can be told
                 continue
-            for wave, asked in under_way:
-                if (why := why_not(waves.get(wave))) and not asked.is_set():
+            for mailbox, asked in under_way:
+                wave = waves.get(mailbox.wave)
+                if (why := why_not(wave) or self._dark(mailbox, wave)) and not asked.is_set():
                     asked.why = why
                     asked.set()
+
+    def _dark(self, mailbox: MailboxRow, wave: WaveRow | None) -> str:
+        """That the blackout of its wave has begun; empty for those that no blackout holds back."""
+        if not self._blackouts or wave is None or (mailbox.came_from or mailbox.state) not in HELD_BACK:
+            return ""
+        hours = plan_of(wave.name, wave).blackout
+        return BLACKOUT if hours is not None and hours.hold(self._clock()) else ""
 
 
 def why_not(wave: WaveRow | None) -> str:

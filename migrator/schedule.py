@@ -9,8 +9,8 @@
     FINAL, HELD, FAILED         a person
     CLOSED                      never
 
-A blackout holds back seeds and deltas; what is under way when it begins goes on. Intervals are counted in seconds, so that no
-clock change makes them longer or shorter; blackouts follow the clock on the wall (``migrator.hours``).
+A blackout holds back seeds and deltas; what is under way when it begins ends at its next lot. Intervals are counted in seconds,
+so that no clock change makes them longer or shorter; blackouts follow the clock on the wall (``migrator.hours``).
 """
 
 from __future__ import annotations
@@ -36,6 +36,11 @@ _MINUTE = 60
 _WEEK = 8 * 24 * 60
 _PERSON = frozenset({MailboxState.HELD, MailboxState.FAILED})
 _SEEDING = frozenset({MailboxState.PLANNED, MailboxState.SEEDING})
+
+HELD_BACK = _SEEDING | {MailboxState.SYNCING, MailboxState.READY}
+"""Mailboxes that a blackout of their wave holds back."""
+
+BLACKOUT = "The blackout of its wave."
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -199,8 +204,8 @@ def _wait(now: float, plan: WavePlan, one: Candidate, pilots: list[str], over: M
     if now < due:
         what = "Its next sweep." if stands in AFTER_CUTOVER else "Its next delta."
         return wait(what, due)
-    if one.wave in over and stands in _SEEDING | {MailboxState.SYNCING, MailboxState.READY}:
-        return wait("The blackout of its wave.", over[one.wave])
+    if one.wave in over and stands in HELD_BACK:
+        return wait(BLACKOUT, over[one.wave])
     return None
 
 

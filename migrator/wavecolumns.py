@@ -187,9 +187,11 @@ def moment_of(text: str, zone: str = "") -> datetime:
         return naive
     try:
         shown = naive.replace(tzinfo=parse_zone(zone)) if zone else naive.astimezone()
+        back = shown.astimezone(UTC).astimezone(shown.tzinfo if zone else None).replace(tzinfo=None)
     except BadHours as error:
         raise Unfit(f"is in a zone that {error}") from None
-    back = shown.astimezone(UTC).astimezone(shown.tzinfo if zone else None).replace(tzinfo=None)
+    except (OSError, OverflowError, ValueError):
+        raise Unfit("is too far away for this machine's clock; write a moment of this project") from None
     if back != naive:
         raise Unfit("is in the hour that the clocks leave out that night; write one an hour later")
     return shown

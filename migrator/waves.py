@@ -122,6 +122,8 @@ class Run:
     """The bytes that all mailboxes of the run hold in memory together."""
     look: Callable[[MailboxRow], Look] | None = None
     """Opens a target mailbox to see what arrives there, once its mail goes there."""
+    blackouts: bool = False
+    """Whether a blackout that begins stops those that it holds back; a run that a person began goes on."""
     rebuild: Literal["", "behind", "take-over"] = ""
     """Not a pass, but learning from the target what an earlier ledger knew; ``take-over``: whosever claim it carries."""
 
@@ -145,7 +147,7 @@ class Wave:
         self._run = run
         self.halted = Halted()
         self._leases = _Leases(run.settings.lease)
-        self._pauses = Pauses(run.ledger)
+        self._pauses = Pauses(run.ledger, blackouts=run.blackouts, clock=run.clock)
         self._threads = ThreadPoolExecutor(max_workers=run.at_once, thread_name_prefix="mailbox")
 
     def __enter__(self) -> Wave:

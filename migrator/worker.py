@@ -140,6 +140,7 @@ def work(begin: Begin, told: Iterable[Order], speaker: Speaker, stop: threading.
             vault=None if begin.dry_run or begin.rebuild else app.open_vault(config, ledger),
             look=connectors.look,
             rebuild=begin.rebuild,
+            blackouts=begin.blackouts,
         )
         wave = teller.wave = stack.enter_context(Wave(run))
         speaker.say(Ready(owner))

@@ -209,9 +209,11 @@ class _How:
     backfill: bool = False
     dry_run: bool = False
     rebuild: Literal["", "behind", "take-over"] = ""
+    blackouts: bool = False
 
 
 PLAINLY = _How()
+BY_SCHEDULE = _How(blackouts=True)
 
 
 def spread_of(
@@ -230,6 +232,7 @@ def spread_of(
         backfill=how.backfill,
         dry_run=how.dry_run,
         rebuild=how.rebuild,
+        blackouts=how.blackouts,
         at_once=1,
         part=0,
         parts=number,
@@ -272,6 +275,7 @@ def run_of(
         vault=vault,
         look=connectors.look,
         rebuild=how.rebuild,
+        blackouts=how.blackouts,
     )
 
 

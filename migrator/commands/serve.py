@@ -41,7 +41,7 @@ def serve(words: Words, tick: float, processes: int | None, metrics: str) -> int
       migrator serve --json
     """
     from migrator import app, logs
-    from migrator.commands.carry import run_of, spread_of, stop_on_signals
+    from migrator.commands.carry import BY_SCHEDULE, run_of, spread_of, stop_on_signals
     from migrator.edges import at_the_edges
     from migrator.processes import Crowd
     from migrator.serving import Processes, Serving, Telling, Threads
@@ -67,13 +67,13 @@ def serve(words: Words, tick: float, processes: int | None, metrics: str) -> int
         watcher = stack.enter_context(around)
         number = min(processes or config.run.processes, app.most_processes(config))
         if number > 1:
-            crowd = Crowd(spread_of(config, ledger, number, stop, watcher))
+            crowd = Crowd(spread_of(config, ledger, number, stop, watcher, BY_SCHEDULE))
             stack.callback(crowd.kill)
             stack.enter_context(stop_on_signals(stop, crowd.end_at_once))
             hands: Processes | Threads = Processes(crowd)
         else:
             stack.enter_context(stop_on_signals(stop))
-            run = run_of(config, ledger, connectors, stop, watcher, app.open_vault(config, ledger))
+            run = run_of(config, ledger, connectors, stop, watcher, app.open_vault(config, ledger), BY_SCHEDULE)
             hands = Threads(run, stack.enter_context(Wave(run)))
         serving = Serving(
             ledger,

@@ -176,6 +176,13 @@ def test_a_column_that_is_nearly_ours_is_kept_and_told(tmp_path: Path) -> None:
     assert "did you mean priority?" in said
 
 
+@pytest.mark.parametrize("text", ["0001-01-01 00:00", "9999-12-31 23:59"])
+@pytest.mark.parametrize("zone", ["", "Asia/Tokyo", "America/New_York"])
+def test_a_moment_beyond_the_clock_is_told_and_is_no_bug(text: str, zone: str) -> None:
+    found, wrong = details_of({"start_after": text, "time_zone": zone})
+    assert ("start_after" in found) != ("start_after" in dict(wrong))
+
+
 @given(st.text(max_size=40))
 def test_whatever_stands_in_a_cell_is_taken_or_told(text: str) -> None:
     found, wrong = details_of(dict.fromkeys(DETAILS, text))

@@ -524,3 +524,20 @@ def test_a_mailbox_with_something_that_stays_is_not_ready_before_it_is_approved(
     ledger.approvals.decide([decision])
     [ending] = go(ledger, "anna")
     assert (ending.code, ending.mailbox.state) == (0, MailboxState.READY)
+
+
+@pytest.mark.parametrize(("blackouts", "stops"), [(True, True), (False, False)])
+def test_a_blackout_that_begins_ends_what_serve_has_under_way_and_not_what_a_person_began(
+    ledger: Ledger, scripts: dict[str, Script], blackouts: bool, stops: bool
+) -> None:
+    ledger.plans.keep_wave("wave1", WaveState.OPEN, {"blackout": "Mon-Sun 00:00-24:00"})
+
+    def under_way(job: Job) -> PassReport:
+        if job.stop.wait(LOOKED_FOR_PAUSES * 3):
+            raise Stopped("stopped by the operator")
+        return DONE
+
+    scripts["anna"] = under_way
+    [ending] = go(ledger, "anna", blackouts=blackouts)
+    assert (ending.mailbox.state is MailboxState.PAUSED) == stops
+    assert ending.cause == ("The blackout of its wave." if stops else "")
