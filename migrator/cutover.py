@@ -12,12 +12,12 @@ edge is taken out of them before a pass or a person has put the mailbox back.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from itertools import pairwise
 from typing import Any
 
-from state.model import ASIDE, MailboxState, PassKind, PassRow, PassState
+from migrator.forecast import Span, duration
+from state.model import ASIDE, MailboxState, PassKind
 
 SWEEP_MINUTES = 15.0
 """Between two sweeps, where the wave says nothing."""
@@ -51,17 +51,6 @@ QUESTIONS: Mapping[str, str] = {
     "ledger": "Where does the ledger go, who may read it there, and on which day is it deleted?",
 }
 """What has to be answered before a wave is closed, by key."""
-
-
-@dataclass(frozen=True, slots=True)
-class Span:
-    """From how many seconds to how many something takes."""
-
-    low: float
-    high: float
-
-    def __add__(self, other: Span) -> Span:
-        return Span(self.low + other.low, self.high + other.high)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -191,7 +180,7 @@ def _swept_out(one: Position) -> str:
     if one.sweep_until is None:
         return "Nobody knows since when its mail is routed; `migrator cutover confirm` says it."
     if one.now < one.sweep_until:
-        return f"Late mail is collected for another {spoken(one.sweep_until - one.now)}."
+        return f"Late mail is collected for another {duration(one.sweep_until - one.now)}."
     if one.swept is None or one.swept < one.sweep_until:
         return f"No clean sweep began after the time for late mail was over; `migrator run {one.address}` is one."
     return ""
@@ -298,68 +287,9 @@ def kind_of_pass(state: MailboxState) -> PassKind | None:
     return PassKind.SWEEP if state in AFTER_FLIP else None
 
 
-# -- how long things take
-
-
-def final_takes(passes: Sequence[PassRow], now: float) -> Span | None:
-    """How long a final pass would take now, by the last clean deltas: the shortest of them, up to the longest, that one stretched
-    by as much as the mailbox is further behind now than it was then. None before a first clean delta.
-
-    ``passes`` are those of one mailbox, newest first.
-    """
-    clean = [one for one in passes if one.state is PassState.DONE and one.ended is not None]
-    later = [(one, before) for one, before in pairwise(clean) if one.kind is not PassKind.SEED][:_LOOKED_AT]
-    if not later:
-        return None
-    behind = now - clean[0].started
-    lengths = [(max(0.0, (one.ended or one.started) - one.started), one.started - before.started) for one, before in later]
-    low = min(length for length, _ in lengths)
-    # A pass has a part that does not grow with what has changed, so a short gap must not be scaled up without end.
-    high = max(length * min(_MOST, max(1.0, behind / max(gap, 1.0))) for length, gap in lengths)
-    return Span(low, high)
-
-
-_LOOKED_AT = 5
-_MOST = 24.0
-
-
-def in_turn(spans: Iterable[Span | None], at_once: int) -> Span | None:
-    """How long some passes take together, so many at once; None if one of them is unknown or there is none."""
-    known = list(spans)
-    if not known or any(one is None for one in known):
-        return None
-    some = [one for one in known if one is not None]
-    width = max(1, min(at_once, len(some)))
-    # Never shorter than the longest of them.
-    return Span(
-        max(sum(one.low for one in some) / width, max(one.low for one in some)),
-        max(sum(one.high for one in some) / width, max(one.high for one in some)),
-    )
-
-
 def sweep_until(routed: float, ttl: float, hours: float | None) -> float:
     """Until when late mail is collected: as the wave says, 72 hours if it does not, and twice the old TTL at least."""
     return routed + max((SWEEP_HOURS if hours is None else hours) * 3600, TTLS * ttl)
-
-
-def spoken(seconds: float) -> str:
-    """A length of time for people, in the one unit that fits."""
-    if seconds < 90:
-        return f"{max(0, round(seconds))} s"
-    if seconds < 90 * 60:
-        return f"{round(seconds / 60)} min"
-    return f"{round(seconds / 3600)} h" if seconds < 48 * 3600 else f"{round(seconds / 86400)} d"
-
-
-def spoken_span(span: Span | None) -> str:
-    """A span for people; a dash if nobody knows."""
-    if span is None:
-        return "-"
-    low, high = spoken(span.low), spoken(span.high)
-    if low == high:
-        return low
-    (number, unit), (other, its_unit) = low.split(" "), high.split(" ")
-    return f"{number}-{other} {unit}" if unit == its_unit else f"{low} - {high}"
 
 
 def items(number: int) -> str:

@@ -11,7 +11,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from migrator import cutover
+from migrator import cutover, forecast
 from migrator.conservation import off_by, told_by
 from migrator.cutover import DONE, FAILED, Position, route_of
 from state.model import PENDING, ItemState, MailboxRow, PassKind, PassRow, PassState
@@ -71,8 +71,8 @@ def positions(ledger: Ledger, mailboxes: Sequence[MailboxRow], now: float | None
                 backfill=mine[ItemState.BACKFILL],
                 refused=max(0, stayed),
                 bytes=sizes[row.id],
-                behind=_behind(passes, now),
-                takes=cutover.final_takes(passes, now),
+                behind=(behind := _behind(passes, now)),
+                takes=_final_takes(passes, open_now, behind),
                 confirmed=frozenset(done),
                 failed=frozenset(failed),
                 route=route_of(details.get(row.id, {})),
@@ -87,6 +87,12 @@ def positions(ledger: Ledger, mailboxes: Sequence[MailboxRow], now: float | None
             )
         )
     return found
+
+
+def _final_takes(passes: Sequence[PassRow], open_now: int, behind: float | None) -> forecast.Span | None:
+    """How long a final pass would take now; None before a first pass."""
+    among = forecast.samples(passes)
+    return forecast.final_pass(forecast.Load(open_now), among, forecast.arriving(among, behind or 0.0))
 
 
 def steps_now(told: Iterable[Confirmation]) -> tuple[dict[str, float], set[str]]:

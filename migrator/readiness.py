@@ -12,12 +12,11 @@ from migrator.cutover import (
     UNDER_WAY,
     WANTED,
     Position,
-    Span,
     approved,
     carried,
     goes_on,
-    in_turn,
 )
+from migrator.forecast import Span, together
 from state.model import ASIDE, MailboxState
 
 
@@ -68,7 +67,7 @@ def readiness(wave: str, positions: Iterable[Position], *, stopped: str = "", at
     remarks = list(_split_domains([one.position for one in going], [one.position for one in staying] + away))
     if away:
         remarks.append(f"Withdrawn, and left out here: {', '.join(one.address for one in away)}.")
-    takes = in_turn([one.position.takes for one in going if one.position.stands not in AFTER_FLIP], at_once)
+    takes = together([one.position.takes for one in going if one.position.stands not in AFTER_FLIP], at_once)
     if stopped:
         verdict, sentence = Verdict.NO_GO, stopped
     elif not candidates:
@@ -111,7 +110,7 @@ def smallest_first(positions: Iterable[Position]) -> list[Position]:
     """The order of final passes: what takes least comes first, so that most people wait the shortest; unknown ones come last."""
     return sorted(
         positions,
-        key=lambda one: (one.takes is None, one.takes.high if one.takes else 0.0, one.bytes, one.address.casefold()),
+        key=lambda one: (one.takes is None, one.takes.most if one.takes else 0.0, one.bytes, one.address.casefold()),
     )
 
 

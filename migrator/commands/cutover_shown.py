@@ -34,19 +34,19 @@ def hints_of(ledger: Ledger, rows: Sequence[MailboxRow], asked: bool, internal: 
 
 def page_lines(told: Readiness) -> list[str]:
     """The page before a cutover, for people."""
-    from migrator.cutover import spoken, spoken_span
+    from migrator.forecast import duration, span
     from migrator.status import WIDTH, lay_out
 
     lines = [f"{told.verdict.value.upper()}: {told.sentence}", *told.remarks]
     if told.takes is not None:
-        lines.append(f"Final passes take {spoken_span(told.takes)} together.")
+        lines.append(f"Final passes take {span(told.takes)} together.")
     heading = ("MAILBOX", "STATE", "BEHIND", "FINAL", "REFUSED", "OPEN", "GO", "NOT CONFIRMED")
     cells = [
         (
             one.position.address,
             one.position.state.value,
-            "-" if one.position.behind is None else spoken(one.position.behind),
-            spoken_span(one.position.takes),
+            "-" if one.position.behind is None else duration(one.position.behind),
+            span(one.position.takes),
             f"{one.position.refused:,}",
             f"{one.position.pending:,}",
             "yes" if one.goes else "NO",
@@ -66,7 +66,7 @@ def page_as_json(told: Readiness) -> dict[str, Any]:
         "verdict": told.verdict.value,
         "sentence": told.sentence,
         "remarks": list(told.remarks),
-        "final_seconds": None if told.takes is None else [told.takes.low, told.takes.high],
+        "final_seconds": None if told.takes is None else [told.takes.least, told.takes.most],
         "mailboxes": [
             {
                 **position_as_json(one.position),
@@ -86,7 +86,7 @@ def position_as_json(one: Position) -> dict[str, Any]:
         "state": one.state.value,
         "cause": one.cause,
         "behind_seconds": one.behind,
-        "final_seconds": None if one.takes is None else [one.takes.low, one.takes.high],
+        "final_seconds": None if one.takes is None else [one.takes.least, one.takes.most],
         "pending": one.pending,
         "backfill": one.backfill,
         "refused": one.refused,

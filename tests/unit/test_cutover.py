@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from migrator import cutover
 from migrator.cutover import EDGES, QUESTIONS, STEPS, Edge, Position, Span, hindrances, next_edge
 from migrator.readiness import Verdict, readiness, smallest_first
-from state.model import AFTER_CUTOVER, ASIDE, MAILBOX_MOVES, MailboxState, PassKind, PassRow, PassState
+from state.model import AFTER_CUTOVER, ASIDE, MAILBOX_MOVES, MailboxState, PassKind
 
 HOUR = 3600.0
 NOW = 1_800_000_000.0
@@ -214,43 +214,7 @@ def test_small_final_passes_come_first_and_unknown_ones_last() -> None:
     assert [one.address for one in smallest_first(some)] == ["tiny", "short", "long", "unknown"]
 
 
-def ran(kind: PassKind, began: float, took: float, state: PassState = PassState.DONE) -> PassRow:
-    return PassRow(id=1, mailbox_id=1, kind=kind, state=state, started=began, ended=began + took, cause="", figures={})
-
-
-def test_a_final_pass_is_guessed_from_the_last_deltas() -> None:
-    seed = ran(PassKind.SEED, NOW - 10 * HOUR, 5000)
-    first, second = ran(PassKind.DELTA, NOW - 6 * HOUR, 60), ran(PassKind.DELTA, NOW - 2 * HOUR, 100)
-    torn = ran(PassKind.DELTA, NOW - HOUR, 9000, PassState.PAUSED)
-    assert cutover.final_takes([seed], NOW) is None
-    assert cutover.final_takes([torn, second, first, seed], NOW) == Span(60, 100)
-    # Twice as far behind as the last delta was: its length twice.
-    assert cutover.final_takes([second, first, seed], NOW + 6 * HOUR) == Span(60, 200)
-
-
-def test_passes_together_take_as_long_as_the_threads_need_and_never_less_than_the_longest() -> None:
-    assert cutover.in_turn([Span(10, 20), Span(30, 40)], 2) == Span(30, 40)
-    assert cutover.in_turn([Span(10, 20)] * 4, 2) == Span(20, 40)
-    assert cutover.in_turn([Span(10, 20), None], 2) is None
-    assert cutover.in_turn([], 2) is None
-
-
 def test_late_mail_is_collected_for_72_hours_unless_set_and_for_two_old_ttls_at_least() -> None:
     assert cutover.sweep_until(NOW, 3600, None) == NOW + 72 * HOUR
     assert cutover.sweep_until(NOW, 3600, 1.0) == NOW + 2 * HOUR
     assert cutover.sweep_until(NOW, 48 * HOUR, None) == NOW + 96 * HOUR
-
-
-@pytest.mark.parametrize(
-    ("span", "words"),
-    [
-        (None, "-"),
-        (Span(5, 5), "5 s"),
-        (Span(5, 80), "5-80 s"),
-        (Span(50, 600), "50 s - 10 min"),
-        (Span(7200, 7300), "2 h"),
-        (Span(7200, 50 * HOUR), "2 h - 2 d"),
-    ],
-)
-def test_spans_for_people(span: Span | None, words: str) -> None:
-    assert cutover.spoken_span(span) == words
