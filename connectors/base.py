@@ -537,6 +537,11 @@ class Destination(Protocol):
         """The item class prefixes that can be moved; others are created anew and removed."""
         ...
 
+    @property
+    def aside(self) -> tuple[str, ...]:
+        """Target folders that hold copies of items whose own place takes none of that kind; empty where there are none."""
+        ...
+
     def guard(self, may_leave: Callable[[], bool]) -> None:
         """Ask this right before each request that changes something leaves. On False it does not leave, and is Unsent.
 

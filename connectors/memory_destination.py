@@ -87,6 +87,10 @@ class MemoryDestination:
     def movable(self) -> tuple[str, ...]:
         return self._movable
 
+    @property
+    def aside(self) -> tuple[str, ...]:
+        return ()
+
     def guard(self, may_leave: Callable[[], bool]) -> None:
         self._may_leave = may_leave
 

@@ -142,6 +142,15 @@ def is_mail(item_class: str) -> bool:
     return any(folded == each or folded.startswith(each + ".") for each in MAIL)
 
 
+_OF_ITS_OWN = ("ipm.note", "report", "ipm.post", "ipm.recall", "ipm.outlook.recall", "ipm.appointment", "ipm.contact", "ipm.task")
+
+
+def carried_whole(item_class: str) -> bool:
+    """Whether a target without export streams can hold items of this class only within a message, as what they are."""
+    folded = item_class.casefold()
+    return not any(folded == each or folded.startswith(each + ".") for each in _OF_ITS_OWN)
+
+
 # -- comparing
 
 PROPERTIES = (

@@ -101,6 +101,10 @@ class AroundDestination:
     def movable(self) -> tuple[str, ...]:
         return self.inner.movable
 
+    @property
+    def aside(self) -> tuple[str, ...]:
+        return self.inner.aside
+
     def guard(self, may_leave: Callable[[], bool]) -> None:
         self.inner.guard(may_leave)
 

@@ -71,7 +71,7 @@ def adopt(crew: Crew, *, lost: bool = False) -> Adopted:
 
 def _lay_down_target(crew: Crew, db: sqlite3.Connection) -> int:
     """Everything that the placed folders hold and no row owns; returns how much that is."""
-    held = {row.target_id for row in crew.folders.values() if row.target_id is not None}
+    held = {row.target_id for row in crew.folders.values() if row.target_id is not None} | set(crew.destination.aside)
     strangers = 0
     for folder_id in sorted(held):
         for entries in plan.chunks(crew.destination.inventory(folder_id), 10 * _AT_ONCE):

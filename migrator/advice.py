@@ -117,17 +117,20 @@ OF_ITEMS: Final[dict[str, Advice]] = {
     "list-needs-import": Advice(
         "It is a personal distribution list, which only the import lane carries.",
         _SETTLED,
-        'Open the import lane (`lane = "auto"`, and the app permission MailboxItem.ImportExport.All), then retry; else approve.',
+        'Open the import lane (`lane = "auto"`, and the app permission MailboxItem.ImportExport.All), or say '
+        '`run.others_as = "attachment"`, which makes a message of it that holds it; then retry; else approve.',
     ),
     "note-needs-import": Advice(
         "It is a sticky note, which only the import lane carries.",
         _SETTLED,
-        'Open the import lane (`lane = "auto"`, and the app permission MailboxItem.ImportExport.All), then retry; else approve.',
+        'Open the import lane (`lane = "auto"`, and the app permission MailboxItem.ImportExport.All), or say '
+        '`run.others_as = "attachment"`, which makes a message of it that holds it; then retry; else approve.',
     ),
     "journal-needs-import": Advice(
         "It is a journal entry, which only the import lane carries.",
         _SETTLED,
-        'Open the import lane (`lane = "auto"`, and the app permission MailboxItem.ImportExport.All), then retry; else approve.',
+        'Open the import lane (`lane = "auto"`, and the app permission MailboxItem.ImportExport.All), or say '
+        '`run.others_as = "attachment"`, which makes a message of it that holds it; then retry; else approve.',
     ),
     "meeting-without-attendees": Advice(
         "The mailbox's owner called this meeting, and it is still to come: composed, its attendees would be mere text, and the "
@@ -144,7 +147,8 @@ OF_ITEMS: Final[dict[str, Advice]] = {
     "no-lane": Advice(
         "No lane that is open carries this item class.",
         _SETTLED,
-        'Open the import lane (`lane = "auto"`, and the app permission MailboxItem.ImportExport.All), then retry.',
+        'Open the import lane (`lane = "auto"`, and the app permission MailboxItem.ImportExport.All), or say '
+        '`run.others_as = "attachment"`, which makes a message of it that holds it; then retry.',
     ),
     "not-movable": Advice(
         "The target can't move items of this class.",

@@ -267,6 +267,7 @@ class Connected:
         self._link = link_of(config, share=self._share)
         self._run = config.run
         self._orphans = config.run.meetings_without_attendees
+        self._others = config.run.others_as == "attachment"
         self._stop = stop
         self._guard = guard
         self._memory = memory
@@ -366,7 +367,7 @@ class Connected:
         from connectors.graph.destination import GraphDestination
 
         client = self.client_for(mailbox.target)
-        destination: Destination = GraphDestination(client, mailbox.target, orphans=self._orphans)
+        destination: Destination = GraphDestination(client, mailbox.target, orphans=self._orphans, others=self._others)
         return self._guard(destination) if self._guard else destination
 
     def look(self, mailbox: MailboxRow) -> Look:

@@ -117,6 +117,7 @@ class RunSection(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     required_since: str = ""
     backfill_minutes: Annotated[float, Meta(ge=0)] = 1440.0
     meetings_without_attendees: bool = False
+    others_as: Literal["refuse", "attachment"] = "refuse"
     link_mbit: Annotated[float, Meta(ge=0)] = 0.0
     link_hours: str = ""
     link_time_zone: str = ""

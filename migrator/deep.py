@@ -15,7 +15,18 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 from connectors.base import Entry, Gone, Role, Source, item_key
-from connectors.reading import ATTACHMENT_PROPERTIES, CUT, Portrait, Reader, Seen, Unreadable, Wanted, compare, overlooked
+from connectors.reading import (
+    ATTACHMENT_PROPERTIES,
+    CUT,
+    Portrait,
+    Reader,
+    Seen,
+    Unreadable,
+    Wanted,
+    carried_whole,
+    compare,
+    overlooked,
+)
 from migrator.verify import Difference, folder_paths
 from state.model import ItemState, Mark, Row
 from state.store import Ledger
@@ -51,6 +62,9 @@ EXPLAINED: dict[str, frozenset[str]] = {
     "reminder-over": frozenset({"task-reminds", "task-reminder"}),
 }
 """Names of what a lane could not carry whole, as receipts bring them, and the properties that this may change."""
+
+READ_OF_ANY = frozenset({"subject", "text", "categories", "importance", "sensitivity"})
+"""What a message that holds an item of another kind has to show of it; all else is in the original that is attached."""
 
 SENTENCES = {
     "missing": "The target does not show {n} that the ledger says arrived.",
@@ -117,6 +131,8 @@ class _Pair:
     row: Row
     ours: Wanted
     theirs: Wanted
+    carried: bool = False
+    """The copy is a message that holds the item."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -181,7 +197,9 @@ def _pairs(job: DeepJob, findings: _Findings) -> Iterator[_Pair]:
 def _pair(folder: str, row: Row, entry: Entry, target_folder: str) -> _Pair:
     item_class, size = entry.facts.item_class, entry.facts.size
     ours = Wanted(id=entry.id, item_class=item_class, size=size, stored=row.lane != "compose")
-    return _Pair(folder, row, ours, Wanted(id=row.target or "", item_class=item_class, folder_id=target_folder, size=size))
+    carried = row.lane == "compose" and carried_whole(item_class)
+    shown = "IPM.Note" if carried else item_class
+    return _Pair(folder, row, ours, Wanted(id=row.target or "", item_class=shown, folder_id=target_folder, size=size), carried)
 
 
 def _chunks(entries: Iterator[Entry]) -> Iterator[list[Entry]]:
@@ -234,7 +252,7 @@ def _judge(pair: _Pair, mine: Seen, other: Seen, allowed: frozenset[str], findin
         for name in overlooked(mine, other):
             figures[f"unseen.{name}"] += 1
         differences = compare(mine, other)
-        known = [name for name in differences if _is_explained(name, row, allowed)]
+        known = [name for name in differences if _is_explained(name, row, allowed) or (pair.carried and name not in READ_OF_ANY)]
         for name in known:
             figures[f"explained.{name}"] += 1
         unknown = [name for name in differences if name not in known]

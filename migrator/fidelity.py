@@ -201,11 +201,20 @@ APPOINTMENT = (
     ),
 )  # fmt: skip
 
+_CARRIED = (
+    'With run.others_as = "attachment" it becomes a message with its subject, text, date and files; the original, with every '
+    "property, is attached as an export stream, which is no longer what it was until somebody takes it back from there."
+)
+
 OTHERS = (
     Line("compose", "list", "every property", "lost", "Personal distribution lists are refused by name: Graph v1.0 has none."),
     Line("compose", "note", "every property", "lost", "Sticky notes are refused by name: Graph has no resource for them."),
     Line("compose", "journal", "every property", "lost", "Journal entries are refused by name: Graph has no resource for them."),
     Line("compose", "any other class", "every property", "lost", "It is refused by name: no resource of Graph's takes it."),
+    *(
+        Line("compose", kind, "carried-as-attachment", "degraded", _CARRIED)
+        for kind in ("list", "note", "journal", "any other class")
+    ),
 )
 
 TABLE: tuple[Line, ...] = (*IMPORT, *MAIL, *APPOINTMENT, *CONTACT, *TASK, *OTHERS)

@@ -216,7 +216,7 @@ def _recount_some(crew: Crew, watched: Sequence[Pair], may_remove: bool) -> None
             continue
         for hit in hits:
             ours = hit.stamp is None or hit.stamp.casefold() == stamp_of(row.key)
-            if hit.id in owned or not ours or hit.folder_id != _place(crew, row):
+            if hit.id in owned or not ours or hit.folder_id not in (_place(crew, row), *crew.destination.aside):
                 continue
             owned.add(hit.id)
             if may_remove and may_be_removed_quietly(row):

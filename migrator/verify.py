@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from connectors.base import Destination, Entry, Folder, Lane, Role, Source, identify, item_key, short_hash
-from connectors.reading import is_mail
+from connectors.reading import carried_whole, is_mail
 from state.model import ItemState, Mark, Row
 from state.store import Ledger
 
@@ -93,11 +93,15 @@ def verify_mailbox(ledger: Ledger, mailbox_id: int, source: Source, destination:
         if place is not None and place.target_id is not None and place.target_id not in targets:
             targets[place.target_id] = {entry.id: entry for entry in destination.inventory(place.target_id)}
             where |= targets[place.target_id]
+    aside: dict[str, Entry] = {}
+    for folder_id in destination.aside:
+        targets[folder_id] = {entry.id: entry for entry in destination.inventory(folder_id)}
+        aside |= targets[folder_id]
     met: set[bytes] = set()
     for folder, place in pairs:
         findings = _Findings(names[folder.id])
         target_id = place.target_id if place else None
-        there = targets.get(target_id or "", {})
+        there = {**aside, **targets.get(target_id or "", {})}
         for entry in source.inventory(folder):
             figures["source"] += 1
             key = item_key(entry.id)
@@ -164,6 +168,8 @@ def _is_explained(what: str, entry: Entry, row: Row) -> bool:
     """Whether the lane can't carry this: To Do knows no classes and no empty titles, and events are never unread."""
     if what == "read":
         return row.lane == Lane.COMPOSE and not is_mail(entry.facts.item_class)
+    if what == "class" and row.lane == Lane.COMPOSE and carried_whole(entry.facts.item_class):
+        return True  # carried as a message that holds it
     return (
         what in ("class", "subject") and bool(row.marks & Mark.DEGRADED) and entry.facts.item_class.casefold()[:8] == "ipm.task"
     )

@@ -6,6 +6,7 @@ follow-ups); body and attachments come from the MIME.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
@@ -45,12 +46,21 @@ def item_of(ref: Ref, element: Any, raw: Content | None = None) -> Item:
 
 def message_of(element: Any, raw: Content) -> Message:
     """The message that the element's fields and its MIME describe."""
-    told = extended(element)
     apart = take_apart(raw)
-    return Message(
-        subject=element.findtext(f"{T}Subject") or "",
+    return replace(
+        fields_of(element),
         body=apart.body,
         body_kind="html" if apart.kind == "html" else "text",
+        attachments=tuple(apart.attachments),
+        odd=tuple(apart.odd),
+    )
+
+
+def fields_of(element: Any) -> Message:
+    """The message that the element's fields describe, as yet without body and attachments."""
+    told = extended(element)
+    return Message(
+        subject=element.findtext(f"{T}Subject") or "",
         sender=_person(element.find(f"{T}Sender")),
         author=_person(element.find(f"{T}From")),
         to=_people(element, "ToRecipients"),
@@ -73,8 +83,6 @@ def message_of(element: Any, raw: Content) -> Message:
         wants_delivery_receipt=_yes(element, "IsDeliveryReceiptRequested"),
         icon=number(told.get(Prop.ICON)),
         last_verb=number(told.get(Prop.LAST_VERB)),
-        attachments=tuple(apart.attachments),
-        odd=tuple(apart.odd),
     )
 
 

@@ -7,13 +7,13 @@ come by GetAttachment.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, TypeAlias
 
 from lxml import etree
 
 from connectors.base import Attachment, Item, Lane, Ref, digest_of
-from connectors.ews import contacts, convert, events, soap, tasks
+from connectors.ews import contacts, convert, events, others, soap, tasks
 from connectors.ews.answer import T
 
 Attached: TypeAlias = Sequence[tuple[Attachment, bool]]
@@ -22,12 +22,16 @@ Attached: TypeAlias = Sequence[tuple[Attachment, bool]]
 
 @dataclass(frozen=True, slots=True)
 class Kind:
-    """One kind of item: the class prefixes (none: whatever no other takes), its GetItem, and the reader of an answer."""
+    """One kind of item: the class prefixes (none: whatever no other takes), its GetItem, and the reader of an answer.
+
+    ``exported``: its export stream is asked for, too, and comes as the last of its attachments.
+    """
 
     classes: tuple[str, ...]
     ask: Callable[[Sequence[str]], str]
     read: Callable[[Ref, Any, Attached], Item]
     attachments: bool = False
+    exported: bool = False
 
 
 def _message(ref: Ref, element: Any, _: Attached) -> Item:
@@ -51,6 +55,18 @@ def _task(ref: Ref, element: Any, attached: Attached) -> Item:
     return Item(ref=ref, lane=Lane.COMPOSE, item_class=item_class, digest=_digest(element, attached), task=found)
 
 
+def _other(ref: Ref, element: Any, attached: Attached) -> Item:
+    found = others.message_of(element, attached)
+    own = [one for one in attached if not one[0].name.endswith(others.ORIGINAL)]
+    return Item(ref=ref, lane=Lane.COMPOSE, item_class="IPM.Note", digest=_digest(element, own), message=found)
+
+
+def _other_mail(ref: Ref, element: Any, attached: Attached) -> Item:
+    found = convert.item_of(ref, element)
+    assert found.message is not None
+    return replace(found, item_class="IPM.Note", message=others.with_original(found.message, attached))
+
+
 def _event(ref: Ref, element: Any, _: Attached) -> Item:
     raise ValueError("an appointment is put together from several answers (see gathering)")
 
@@ -63,7 +79,10 @@ def _digest(element: Any, attached: Attached) -> bytes:
     return digest_of(b"".join(told))
 
 
-MAIL = Kind((), soap.get_composed, _message)
+MAIL = Kind(("IPM.Note", "REPORT", "IPM.Post", "IPM.Recall", "IPM.Outlook.Recall"), soap.get_composed, _message)
+OTHER_MAIL = Kind(("IPM.Schedule.Meeting", "IPM.Sharing"), soap.get_composed, _other_mail, exported=True)
+OTHERS = Kind((), others.get_others, _other, attachments=True, exported=True)
+"""What no target has a resource for: fetched in this lane only where the operator wants it carried as a message."""
 EVENT = Kind(("IPM.Appointment",), events.get_events, _event)
 KINDS: tuple[Kind, ...] = (
     EVENT,
@@ -73,9 +92,9 @@ KINDS: tuple[Kind, ...] = (
 
 
 def kind_of(item_class: str) -> Kind:
-    """The kind of items of this class; that of messages if no other takes it."""
+    """The kind of items of this class; that of messages if it is not known, and OTHERS if no other takes it."""
     folded = item_class.casefold()
-    for kind in KINDS:
+    for kind in (MAIL, *KINDS, OTHER_MAIL):
         if any(folded == one.casefold() or folded.startswith(one.casefold() + ".") for one in kind.classes):
             return kind
-    return MAIL
+    return OTHERS if folded else MAIL

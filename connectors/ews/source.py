@@ -37,6 +37,7 @@ from connectors.ews.folders import folder_of, settled, stamp_of
 from connectors.ews.gathering import Gathering, event_item
 from connectors.ews.kinds import EVENT, MAIL, Kind, kind_of
 from connectors.ews.large import OPERATIONS, ask_large
+from connectors.ews.others import original
 from connectors.ews.roots import Root, further
 from connectors.ews.soap import Prop
 from connectors.spool import SPOOL_FROM, Content, Spool
@@ -374,7 +375,19 @@ class _Fetch:
         messages = messages_of(root, operation)
         if kind.attachments:
             self._fetch_attachments(messages)
+        if kind.exported:
+            _same_number(messages, places)
+            return self._with_originals(messages, ids)
         return [(message, None) for message in messages]
+
+    def _with_originals(self, messages: Sequence[Any], ids: Sequence[str]) -> list[tuple[Any, Content | None]]:
+        """Items with their export streams; where one is refused, what refuses it takes the item's place."""
+        told = export.read_export(self.client.post_once("ExportItems", soap.export(ids)))
+        _same_number(told, ids)
+        return [
+            (message, stream) if code_of(message)[0] != "NoError" or code_of(exported)[0] == "NoError" else (exported, None)
+            for message, (exported, stream) in zip(messages, told, strict=True)
+        ]
 
     def _fetch_attachments(self, messages: Sequence[Any]) -> None:
         """Ask for the content of what is attached to these items, and keep it for their reading."""
@@ -429,8 +442,11 @@ class _Fetch:
             if draft.listed or draft.changed:
                 self.drafts[index] = draft
             return event_item(ref, draft)
+        if self.lane is Lane.COMPOSE and kind.exported and stream is None:
+            raise Unavailable("The source sent an item without its stream.", code="no stream")
         if self.lane is Lane.COMPOSE:
-            return item_of(ref, _item_in(message), stream) if stream is not None else self._composed(ref, _item_in(message), kind)
+            mail = stream is not None and not kind.exported
+            return item_of(ref, _item_in(message), stream) if mail else self._composed(ref, _item_in(message), kind, stream)
         if stream is None:
             raise Unavailable("The source sent an item without its stream.", code="no stream")
         digest = digest_of(stream)
@@ -445,12 +461,14 @@ class _Fetch:
             _tell_once(strange)
         return Item(ref=ref, lane=Lane.IMPORT, item_class="", digest=digest, stream=stream)
 
-    def _composed(self, ref: Ref, element: Any, kind: Kind) -> Fetched:
+    def _composed(self, ref: Ref, element: Any, kind: Kind, stream: Content | None = None) -> Fetched:
         attached: list[tuple[Attachment, bool]] = []
         for id_, _ in contacts.attachment_ids(element) if kind.attachments else ():
             if (one := self.attached.get(id_)) is None:
                 return Refusal("source-cannot-deliver", "The source does not deliver one of its attachments.", "no content")
             attached.append(one)
+        if stream is not None:
+            attached.append((original(ref.item_class, stream), False))
         return kind.read(ref, element, attached)
 
     def _not_delivered(self, index: int, error: WireError) -> None:

@@ -43,7 +43,7 @@ from connectors.graph.events import Events
 from connectors.graph.folders import Folders
 from connectors.graph.importing import Importing, MailboxId
 from connectors.graph.lookup import MAIL_CLASSES, Lookup, is_mail
-from connectors.graph.naming import Node
+from connectors.graph.naming import MAIL, Node, family
 from connectors.graph.people import NOT_PERMITTED, Contacts
 from connectors.graph.resources import Resource, covers
 from connectors.graph.todo import Tasks, unlike
@@ -51,6 +51,9 @@ from connectors.graph.todo import Tasks, unlike
 T = TypeVar("T")
 
 COMPOSE_CLASSES = ("IPM.Note", "REPORT", "IPM.Post", "IPM.Recall", "IPM.Outlook.Recall")
+ASIDE = "Carried as attachments"
+"""The folder of messages that hold an item of another kind."""
+
 CLASSIC_LENGTH = 100
 """An id longer than this is a classic one, which changes when the item moves; immutable ones have about 72 characters."""
 
@@ -73,10 +76,11 @@ def outcome_of(error: WireError) -> Outcome:
 class GraphDestination:
     """``connectors.base.Destination`` for one mailbox. ``mailbox`` is its user principal name or the user's id.
 
-    ``orphans`` lets future meetings of the mailbox's owner be composed, although their attendees become text.
+    ``orphans`` lets future meetings of the mailbox's owner be composed, although their attendees become text. ``others`` lets
+    what has no resource be composed as a message that holds it; where its folder takes no mail, in the folder ASIDE.
     """
 
-    def __init__(self, client: GraphClient, mailbox: str, *, orphans: bool = False) -> None:
+    def __init__(self, client: GraphClient, mailbox: str, *, orphans: bool = False, others: bool = False) -> None:
         self._client = client
         self._mailbox = mailbox
         self._batch_lock = asyncio.Lock()
@@ -92,6 +96,7 @@ class GraphDestination:
         self._lookup = Lookup(client, mailbox, self._folders, self._batch_lock, self._resources)
         self._carriers = Carriers(self._one, client.tenant.concurrency, client.stop)
         self._translates = True
+        self._others = others
 
     @property
     def limits(self) -> Limits:
@@ -100,7 +105,7 @@ class GraphDestination:
     @property
     def accepts(self) -> Mapping[Lane, tuple[str, ...]]:
         others = (item_class for resource in self._resources for item_class in resource.classes)
-        return {Lane.IMPORT: ("",), Lane.COMPOSE: (*COMPOSE_CLASSES, *others)}
+        return {Lane.IMPORT: ("",), Lane.COMPOSE: ("",) if self._others else (*COMPOSE_CLASSES, *others)}
 
     @property
     def movable(self) -> tuple[str, ...]:
@@ -110,6 +115,13 @@ class GraphDestination:
     def renamed(self) -> Mapping[str, str]:
         """Target folders whose name had to differ from the source's: id and the name they got."""
         return dict(self._folders.renamed)
+
+    @property
+    def aside(self) -> tuple[str, ...]:
+        """The folder of what is carried as a message and whose own folder takes none, if it is there."""
+        if not self._others:
+            return ()
+        return tuple(node.id for node in self._client.run(_clear_of_rejections(self._folders.nodes())) if node.name == ASIDE)
 
     def guard(self, may_leave: Callable[[], bool]) -> None:
         self._client.guard(self._mailbox, may_leave)
@@ -127,7 +139,18 @@ class GraphDestination:
         return self._client.spawn(self._write(tuple(writes)))
 
     def find(self, identities: Sequence[Identity]) -> dict[Identity, list[TargetRef]]:
-        return self._client.run(_clear_of_rejections(self._lookup.find(identities)))
+        asked = {each: self._as_written(each) for each in identities}
+        found = self._client.run(_clear_of_rejections(self._lookup.find(list(dict.fromkeys(asked.values())))))
+        return {each: found[written] for each, written in asked.items()}
+
+    def _as_written(self, identity: Identity) -> Identity:
+        """What is carried as a message is looked for as one, by its stamp."""
+        if self._others and identity.stamp and self._is_other(identity.item_class):
+            return replace(identity, item_class="IPM.Note")
+        return identity
+
+    def _is_other(self, item_class: str) -> bool:
+        return not covers(COMPOSE_CLASSES, item_class) and not any(covers(one.classes, item_class) for one in self._resources)
 
     def peek(self, target_ids: Sequence[str]) -> list[TargetRef | None]:
         return self._client.run(_clear_of_rejections(self._lookup.peek(target_ids)))
@@ -202,6 +225,8 @@ class GraphDestination:
                     resource = self._resource(write)
                     if resource is not None:
                         return await resource.create(write)
+                    if self._others and self._is_other(write.item_class):
+                        write = replace(write, folder_id=await self._place_of_others(write.folder_id or ""))
                     return await composing.create(self._client, self._mailbox, write)
                 case WriteKind.CREATE | WriteKind.UPDATE:
                     return await self._importing.carry(write)
@@ -219,6 +244,12 @@ class GraphDestination:
             return await self._rejected(write, error)
         except WireError as error:
             return outcome_of(error)
+
+    async def _place_of_others(self, folder_id: str) -> str:
+        """The folder itself if it takes mail, else the one beside all others."""
+        if family(await self._folders.kind(folder_id)) == family(MAIL):
+            return folder_id
+        return await self._folders.place(Folder(id=ASIDE, name=ASIDE, parent_id=None, kind=MAIL), None, None)
 
     def _resource(self, write: Write) -> Resource | None:
         """Whose business a write is; None: that of messages, or of the admin interface."""
@@ -286,7 +317,11 @@ class GraphDestination:
         target = write.target_id or ""
         receipt = Receipt(target_id=target)
         own = self._resource(write)
-        if own is None and is_mail(write.item_class) and await self._delete(paths.message(self._mailbox, target)):
+        if (
+            own is None
+            and (self._others or is_mail(write.item_class))
+            and await self._delete(paths.message(self._mailbox, target))
+        ):
             return receipt
         for resource in self._resources if own is None else (own,):
             if (outcome := await resource.remove(write)) is not None:

@@ -1,0 +1,132 @@
+"""What no resource of the target takes, composed as a message that holds it: over the lab, again and again, and never twice."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from connectors.lab import churn
+from connectors.lab.faults import FaultPlan
+from connectors.lab.server import Lab, LabPlan
+from connectors.lab.truth import Item, Mailbox
+from migrator import cli
+
+CARRIED = "carried-as-attachment"
+CLASSES = {"IPM.StickyNote", "IPM.Activity", "IPM.DistList", "IPM.Vendor.Ticket", "IPM.Schedule.Meeting.Request"}
+
+
+@pytest.fixture
+def lab(tmp_path: Path) -> Any:
+    with Lab(LabPlan(folder=tmp_path, mailboxes=1, items=0, everything=True)) as lab:
+        yield lab
+
+
+@pytest.fixture
+def run(lab: Lab, capsys: pytest.CaptureFixture[str]) -> Callable[..., Any]:
+    def act(*words: str) -> Any:
+        code = cli.run(["-c", str(lab.config_file), "--json", *words])
+        assert code in (0, 2, 3), capsys.readouterr()
+        return json.loads(capsys.readouterr().out)
+
+    return act
+
+
+def allow(lab: Lab) -> None:
+    text = lab.config_file.read_text("utf-8")
+    lab.config_file.write_text(text.replace("[run]\n", '[run]\nothers_as = "attachment"\n', 1), "utf-8")
+
+
+def carry(run: Callable[..., Any]) -> Counter[str]:
+    [mailbox] = run("run", "--lane", "compose")["mailboxes"]
+    return Counter(mailbox["figures"])
+
+
+def sides(lab: Lab) -> tuple[Mailbox, Mailbox]:
+    [source], [target] = lab.source.mailboxes.values(), lab.target.mailboxes.values()
+    return source, target
+
+
+def holders(target: Mailbox) -> dict[str, Item]:
+    """The messages that hold something, by its class and subject."""
+    return {
+        f"{part.name.removesuffix('.exported')}: {item.subject}": item
+        for item in target.items.values()
+        for part in item.parts
+        if part.name.endswith(".exported")
+    }
+
+
+def test_without_the_operators_word_it_is_refused_by_name_and_with_it_carried(lab: Lab, run: Callable[..., Any]) -> None:
+    source, target = sides(lab)
+    refused = carry(run)["refused"]
+    assert holders(target) == {}
+    allow(lab)
+    run("errors", "retry", "--reason", "no-lane")
+    for reason in ("note-needs-import", "journal-needs-import", "list-needs-import"):
+        run("errors", "retry", "--reason", reason)
+    figures = carry(run)
+    others = [item for item in source.items.values() if f"{item.item_class}: {item.subject}" in holders(target)]
+    assert figures[f"degraded.{CARRIED}"] == figures["created"] == len(others) == len(holders(target)) == refused - 1
+    assert {item.item_class for item in others} >= CLASSES
+    for item in others:
+        copy = holders(target)[f"{item.item_class}: {item.subject}"]
+        assert copy.item_class == "IPM.Note"
+        assert (copy.submitted, copy.is_draft) == (item.submitted, False)
+        assert (item.words or "").strip() in (copy.words or "")
+        if item.item_class in ("IPM.StickyNote", "IPM.Activity", "IPM.DistList"):
+            assert target.boxes[copy.folder_id].name == "Carried as attachments"
+        else:
+            assert target.boxes[copy.folder_id].role == "inbox"
+    assert target.sent == []
+    verdict = run("verify", "--deep")
+    assert verdict["differences"] == 0, verdict
+
+
+def test_it_is_carried_once_followed_and_removed_and_found_again_by_its_stamp(lab: Lab, run: Callable[..., Any]) -> None:
+    source, target = sides(lab)
+    allow(lab)
+    carry(run)
+    first = {key: item.id for key, item in holders(target).items()}
+    idle = carry(run)
+    assert not idle["created"] + idle["updated"] + idle["removed"]
+    note, entry = (
+        next(one for one in source.items.values() if one.item_class == kind) for kind in ("IPM.StickyNote", "IPM.Activity")
+    )
+    churn.edit(note, source, {"body_text": "Milk, bread, and eggs"})
+    churn.delete(entry, source, "source", hard=True)
+    figures = carry(run)
+    assert (figures["updated"], figures["removed"]) == (1, 1)
+    copies = holders(target)
+    assert (copies[f"IPM.StickyNote: {note.subject}"].words or "").strip() == "Milk, bread, and eggs"
+    assert first.keys() - copies.keys() == {f"IPM.Activity: {entry.subject}"}
+    # A ledger that was lost learns it from the target again.
+    for file in lab.folder.glob("migrator.db*"):
+        file.unlink()
+    run("db", "rebuild", "--take-over")
+    carry(run)
+    assert {key: item.id for key, item in holders(target).items()} == {key: item.id for key, item in copies.items()}
+    assert run("verify", "--deep")["differences"] == 0
+
+
+@pytest.mark.timeout(300)
+def test_over_hostile_wires_each_is_held_by_one_message(lab: Lab, run: Callable[..., Any]) -> None:
+    source, target = sides(lab)
+    allow(lab)
+    lab.faults.arm(FaultPlan(share=0.1, seed=5, slow=0.01, wait=0.01))
+    try:
+        for _ in range(20):
+            if run("run", "--lane", "compose")["exit_code"] != 3:
+                break
+    finally:
+        lab.faults.disarm()
+    carry(run)
+    held = Counter(part.name for item in target.items.values() for part in item.parts if part.name.endswith(".exported"))
+    there = Counter(f"{item.item_class}.exported" for item in source.items.values())
+    assert held.total() == len(holders(target)) > 5
+    assert all(there[name] == number for name, number in held.items())
+    assert run("verify", "--deep")["differences"] == 0
