@@ -253,6 +253,11 @@ AFTER_FLIP = frozenset({MailboxState.ROUTED, MailboxState.SWEEPING, MailboxState
 UNDER_WAY = BEFORE_FLIP | AFTER_FLIP
 
 
+def routed_early(one: Position) -> bool:
+    """Whether its mail goes to the target although its source is not even locked: somebody ran a script too soon."""
+    return ROUTE in one.confirmed and one.stands not in UNDER_WAY and one.stands is not MailboxState.CLOSED
+
+
 def edge(name: str, came: MailboxState) -> Edge:
     """The edge of that name out of that state. Raises LookupError if there is none."""
     for one in EDGES:

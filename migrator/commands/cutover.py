@@ -119,8 +119,9 @@ def start(
     from migrator.commands.carry import carry
     from migrator.commands.finding import existing_ledger, some_of, wave_of
     from migrator.commands.finding import who as who_am_i
-    from migrator.cutover import edge, hindrances
+    from migrator.cutover import UNDER_WAY, edge, hindrances
     from migrator.positions import positions
+    from migrator.positions import stopped as why_not_at_all
     from migrator.readiness import smallest_first
     from state.model import MailboxState
 
@@ -137,8 +138,9 @@ def start(
                 work.withdraw(ledger, row, who, why)
         here = [row for row in wave_of(ledger, wave) if row.id not in {one.id for one in out}]
         told = work.page(ledger, name, here, config.run.mailboxes_at_once)
-        staying = [one for one in told.candidates if not one.goes]
-        stopped = told.sentence if not staying and told.verdict.value == "no-go" else ""
+        # What was stopped on its way goes on by being run again; only who has not begun can be left out.
+        staying = [one for one in told.candidates if not one.goes and one.position.stands not in UNDER_WAY]
+        stopped = why_not_at_all(ledger.plans.waves().get(name))
         if staying or stopped:
             return _not_begun(words, told, stopped)
         kept: dict[str, str] = {}
@@ -184,12 +186,14 @@ def start(
 
 
 def _not_begun(words: Words, told: Readiness, stopped: str) -> int:
+    from migrator.cutover import UNDER_WAY
+
     if words.json:
         say_json({**page_as_json(told), "exit_code": HELD})
         return HELD
     say_lines(stopped or "Nothing was begun. Mend these, or name them behind --without:")
     for one in told.candidates:
-        if not one.goes:
+        if not one.goes and one.position.stands not in UNDER_WAY:
             say_lines(f"{one.position.address}: {' '.join(one.hindrances)}")
     return HELD
 

@@ -92,9 +92,10 @@ def import_(words: Words, files: tuple[Path, ...], who: str, dry_run: bool) -> i
     """
     from migrator.commands.finding import existing_ledger
     from migrator.commands.finding import who as who_am_i
-    from migrator.cutover import FAILED
+    from migrator.cutover import FAILED, routed_early
     from migrator.cutover_work import moved_on
     from migrator.kit import read_results, take_in
+    from migrator.positions import positions
 
     config = words.load()
     rows = [row for file in files for row in read_results(file)]
@@ -106,6 +107,7 @@ def import_(words: Words, files: tuple[Path, ...], who: str, dry_run: bool) -> i
             for wave in sorted({row.wave for row in told.rows}):
                 counted = {f"{step} {result}": number for (step, result), number in sorted(told.counts.items())}
                 ledger.plans.act(who or who_am_i(), "kit import", wave=wave, steps=counted)
+        early = [one.address for one in positions(ledger, told.rows) if routed_early(one)]
     failed = sum(number for (_, result), number in told.counts.items() if result == FAILED)
     code = 2 if failed or told.unknown else 0
     if words.json:
@@ -114,6 +116,7 @@ def import_(words: Words, files: tuple[Path, ...], who: str, dry_run: bool) -> i
                 "steps": [{"step": step, "result": result, "mailboxes": n} for (step, result), n in sorted(told.counts.items())],
                 "unknown": list(told.unknown),
                 "known_already": told.stale,
+                "routed_early": early,
                 "dry_run": dry_run,
                 "exit_code": code,
             }
@@ -129,6 +132,8 @@ def import_(words: Words, files: tuple[Path, ...], who: str, dry_run: bool) -> i
         )
     if told.unknown:
         say_lines(f"Not in the ledger, and left out: {', '.join(told.unknown)}")
+    if early:
+        say_lines(f"Their mail goes to the target before their final pass is done; run it soon: {', '.join(early)}")
     if failed:
         say_lines("What failed is not done: the detail is in the result file; mend it and run the script again.")
     return code

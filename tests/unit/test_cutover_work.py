@@ -198,6 +198,25 @@ def test_start_begins_nothing_while_somebody_is_not_ready(typed: Callable[..., T
     assert "The wave is PAUSED" in typed("cutover", "start", "wave1", "--without", carla.source, "--dry-run").out
 
 
+def test_start_goes_on_with_what_was_stopped_in_the_middle(typed: Callable[..., Typed], ledger: Ledger) -> None:
+    anna, ben, carla = ledger.mailboxes()
+    for row in (anna, ben, carla):
+        put(ledger, row, MailboxState.LOCKED)
+        ledger.plans.confirm(row.id, "lock", "me", "done")
+    ledger.move_mailbox(anna.id, MailboxState.PAUSED, "Stopped.")
+    ledger.move_mailbox(ben.id, MailboxState.HELD, "The target mailbox is full.")
+    told = typed("cutover", "start", "wave1", "--dry-run")
+    assert told.code == 0
+    assert "Would run 3 final passes" in told.out
+
+
+def test_a_route_that_was_taken_too_soon_is_told(typed: Callable[..., Typed], ledger: Ledger, tmp_path: Path) -> None:
+    put(ledger, ledger.mailboxes()[0], MailboxState.READY)
+    file = tmp_path / "02-route.result.csv"
+    file.write_text("Mailbox,Step,Result\nanna@old.example,route,done\n")
+    assert "before their final pass is done; run it soon: anna@old.example" in typed("kit", "import", str(file)).out
+
+
 def test_a_roll_back_wants_the_route_back_first(typed: Callable[..., Typed], ledger: Ledger) -> None:
     anna = put(ledger, ledger.mailboxes()[0], MailboxState.SWEEPING)
     ledger.plans.confirm(anna.id, "route", "me", "done")
