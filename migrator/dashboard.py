@@ -3,6 +3,7 @@
     /TOKEN/             the page, with the first mailboxes in it; works without a script, too
     /TOKEN/parts        what changed since a version, as JSON; 204 if nothing did
     /TOKEN/mailboxes    one page of mailboxes, as JSON
+    /TOKEN/mailbox      everything of one mailbox, as a page
     /TOKEN/style.css, /TOKEN/script.js
 
 Whoever knows the token may look; a wrong one is answered like any address that is not there. The Host header has to be one of
@@ -31,7 +32,7 @@ from urllib.parse import parse_qsl, urlsplit
 from migrator.config import BadInput
 from migrator.reporting.live import NUMBERS, SORTS, Found, Live, Query, find
 from migrator.reporting.pages import page
-from state.model import MailboxState
+from state.model import LedgerError, MailboxState
 
 LOOPBACK: Final = "127.0.0.1"
 CONNECTIONS: Final = 200
@@ -158,6 +159,8 @@ class _Handler(BaseHTTPRequestHandler):
                 self._say(200, "text/html", self._page(values).encode())
             case "parts":
                 self._parts(values.get("version", ""))
+            case "mailbox":
+                self._mailbox(values.get("id", ""))
             case "mailboxes":
                 self._json(self._mailboxes(values))
             case "style.css":
@@ -197,6 +200,20 @@ class _Handler(BaseHTTPRequestHandler):
         news = {"stamp": live.language("dashboard.live", at=made), "stale": stale, "trouble": trouble}
         self._json({"version": view.version, "parts": dict(view.parts), **news})
 
+    def _mailbox(self, number: str) -> None:
+        live = self.server.live
+        line = next((line for line in live.view.facts.mailboxes if str(line.id) == number), None)
+        if line is None or live.detail is None:
+            self._say(404, "text/plain", b"There is nothing here.\n")
+            return
+        try:
+            detail = live.detail(line)
+        except LedgerError as error:
+            self._say(503, "text/plain", f"{error}\n".encode())
+            return
+        content = page("dashboard_mailbox.html", live.language, line=line, detail=detail, made=live.view.facts.made)
+        self._say(200, "text/html", content.encode())
+
     def _mailboxes(self, values: Mapping[str, str]) -> dict[str, object]:
         live = self.server.live
         found = find(live.view.facts.mailboxes, Query.of(values))
@@ -222,7 +239,7 @@ class _Handler(BaseHTTPRequestHandler):
 
 def rows(found: Found, live: Live) -> str:
     """The rows of a table of mailboxes."""
-    return page("dashboard_rows.html", live.language, lines=found.lines)
+    return page("dashboard_rows.html", live.language, lines=found.lines, linked=live.detail is not None)
 
 
 def told(found: Found, live: Live) -> str:

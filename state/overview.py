@@ -76,13 +76,16 @@ class Overview:
         query = select(items.c.mailbox_id, func.count()).group_by(items.c.mailbox_id)
         return self._read(lambda db: {one[0]: int(one[1]) for one in db.execute(query)})
 
-    def folders(self) -> list[FolderSum]:
-        """Every folder that the source shows or that rows lie in, with its rows by state; by mailbox and path."""
+    def folders(self, mailbox_id: int | None = None) -> list[FolderSum]:
+        """Every folder that the source shows or that rows lie in, with its rows by state, by mailbox and path; of one or all."""
         place = select(
             folders.c.id, folders.c.mailbox_id, folders.c.source_id, folders.c.parent_source_id, folders.c.name, folders.c.total,
             folders.c.absent,
         ).order_by(folders.c.mailbox_id, folders.c.id)  # fmt: skip
         sums = select(tallies.c.folder_id, tallies.c.state, tallies.c["items"])
+        if mailbox_id is not None:
+            place = place.where(folders.c.mailbox_id == mailbox_id)
+            sums = sums.where(tallies.c.mailbox_id == mailbox_id)
 
         def unit(db: Connection) -> list[FolderSum]:
             held: dict[int, dict[ItemState, int]] = {}

@@ -230,9 +230,9 @@ def dashboard(
     from migrator import app
     from migrator.commands.carry import stop_on_signals
     from migrator.dashboard import Place, serving
-    from migrator.reporting.gathering import gather
+    from migrator.reporting.gathering import gather, gather_mailbox
     from migrator.reporting.live import Live
-    from migrator.reporting.names import veiled
+    from migrator.reporting.names import Names, names_of, veiled
     from migrator.reporting.words import language
 
     config = words.load()
@@ -241,7 +241,15 @@ def dashboard(
     need_ledger(config)
     stop = threading.Event()
     with app.look_at_ledger(config) as ledger:
-        live = Live(lambda: veiled(gather(ledger, wave, recount=False), anonymous=anonymous), spoken, refresh)
+        hiding = Names((), (), "", anonymous=anonymous)
+
+        def fresh() -> Facts:
+            nonlocal hiding
+            facts = gather(ledger, wave, recount=False)
+            hiding = names_of(facts, anonymous=anonymous)
+            return veiled(facts, anonymous=anonymous)
+
+        live = Live(fresh, spoken, refresh, lambda line: gather_mailbox(ledger, line, hiding))
         with stop_on_signals(stop, saying=b""), live, serving(place, live) as url:
             if words.json:
                 say_json({"url": url})

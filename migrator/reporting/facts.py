@@ -256,6 +256,29 @@ class Wanted:
     urgent: bool = False
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ran:
+    """One pass over one mailbox: what it carried, in items and bytes. ``ended`` is None while it runs."""
+
+    kind: str
+    state: str
+    began: float
+    ended: float | None
+    items: int
+    bytes: int
+    cause: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Detail:
+    """Everything of one mailbox: its last passes, its folders, what did not go of it, and what people did to it."""
+
+    passes: list[Ran]
+    folders: list[FolderLine]
+    stayed: list[Stayed]
+    events: list[Event]
+
+
 @dataclass(frozen=True, slots=True)
 class Snapshot:
     """The few figures that are compared with the last report's."""

@@ -13,26 +13,28 @@ from typing import Any, Final
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from migrator import match
-from migrator.conservation import off_by, told_by
+from migrator.conservation import last_told, off_by, told_by
 from migrator.positions import WITHDRAWN
 from migrator.reporting.facts import (
     Approved,
     Day,
+    Detail,
     Event,
     Facts,
     FolderLine,
     LateLine,
     MailboxLine,
+    Ran,
     ReasonLine,
     Stayed,
     Waited,
     WaveLine,
 )
 from migrator.reporting.forecast import Rates, Stretch, forecast, rates, unlisted
-from migrator.reporting.names import names_of
+from migrator.reporting.names import Names, hidden, names_of
 from migrator.reporting.verdict import verdict, wanted, why_date
 from state.model import ASIDE, PENDING, Choice, ItemState, MailboxRow, MailboxState, PassRow, PassState
-from state.overview import StayedSum
+from state.overview import FolderSum, StayedSum
 from state.plans import Observation, WaveRow
 from state.store import Ledger
 from state.views import Refused
@@ -45,6 +47,9 @@ EVENTS: Final = 500
 
 CONCURRENT: Final = ("slots", "connections")
 """Ends of names of budgets that many requests wait for at once: those seconds add up to more than a pass took."""
+
+CARRIED: Final = ("created", "updated", "flagged", "moved", "removed", "adopted")
+"""Figures of a pass that count items now standing in the target as they should."""
 
 _READY: Final = frozenset(
     {
@@ -127,22 +132,57 @@ def gather_folders(ledger: Ledger, facts: Facts, *, anonymous: bool = False) -> 
             settled.add(one.mailbox_id)
             off.update(told_by(one.figures))
     return [
-        FolderLine(
-            mailbox=mine[one.mailbox_id],
-            folder=names.name(one.path),
-            counted=one.counted,
-            done=one.held.get(ItemState.DONE, 0),
-            refused=one.held.get(ItemState.REFUSED, 0),
-            withheld=one.held.get(ItemState.WITHHELD, 0),
-            filtered=one.held.get(ItemState.FILTERED, 0),
-            pending=sum(one.held.get(state, 0) for state in PENDING),
-            backfill=one.held.get(ItemState.BACKFILL, 0),
-            left=one.held.get(ItemState.DOOMED, 0) + one.held.get(ItemState.GONE, 0),
-            off=off.get(one.folder_id, 0),
-        )
+        _folder(one, mine[one.mailbox_id], names, off.get(one.folder_id, 0))
         for one in ledger.overview.folders()
         if one.mailbox_id in mine
     ]
+
+
+def _folder(one: FolderSum, mailbox: str, names: Names, off: int) -> FolderLine:
+    return FolderLine(
+        mailbox=mailbox,
+        folder=names.name(one.path),
+        counted=one.counted,
+        done=one.held.get(ItemState.DONE, 0),
+        refused=one.held.get(ItemState.REFUSED, 0),
+        withheld=one.held.get(ItemState.WITHHELD, 0),
+        filtered=one.held.get(ItemState.FILTERED, 0),
+        pending=sum(one.held.get(state, 0) for state in PENDING),
+        backfill=one.held.get(ItemState.BACKFILL, 0),
+        left=one.held.get(ItemState.DOOMED, 0) + one.held.get(ItemState.GONE, 0),
+        off=off,
+    )
+
+
+def gather_mailbox(ledger: Ledger, line: MailboxLine, names: Names, *, passes: int = 10, details: int = 100) -> Detail:
+    """Everything of one mailbox, its names as ``names`` shows them; the last passes and so many items at the most."""
+    ran = ledger.passes(line.id, passes)
+    off = last_told(ran)
+    approved = ledger.approvals.approved(line.id)
+    row = ledger.mailbox(line.id)
+    stayed = _told({line.id: row}, ledger.refusals(line.id, details), approved)
+    return Detail(
+        passes=[
+            Ran(
+                kind=one.kind.value,
+                state=one.state.value,
+                began=one.started,
+                ended=one.ended,
+                items=int(sum(one.figures.get(word, 0) for word in CARRIED)),
+                bytes=int(one.figures.get("bytes", 0)),
+                cause=names.text(one.cause),
+            )
+            for one in ran
+        ],
+        folders=[_folder(one, line.source, names, off.get(one.folder_id, 0)) for one in ledger.overview.folders(line.id)],
+        stayed=[hidden(names, one) for one in stayed],
+        events=[
+            Event(
+                at=one.at, who=names.name(one.who), what=one.what, wave=one.wave, mailbox=line.source, why=names.text(one.why)
+            )
+            for one in ledger.plans.acts(line.id, last=20)
+        ],
+    )  # fmt: skip
 
 
 def gather_reasons(ledger: Ledger) -> tuple[dict[int, dict[str, int]], dict[int, dict[str, int]]]:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from migrator.reporting import charts
-from migrator.reporting.facts import Facts, MailboxLine
+from migrator.reporting.facts import Detail, Facts, MailboxLine
 from migrator.reporting.pages import needs_attention, page, state_bars
 from migrator.reporting.verdict import SHOWN
 from migrator.reporting.words import Language
@@ -118,10 +118,20 @@ class View:
 
 
 class Live:
-    """Keeps a view fresh. ``gather`` is called in a thread of its own; what it raises is shown and tried again."""
+    """Keeps a view fresh. ``gather`` is called in a thread of its own; what it raises is shown and tried again.
 
-    def __init__(self, gather: Callable[[], Facts], language: Language, every: float) -> None:
+    ``detail`` tells everything of one mailbox, from any thread; without it there is no page for one.
+    """
+
+    def __init__(
+        self,
+        gather: Callable[[], Facts],
+        language: Language,
+        every: float,
+        detail: Callable[[MailboxLine], Detail] | None = None,
+    ) -> None:
         self.language = language
+        self.detail = detail
         self._gather = gather
         self._every = every
         self._stop = threading.Event()

@@ -67,8 +67,8 @@ def veiled(facts: Facts, *, anonymous: bool = False) -> Facts:
     return replace(
         facts,
         mailboxes=[_line(names, line) for line in facts.mailboxes],
-        stayed=[_stayed(names, one) for one in facts.stayed],
-        left_alone=[_stayed(names, one) for one in facts.left_alone],
+        stayed=[hidden(names, one) for one in facts.stayed],
+        left_alone=[hidden(names, one) for one in facts.left_alone],
         approvals=[replace(one, who=names.name(one.who), why=names.text(one.why)) for one in facts.approvals],
         waiters=[replace(one, mailbox=names.name(one.mailbox)) for one in facts.waiters],
         late=[replace(one, host=names.name(one.host)) for one in facts.late],
@@ -93,7 +93,8 @@ def _line(names: Names, line: MailboxLine) -> MailboxLine:
     )
 
 
-def _stayed(names: Names, one: Stayed) -> Stayed:
+def hidden(names: Names, one: Stayed) -> Stayed:
+    """An item that did not go, as it may be shown."""
     return replace(one, mailbox=names.name(one.mailbox), folder=names.name(one.folder), detail=names.text(one.detail))
 
 

@@ -24,8 +24,9 @@ from migrator import cli
 from migrator.config import BadInput
 from migrator.dashboard import HEADERS, Place, serving
 from migrator.reporting.facts import Facts, MailboxLine
-from migrator.reporting.gathering import gather
+from migrator.reporting.gathering import gather, gather_mailbox
 from migrator.reporting.live import SORTS, Live, Query, find
+from migrator.reporting.names import names_of, veiled
 from migrator.reporting.words import language
 from state.model import LedgerAway, MailboxState
 from state.store import Ledger
@@ -92,9 +93,19 @@ def test_an_address_is_read_by_what_makes_sense_in_it(asked: dict[str, str], mea
     assert Query.of(asked) == means
 
 
+def watched(ledger: Ledger, every: float = 0.2, *, anonymous: bool = False) -> Live:
+    names = names_of(gather(ledger, recount=False), anonymous=anonymous)
+    return Live(
+        lambda: veiled(gather(ledger, recount=False), anonymous=anonymous),
+        language("en"),
+        every,
+        lambda line: gather_mailbox(ledger, line, names),
+    )
+
+
 @contextmanager
 def shown(ledger: Ledger, place: Place | None = None, every: float = 0.2) -> Iterator[tuple[Live, str]]:
-    with Live(lambda: gather(ledger, recount=False), language("en"), every) as live, serving(place or Place(), live) as url:
+    with watched(ledger, every) as live, serving(place or Place(), live) as url:
         yield live, url
 
 
@@ -129,6 +140,28 @@ def test_who_has_the_address_sees_everything(forty: Ledger) -> None:
         found = json.loads(ask(url, "mailboxes?wave=wave+3&sort=open&dir=down")[2])
         assert (found["found"], found["pages"]) == ("1 to 8 of 8", 1)
         assert found["rows"].count("<tr>") == 8
+
+
+def test_one_mailbox_has_a_page_of_its_own(forty: Ledger) -> None:
+    with shown(forty) as (live, url):
+        line = next(one for one in live.view.facts.mailboxes if one.refused)
+        page = ask(url, f"mailbox?id={line.id}")[2].decode()
+        assert line.source in page
+        assert "Projects" in page
+        assert "delta DONE" in page
+        assert page.count("<code>") == line.refused
+        assert not any(other.source in page for other in live.view.facts.mailboxes if other is not line)
+        assert f'href="mailbox?id={line.id}"' in ask(url, f"?q={line.source}")[2].decode()
+        for wrong in ("", "0", "x", "9" * 30):
+            assert ask(url, f"mailbox?id={wrong}")[0] == 404
+
+
+def test_the_page_of_one_mailbox_names_nobody_where_names_are_hidden(forty: Ledger) -> None:
+    forty.plans.act("J. Krueger", "looked at", mailbox_id=3, why="marek.costa1@contoso.test asked")
+    with watched(forty, anonymous=True) as live, serving(Place(), live) as url:
+        page = ask(url, "mailbox?id=3")[2].decode().casefold()
+        assert "looked at" in page
+        assert not any(word in page for word in ("contoso", "krueger", "projects", "costa"))
 
 
 def test_nobody_else_sees_anything(forty: Ledger) -> None:

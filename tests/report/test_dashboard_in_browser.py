@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from looking import look, opened
+from looking import look, opened, violations
+from test_dashboard import watched
 
 from migrator.dashboard import Place, serving
 from migrator.reporting.gathering import gather
@@ -33,7 +34,7 @@ def board(made: Callable[..., Path], tmp_path: Path) -> Iterator[tuple[Ledger, s
     with (
         Ledger.open(url) as writing,
         Ledger.look(url) as looking,
-        Live(lambda: gather(looking, recount=False), language("en"), 0.2) as live,
+        watched(looking) as live,
         serving(Place(), live) as address,
     ):
         yield writing, address
@@ -83,6 +84,18 @@ def test_mailboxes_are_searched_sorted_and_leafed_through(chromium: Any, board: 
         assert re.search(r"quota", page.inner_text("#rows"))
         page.reload()
         assert page.inner_text("#found") == "1 to 1 of 1", "the address keeps what was asked for"
+
+
+def test_one_mailbox_is_a_click_away(chromium: Any, axe: str, pictures: Path, board: tuple[Ledger, str]) -> None:
+    with opened(chromium, f"{board[1]}?state=HELD", 390, "light") as page:
+        page.click("#rows a")
+        page.wait_for_selector("h1:has-text('@contoso.test')")
+        assert "over its quota" in page.inner_text("main")
+        assert page.evaluate("document.documentElement.scrollWidth") <= 390
+        page.screenshot(path=pictures / "mailbox-390-light.png", full_page=True)
+        assert violations(page, axe) == []
+        page.click("header a")
+        page.wait_for_selector("#find")
 
 
 def test_it_works_without_a_script(chromium: Any, board: tuple[Ledger, str]) -> None:
