@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from datetime import date
 from enum import StrEnum
 
-from state.model import AFTER_CUTOVER, ASIDE, MailboxState
+from state.model import AFTER_CUTOVER, ASIDE, MailboxState, PassState
 
 
 class Light(StrEnum):
@@ -88,6 +88,11 @@ class MailboxLine:
     def wanted(self) -> int:
         """Items that the source still has."""
         return self.listed - self.left
+
+    @property
+    def unlisted(self) -> int:
+        """Items that the source counts and that no row stands for yet, because the last pass did not come to its end."""
+        return 0 if self.last_pass_state == PassState.DONE else max(0, self.counted - self.wanted)
 
     @property
     def share(self) -> float | None:

@@ -13,7 +13,7 @@ from migrator.reporting.words import language
 
 _SUMS = (
     "listed", "done", "pending", "refused", "withheld", "approved", "filtered", "backfill", "left", "bytes", "bytes_pending",
-    "moved", "counted", "unaccounted", "late",
+    "moved", "counted", "unlisted", "unaccounted", "late",
 )  # fmt: skip
 
 

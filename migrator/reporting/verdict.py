@@ -19,7 +19,7 @@ def verdict(lines: Sequence[MailboxLine]) -> tuple[Light, Saying]:
     """The traffic light and the one sentence beside it: the worst thing first."""
     unbalanced = sum(bool(line.balance) for line in lines)
     held = sum(line.state in _STUCK for line in lines)
-    pending = sum(line.pending for line in lines)
+    pending = sum(line.pending + line.unlisted for line in lines)
     unaccounted = sum(line.unaccounted for line in lines)
     approved = sum(line.approved for line in lines)
     refused = sum(line.unapproved for line in lines)

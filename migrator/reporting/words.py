@@ -39,8 +39,10 @@ class Language:
         return form.format(**{name: self._shown(name, value) for name, value in values.items()}) if values else form
 
     def say(self, saying: Saying) -> str:
-        """A whole sentence. A ``reason`` in it is told by its words."""
-        return self(saying.key, **saying.values)
+        """A whole sentence. A ``reason`` is told by its words; where a range is one day, ``.same`` beside the key is taken."""
+        early, late = saying.values.get("early"), saying.values.get("late")
+        same = isinstance(early, float) and isinstance(late, float) and self.day(early) == self.day(late)
+        return self(f"{saying.key}.same" if same and f"{saying.key}.same" in self.words else saying.key, **saying.values)
 
     def reason(self, word: str) -> str:
         """What a reason is called."""

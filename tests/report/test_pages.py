@@ -59,6 +59,8 @@ def test_numbers_and_days_are_written_as_people_there_write_them() -> None:
     )
     assert en.between(1796403600.0, 1796403700.0) == "4 Dec 2026"
     assert en.say(Saying("verdict.pending", {"n": 1})) == "One item is still to be carried; nothing is lost."
+    spread = {"early": 1796403600.0, "late": 1796403700.0}
+    assert en.say(Saying("date.none-range", spread)).endswith("will be carried on 4 Dec 2026.")
     assert de.say(Saying("wanted.reason", {"n": 2, "mailboxes": 1, "reason": "virus"})).endswith(
         "Virenscanner der Quelle festgehalten“."
     )

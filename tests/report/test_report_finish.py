@@ -95,6 +95,8 @@ def line(number: int = 1, state: MailboxState = MailboxState.SYNCING, **values: 
         ([line(backfill=2)], Light.AMBER, "verdict.backfill"),
         ([line(unaccounted=1)], Light.AMBER, "verdict.unaccounted"),
         ([line(), line(2, last_pass_at=None)], Light.AMBER, "verdict.unread"),
+        ([line(counted=12, last_pass_state="FAILED")], Light.AMBER, "verdict.pending"),
+        ([line(counted=12, last_pass_state="DONE")], Light.GREEN, "verdict.whole"),
         ([line(pending=1, refused=2)], Light.AMBER, "verdict.pending"),
         ([line(state=MailboxState.HELD, pending=1)], Light.RED, "verdict.held"),
         ([line(state=MailboxState.HELD, balance=-1)], Light.RED, "verdict.unbalanced"),
