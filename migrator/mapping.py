@@ -44,9 +44,6 @@ class Rules:
     folders: tuple[FolderRule, ...] = ()
     since: str = ""
 
-    def __bool__(self) -> bool:
-        return bool(self.filters or self.folders or self.since)
-
 
 @dataclass(frozen=True, slots=True)
 class Route:

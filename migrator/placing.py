@@ -22,6 +22,7 @@ from connectors.errors import MailboxBlocked
 from migrator import plan
 from migrator.crew import Crew
 from migrator.mapping import AGAIN, NOT_YET_THERE, PLAIN, Route, Rules, Way, judged_again, names_of, renewed, routes, way_of
+from migrator.rules import hold_for
 from state.model import ItemState, Mark, Open, Row, Step, Work
 
 PLACE_KEPT = "place-kept"
@@ -32,10 +33,12 @@ _AT_ONCE = 500
 
 def ways_of(crew: Crew, sources: Mapping[int, Folder]) -> dict[int, Way]:
     """What the rules say of each folder, by the ledger's numbers; empty if there are no rules."""
-    since = str(crew.ledger.plans.details_of(crew.lease.mailbox_id).get("since") or "")
-    rules = Rules(crew.settings.filter_rules, crew.settings.folder_rules, since or crew.settings.required_since)
-    if not rules:
+    settings = crew.settings
+    since = str(crew.ledger.plans.details_of(crew.lease.mailbox_id).get("since") or "") or settings.required_since
+    if not (settings.filter_rules or settings.folder_rules or since):
         return {}
+    wave = crew.ledger.mailbox(crew.lease.mailbox_id).wave
+    rules = Rules(hold_for(settings.filter_rules, wave), hold_for(settings.folder_rules, wave), since)
     folders = list(sources.values())
     named = names_of(folders)
     found = routes(rules, folders, named)

@@ -3,7 +3,7 @@
     [[mapping.rules]]   a folder goes elsewhere: ``rename``, ``into`` another folder, or ``skip``
     [[filters.rules]]   items stay behind: older, younger, larger, or of a class
 
-Every rule has a name: what it keeps back is listed and counted under it.
+Every rule has a name: what it keeps back is listed and counted under it. ``waves`` are those that it holds for; empty: all.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from datetime import date, timedelta
-from typing import Annotated
+from typing import Annotated, TypeVar
 
 from msgspec import Meta, Struct
 
@@ -39,6 +39,7 @@ class FilterRule(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     until: str = ""
     max_mb: Annotated[float, Meta(ge=0)] = 0.0
     skip: bool = False
+    waves: tuple[_Name, ...] = ()
 
 
 class FolderRule(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -49,6 +50,10 @@ class FolderRule(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     rename: str = ""
     into: str = ""
     skip: bool = False
+    waves: tuple[_Name, ...] = ()
+
+
+_Rule = TypeVar("_Rule", FilterRule, FolderRule)
 
 
 class BadRule(Exception):
@@ -85,6 +90,11 @@ def fits(pattern: str, path: str) -> bool:
     if "*" not in pattern:
         return pattern == path
     return re.fullmatch(".*".join(map(re.escape, pattern.split("*"))), path, re.DOTALL) is not None
+
+
+def hold_for(rules: Sequence[_Rule], wave: str) -> tuple[_Rule, ...]:
+    """Those of the rules that hold for a wave, in their order; case does not count."""
+    return tuple(rule for rule in rules if not rule.waves or wave.casefold() in map(str.casefold, rule.waves))
 
 
 def check_rules(filters: Sequence[FilterRule], folders: Sequence[FolderRule], required_since: str = "") -> None:
@@ -166,7 +176,7 @@ def _check_chains(folders: Sequence[FolderRule]) -> None:
         if path == passed[0]:
             raise BadRule("is the folder itself; name another one, or take the rule out", key)
         while True:
-            follows = next((one for one in folders if fits(folded(one.folder), path)), None)
+            follows = next((one for one in folders if fits(folded(one.folder), path) and _meet(one, rule)), None)
             if follows is None or follows.rename or (follows is rule and "*" in rule.folder):
                 break
             if follows.skip:
@@ -177,3 +187,9 @@ def _check_chains(folders: Sequence[FolderRule]) -> None:
             path = folded(follows.into)
             if path in passed:
                 raise BadRule(f"leads in a circle, by way of the rule {follows.name}; end it at one folder", key)
+
+
+def _meet(one: FolderRule, other: FolderRule) -> bool:
+    """Whether there can be a wave that two rules hold for."""
+    mine, theirs = ({wave.casefold() for wave in rule.waves} for rule in (one, other))
+    return not mine or not theirs or not mine.isdisjoint(theirs)

@@ -257,3 +257,45 @@ def test_a_restored_source_sends_nothing_again_under_a_narrower_rule(sqlite_url:
     assert not {"created", "removed", "moved"} & report.figures.keys()
     assert world.states() == {"DONE": 9}
     in_order(world)
+
+
+def test_what_cannot_be_moved_stays_where_it_is_and_is_listed(sqlite_url: str) -> None:
+    world = stocked(sqlite_url)
+    world.switches["movable"] = ("IPM.Note",)
+    world.source.put(world.projects, "card", item_class="IPM.Contact")  # type: ignore[attr-defined]
+    world.run(SEED)
+    world.run(folder_rules=(FolderRule(name="merge", folder="Projects", into="Elsewhere"),))
+    assert (subjects(world)["Elsewhere", "project"], subjects(world)["Projects", "card"]) == (1, 1)
+    assert in_order(world)["target_wins"] == 1
+    with Ledger.open(world.url) as ledger:
+        assert [one.reason for one in ledger.left_alone(world.mailbox_id)] == ["place-kept"]
+    world.run()
+    assert world.at_target() == world.at_source()
+
+
+def test_after_cutover_no_rule_renames_or_moves_what_its_owner_has(sqlite_url: str) -> None:
+    world = stocked(sqlite_url)
+    world.run(SEED)
+    before = subjects(world)
+    rules = (
+        FolderRule(name="name", folder="Elsewhere", rename="Other"),
+        FolderRule(name="merge", folder="Projects", into="@inbox"),
+    )
+    world.source.put(world.projects, "late")  # type: ignore[attr-defined]
+    report = world.run(SWEEP, folder_rules=rules)
+    assert report.state is PassState.DONE
+    assert subjects(world) - before == Counter({("Projects", "late"): 1})
+    assert before - subjects(world) == Counter()
+
+
+def test_a_rule_holds_for_the_waves_that_it_names(sqlite_url: str) -> None:
+    world = stocked(sqlite_url)
+    rules = (FilterRule(name="theirs", max_mb=1, waves=("other",)), FilterRule(name="ours", since="2020-01-01", waves=("WAVE",)))
+    world.run(SEED, filter_rules=rules)
+    assert by_rule(world) == {"ours": 1}
+    with Ledger.open(world.url) as ledger:
+        ledger.plans.regroup(world.mailbox_id, "other")
+    world.source.put(world.inbox, "large too", size=2_000_000)
+    world.run(filter_rules=rules)
+    assert by_rule(world) == {"theirs": 1}
+    in_order(world)
