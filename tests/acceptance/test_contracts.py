@@ -9,6 +9,9 @@ from pathlib import Path
 
 import pytest
 
+from connectors.lab.server import Lab, LabPlan
+from migrator import cli
+
 CONTRACTS = Path(os.environ.get("MIGRATOR_CONTRACTS", Path(__file__).parents[3] / "shared" / "contracts"))
 needs_contracts = pytest.mark.skipif(not CONTRACTS.is_dir(), reason="the vendor's descriptions are not at hand")
 
@@ -22,6 +25,18 @@ def test_both_wires_of_a_demo_keep_to_the_contracts(tmp_path: Path, lane: str) -
     subprocess.run([sys.executable, "-m", "migrator", "demo", *words], check=True, capture_output=True, timeout=280)
     for face in ("graph", "ews"):
         assert errors_in(log.with_name(f"x-{face}.jsonl")) == []
+
+
+@needs_contracts
+@pytest.mark.full
+@pytest.mark.timeout(300)
+def test_both_wires_of_a_probe_keep_to_the_contracts(tmp_path: Path) -> None:
+    with Lab(LabPlan(folder=tmp_path / "lab", mailboxes=1, items=60, log=tmp_path / "x.jsonl")) as lab:
+        [pilot] = lab.source.mailboxes
+        words = ["-c", str(lab.config_file), "probe", "--mailbox", pilot, "--allow", "meetings", "--allow", "receipts"]
+        assert cli.run(words) == 0
+    for face in ("graph", "ews"):
+        assert errors_in(tmp_path / f"x-{face}.jsonl") == []
 
 
 def errors_in(log: Path) -> list[str]:

@@ -144,6 +144,8 @@ def test_every_class_that_the_target_takes_as_it_is_gets_a_yes_and_nothing_else_
     places = {event.folder_id for event in target.history[before[3] :]}
     assert len(places) == 1, "every change happened in one folder"
     assert places.isdisjoint(target.boxes), "and that one is gone"
+    log = (lab.folder / "migrator.log").read_text("utf-8")
+    assert not any(private in log for private in ("authtoken", a_rich_mail().subject, "soren@fjord.example", lab.secret))
 
 
 def test_answers_are_kept_for_this_source_build_and_shown_again(lab: Lab, ask: Ask) -> None:
@@ -299,6 +301,18 @@ def test_killed_in_the_middle_it_leaves_its_hidden_folder_alone_and_the_next_pro
     while cli.run(["-c", str(file), "probe", "--mailbox", sides(lab)[0].address]) == 3:
         assert time.monotonic() < patience
         time.sleep(0.2)
+    assert truth(target) == before
+
+
+def test_answers_that_are_lost_while_the_server_acts_later_leave_nothing_after_the_next_probe(lab: Lab, ask: Ask) -> None:
+    _, target = sides(lab)
+    before = truth(target)
+    lab.options[1].commit_after_timeout = 0.2
+    ask(code=3)
+    assert not kept(lab), "what may have happened is no answer"
+    lab.options[1].commit_after_timeout = 0.0
+    time.sleep(0.3)  # what was under way is carried out, if its folder is still there
+    assert by_question(ask())[LANE_IMPORT, "IPM.Note"]["answer"] == "yes"
     assert truth(target) == before
 
 
