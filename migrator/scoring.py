@@ -94,6 +94,9 @@ class Score:
     version: str
 
 
+_WAITS = "still to be carried"
+
+
 def score(measured: Measured, rule: Rule) -> Score:
     """Grade a mailbox."""
     points = _points(measured, rule.points)
@@ -102,7 +105,7 @@ def score(measured: Measured, rule: Rule) -> Score:
     left = measured.stayed - measured.approved
     needs = grade.completes == "approved" and (left > 0 or measured.unaccounted > 0)
     if measured.pending:
-        may, why = False, f"{_items(measured.pending)} still to be carried"
+        may, why = False, f"{_items(measured.pending)} {_WAITS}"
     elif grade.completes == "no":
         may, why = False, f"a mailbox that is {grade.name} does not complete under this rule"
     elif needs and measured.unaccounted:
@@ -164,6 +167,22 @@ def read_rule(file: str = "") -> Rule:
     if last.most is not None or last.percent is not None:
         raise BadInput(f"{path}: the last grade, {last.name}, has limits; take them out, so that every mailbox gets a grade.")
     return rule
+
+
+def sentences(scores: Mapping[str, Score]) -> list[str]:
+    """What a page before a cutover says of these scores, by address: how many have which grade, and who may not complete."""
+    if not scores:
+        return []
+    version = next(iter(scores.values())).version
+    grades = Counter(one.grade for one in scores.values())
+    told = [f"By scoring rule {version}: {', '.join(f'{number} {grade}' for grade, number in grades.most_common())}."]
+    for address, one in scores.items():
+        # What is still to be carried says the page itself.
+        if not one.may_complete and not one.why.endswith(_WAITS):
+            told.append(
+                f"{address} may not complete by that rule: {one.why}" + (f"; {one.by} has to approve." if one.by else ".")
+            )
+    return told
 
 
 def packaged() -> Path:

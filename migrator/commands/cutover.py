@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -70,17 +71,23 @@ def ready(words: Words, wave: str, no_dns: bool, internal_dns: str, public_dns: 
     from migrator.commands.finding import existing_ledger, wave_of
     from migrator.cutover_work import page
     from migrator.readiness import Verdict
+    from migrator.scoring import measure, read_rule, score, sentences
 
     config = words.load()
     with existing_ledger(config) as ledger:
         rows = wave_of(ledger, wave)
         told = page(ledger, rows[0].wave, rows, config.run.mailboxes_at_once)
         hints = hints_of(ledger, rows, not no_dns, internal_dns, public_dns)
+        rule, measured = read_rule(config.errors.scoring), measure(ledger, [row.id for row in rows])
+        scores = {row.source: score(measured[row.id], rule) for row in rows}
     code = {Verdict.GO: 0, Verdict.WITHOUT: 2, Verdict.NO_GO: HELD}[told.verdict]
+    if any(not scores[one.position.address].may_complete for one in told.candidates if one.goes):
+        code = max(code, 2)
     if words.json:
-        say_json({**page_as_json(told), "dns": [hint_as_json(hint) for hint in hints], "exit_code": code})
+        graded = {address: asdict(one) for address, one in scores.items()}
+        say_json({**page_as_json(told), "scores": graded, "dns": [hint_as_json(hint) for hint in hints], "exit_code": code})
     else:
-        say_lines(*page_lines(told), *(hint.sentence() for hint in hints))
+        say_lines(*page_lines(told), *sentences(scores), *(hint.sentence() for hint in hints))
     return code
 
 

@@ -10,7 +10,7 @@ import pytest
 from migrator import cli
 from migrator.advice import REASONS
 from migrator.config import BadInput
-from migrator.scoring import Measured, measure, packaged, read_rule, score
+from migrator.scoring import Measured, measure, packaged, read_rule, score, sentences
 from state.model import ItemState, Open, PassKind, PassState, Row, Step, Work
 from state.store import Ledger
 
@@ -142,3 +142,17 @@ def test_the_command_grades_every_mailbox_and_prints_its_rule(
     assert json.loads(capsys.readouterr().out)["mailboxes"][0]["grade"] == "perfect"
     assert cli.run(["-c", str(config), "errors", "score", "--rule"]) == 0
     assert capsys.readouterr().out == packaged().read_text("utf-8")
+
+
+def test_the_page_before_a_cutover_counts_grades_and_names_who_may_not() -> None:
+    scores = {
+        "anna@old.example": score(Measured(items=10), RULE),
+        "ben@old.example": score(Measured(items=500, refused={"too-large": 8}), RULE),
+        "carla@old.example": score(Measured(items=10), RULE),
+    }
+    assert sentences(scores) == [
+        "By scoring rule 1: 2 perfect, 1 investigate.",
+        "ben@old.example may not complete by that rule: 8 items that did not go and nobody approved yet;"
+        " the lead of the migration has to approve.",
+    ]
+    assert sentences({}) == []
