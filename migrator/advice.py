@@ -382,6 +382,11 @@ OF_MORE: Final[dict[str, Advice]] = {
         "Settles that write, then carries the newer version.",
         "Nothing.",
     ),
+    "probe folder": Advice(
+        "The probe's hidden folder in the target still holds what an earlier probe put there.",
+        "Holds the mailbox, or ends the probe: removing it could tell somebody, or the server has not caught up yet.",
+        "Probe again; after a probe that was ended midway with `--allow meetings --allow receipts`, which removes it.",
+    ),
     "no-archive": Advice(
         "The mailbox is said to have an online archive, or had one, and the source shows none.",
         "Holds the mailbox, the others go on. Nothing is removed in the target.",

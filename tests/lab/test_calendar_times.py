@@ -169,6 +169,7 @@ def test_every_pattern_and_range_takes_place_when_it_did(carried: Carried) -> No
     assert target.sent == []
 
 
+@pytest.mark.parametrize("carried", ["import"], indirect=True)
 def test_a_view_that_holds_too_much_is_asked_for_in_parts(carried: Carried) -> None:
     options, whole = carried.lab.options[0], carried.check()
     before, options.find_page = options.find_page, 30
@@ -178,6 +179,7 @@ def test_a_view_that_holds_too_much_is_asked_for_in_parts(carried: Carried) -> N
         options.find_page = before
 
 
+@pytest.mark.parametrize("carried", ["import"], indirect=True)
 def test_a_hostile_wire_makes_no_difference(carried: Carried) -> None:
     whole = carried.check()
     carried.lab.faults.arm(FaultPlan(share=0.08, seed=7, slow=0.01, wait=0.01))
