@@ -582,7 +582,7 @@ def planned(config: Config, ledger: Ledger) -> list[MailboxRow]:
     rows = ledger.mailboxes()
     if not file.is_file():
         if not rows:
-            read_waves(file)  # says that it is not there
+            raise BadInput(f"{file} is not there, and the ledger has no mailbox; `migrator wave import FILE` plans some.")
         return rows
     digest = digest_of(file)
     # The example that `init` writes is nobody's plan once there is another one.

@@ -44,6 +44,7 @@ class Card:
     def about(self) -> dict[str, Any]:
         """The card as it is kept with the mailbox."""
         return {
+            "target": self.target,
             "source_name": self.source_name,
             "target_name": self.target_name,
             "object_id": self.object_id,
@@ -114,9 +115,14 @@ def _split(text: str) -> frozenset[str]:
     return frozenset(word for word in re.findall(r"\w+", bare) if word not in _TITLES)
 
 
-def held_by(about: Mapping[str, Any] | None) -> str:
-    """Why a mailbox may not run, by its card as it is kept; empty if it may, or if nobody ever looked."""
-    if about is None or about.get("ok") is not False or accepted(about):
+def fits(about: Mapping[str, Any] | None, target: str) -> bool:
+    """Whether a card as it is kept is of this target; one of a target that the mailbox had before says nothing any more."""
+    return about is not None and str(about.get("target", target)).casefold() == target.casefold()
+
+
+def held_by(about: Mapping[str, Any] | None, target: str) -> str:
+    """Why a mailbox may not run, by its card as it is kept; empty if it may, or if nobody ever looked at this target."""
+    if about is None or not fits(about, target) or about.get("ok") is not False or accepted(about):
         return ""
     names = f"{about.get('source_name') or 'nobody'} and {about.get('target_name') or 'nobody'}"
     return f"The two ends may be two people ({names}): {about.get('why', '')}"

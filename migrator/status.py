@@ -209,7 +209,7 @@ def waits_for(
 def headline(rows: Sequence[Standing]) -> str:
     """One sentence: what needs a person, else what to do next."""
     if not rows:
-        return "No mailbox is planned yet; `migrator run` plans those of the waves file."
+        return "No mailbox is planned yet; `migrator wave import FILE` plans those of a spreadsheet."
     states = Counter(row.state for row in rows)
     aside = [(states[state], state.value) for state in (MailboxState.HELD, MailboxState.FAILED) if states[state]]
     if aside:

@@ -82,7 +82,7 @@ def _needs(rows: Sequence[Standing], said: str) -> str:
 def wave_headline(rows: Sequence[WaveStanding]) -> str:
     """One sentence: which waves need a person."""
     if not rows:
-        return "No wave is planned yet; `migrator run` plans those of the waves file."
+        return "No wave is planned yet; `migrator wave import FILE` plans those of a spreadsheet."
     waiting = [row.wave for row in rows if row.count(MailboxState.HELD, MailboxState.FAILED)]
     number = "1 wave" if len(rows) == 1 else f"{len(rows):,} waves"
     if waiting:

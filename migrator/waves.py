@@ -343,7 +343,7 @@ class _Mailbox:
     def _is_one_person(self) -> None:
         """Raise MailboxBlocked if somebody looked at both ends, found two people, and nobody said that it is right."""
         seen = self._run.ledger.plans.observed(match.KIND, self._row.id)
-        if why := match.held_by(seen[0].about if seen else None):
+        if why := match.held_by(seen[0].about if seen else None, self._row.target):
             mend = f"Correct the pair, or say that it is right: `migrator wave check --accept {self._row.source} --why …`."
             raise MailboxBlocked(why, code=match.CODE, side="target", mend=mend)
 

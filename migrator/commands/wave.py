@@ -340,10 +340,10 @@ def _person(find: Callable[[str], Person | None], address: str) -> tuple[Person 
 
 def _accept(ledger: Ledger, rows: Sequence[MailboxRow], who: str, why: str) -> None:
     from migrator.config import BadInput
-    from migrator.match import KIND, accept
+    from migrator.match import KIND, accept, fits
 
     seen = {one.mailbox_id: one.about for one in ledger.plans.observed(KIND)}
-    if unseen := [row.source for row in rows if row.id not in seen]:
+    if unseen := [row.source for row in rows if not fits(seen.get(row.id), row.target)]:
         raise BadInput(f"Nobody has seen the card of {unseen[0]} yet; `migrator wave check {unseen[0]}` shows it.")
     for row in rows:
         ledger.plans.observe(row.id, KIND, accept(seen[row.id], who, why))
@@ -353,9 +353,9 @@ def _accept(ledger: Ledger, rows: Sequence[MailboxRow], who: str, why: str) -> N
 def _tell_cards(words: Words, cards: Sequence[tuple[MailboxRow, Mapping[str, Any]]]) -> int:
     from migrator.match import accepted, held_by
 
-    code = 4 if any(held_by(about) for _, about in cards) else 0
+    code = 4 if any(held_by(about, row.target) for row, about in cards) else 0
     if words.json:
-        told = [{"source": row.source, "target": row.target, "wave": row.wave, **about} for row, about in cards]
+        told = [{**about, "source": row.source, "target": row.target, "wave": row.wave} for row, about in cards]
         say_json({"pairs": told, "exit_code": code})
         return code
     for row, about in cards:
@@ -366,7 +366,7 @@ def _tell_cards(words: Words, cards: Sequence[tuple[MailboxRow, Mapping[str, Any
             f"      {row.target}  {about.get('target_name') or 'no name told'}  {about.get('object_id', '')}".rstrip(),
             f"      {about.get('why', '')}{said}",
         )
-    wrong = sum(bool(held_by(about)) for _, about in cards)
+    wrong = sum(bool(held_by(about, row.target)) for row, about in cards)
     say_lines(f"{wrong} of {len(cards)} pairs need a person." if wrong else f"All {len(cards)} pairs may run.")
     return code
 

@@ -89,7 +89,8 @@ def gather(
     for one_approval in approvals:
         fine[one_approval.reason] += one_approval.items
     reasons = _reasons(stayed, (ItemState.REFUSED, ItemState.WITHHELD), fine)
-    mismatched = [number for number, sight in seen[match.KIND].items() if match.held_by(sight.about)]
+    goes_to = {row.id: row.target for row in rows}
+    mismatched = [number for number, sight in seen[match.KIND].items() if match.held_by(sight.about, goes_to[number])]
     withdrawn = [number for number, sight in seen[WITHDRAWN].items() if sight.about.get("why")]
     light, sentence = verdict(lines)
     refusals = _told(ids, ledger.refusals(limit=None if wave else details), approved)[:details]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from connectors.directory import Person
-from migrator.match import accept, accepted, alike, held_by, judge, kept
+from migrator.match import accept, accepted, alike, fits, held_by, judge, kept
 
 SOURCE, TARGET, ID = "anna@old.example", "anna@new.example", "12345678-90ab-cdef-1234-567890abcdef"
 
@@ -61,20 +61,29 @@ def test_a_card_says_whether_and_why(
 ) -> None:
     card = judge(SOURCE, TARGET, here, there, object_id)
     assert (card.ok, why in card.why) == (ok, True), card
-    assert bool(held_by(card.about())) == (ok is False)
+    assert bool(held_by(card.about(), TARGET)) == (ok is False)
 
 
 def test_a_directory_that_may_not_be_read_holds_nobody() -> None:
     card = judge(SOURCE, TARGET, person("Anna Berg", SOURCE), None, untold="The directory may not be read.")
-    assert (card.ok, held_by(card.about())) == (None, "")
+    assert (card.ok, held_by(card.about(), TARGET)) == (None, "")
 
 
 def test_somebodys_word_holds_until_a_name_changes() -> None:
     wrong = judge(SOURCE, TARGET, person("Anna Berg", SOURCE), person("Anna Weber", TARGET))
     said = accept(wrong.about(), "ops", "she married")
     assert accepted(said)
-    assert held_by(said) == ""
-    assert held_by(kept(wrong, said)) == "", "looked at again"
+    assert held_by(said, TARGET) == ""
+    assert held_by(kept(wrong, said), TARGET) == "", "looked at again"
     other = judge(SOURCE, TARGET, person("Anna Berg", SOURCE), person("Ben Kahn", TARGET))
-    assert held_by(kept(other, said)) == "The two ends may be two people (Anna Berg and Ben Kahn): The names differ."
-    assert held_by(None) == ""
+    assert held_by(kept(other, said), TARGET) == "The two ends may be two people (Anna Berg and Ben Kahn): The names differ."
+    assert held_by(None, TARGET) == ""
+
+
+def test_a_card_of_a_target_that_was_corrected_since_holds_nobody() -> None:
+    wrong = judge(SOURCE, TARGET, person("Anna Berg", SOURCE), person("Anna Weber", TARGET)).about()
+    assert held_by(wrong, TARGET.upper())
+    assert held_by(wrong, "anna.berg@new.example") == ""
+    assert fits(wrong, TARGET)
+    assert not fits(wrong, "anna.berg@new.example")
+    assert not fits(None, TARGET)
