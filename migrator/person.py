@@ -129,7 +129,7 @@ def _pass(one: dict[str, Any], now: float) -> str:
 def _about(about: dict[str, Any], now: float) -> str:
     parts = []
     for name, value in about.items():
-        if name == "at" or value in (None, "", [], {}):
+        if name == "at" or isinstance(value, list) or value in (None, "", {}):
             continue
         if isinstance(value, dict):
             parts += [f"{key} {number}" for key, number in value.items()]
