@@ -5,22 +5,23 @@
                          └─► wave3: paused
                          ─► reports, workbook, protocol, cards, kit
 
-Every step is the real command in a process of its own, as an operator would type it.
+Every step is the real command, as an operator would type it; in this process, because nearly all of a small command is its start.
 """
 
 from __future__ import annotations
 
+import json
 import shutil
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 from connectors.lab.control import Control
 from migrator.config import load
-from migrator.demo import DemoFailed, DemoPlan, Stage, lab_for
+from migrator.demo import DemoFailed, DemoPlan, lab_for
 from migrator.positions import positions
 from migrator.sheets import write_csv
 from state.model import MailboxState
@@ -39,14 +40,18 @@ _ANSWERS = {
 }  # fmt: skip
 
 
-def run_wave_demo(plan: DemoPlan, *, say: Callable[[str], None]) -> dict[str, Any]:
+Type = Callable[[Sequence[str]], tuple[int, str]]
+"""Runs one command line; its exit code and what it said."""
+
+
+def run_wave_demo(plan: DemoPlan, *, say: Callable[[str], None], type_it: Type) -> dict[str, Any]:
     """Show the life of three waves and return what came of it; raises DemoFailed when a promise does not hold."""
     folder = plan.keep or Path(tempfile.mkdtemp(prefix="migrator-demo-"))
     folder.mkdir(parents=True, exist_ok=True)
     begun = time.perf_counter()
-    stage = Stage(folder, say, plan.lane)
+    config = folder / "lab.toml"
     with lab_for(plan, folder) as control:
-        told = _Project(stage, control, say).run()
+        told = _Project(config, control, say, type_it).run()
     told |= {"seconds": round(time.perf_counter() - begun, 1), "folder": str(folder)}
     say(
         f"done in {told['seconds']:.0f} s; {'everything is in ' + str(folder) if plan.keep else 'nothing is kept without --keep'}"
@@ -57,8 +62,9 @@ def run_wave_demo(plan: DemoPlan, *, say: Callable[[str], None]) -> dict[str, An
 
 
 class _Project:
-    def __init__(self, stage: Stage, control: Control, say: Callable[[str], None]) -> None:
-        self._stage = stage
+    def __init__(self, config: Path, control: Control, say: Callable[[str], None], type_it: Type) -> None:
+        self._config = config
+        self._type = type_it
         self._control = control
         self._say = say
         self._people: dict[str, list[str]] = {}
@@ -85,6 +91,14 @@ class _Project:
             "sent_to_people": self._control.stats()["sent"],
         }
 
+    def _run(self, *words: str, good: tuple[int, ...] = (0, 2)) -> dict[str, Any]:
+        """Run one command to its end and read its answer."""
+        code, said = self._type(["-c", str(self._config), "--json", *words])
+        if code not in good:
+            raise DemoFailed(f"`{' '.join(words)}` ended with exit code {code}: {' '.join(said.strip().splitlines()[-5:])}")
+        answer: dict[str, Any] = json.loads(said[said.index("{") :])
+        return answer
+
     # -- the plan
 
     def _plan(self) -> None:
@@ -100,15 +114,15 @@ class _Project:
                 route = "forward" if number % 2 else "domain"
                 since = SINCE if wave == "pilot" else ""
                 rows.append((wave, source, target, "user", route, since, f"Team {number % 3 + 1}", f"CHG-{at + number:04}"))
-        config = self._stage.config
+        config = self._config
         # What the lab writes is for passes of seconds; a machine that also does other things needs a longer lease.
         text = config.read_text("utf-8").replace("lease = 5.0", "lease = 60.0\nbackfill_minutes = 0")
         config.write_text(text, "utf-8")
-        sheet = self._stage.folder / "waves.csv"
+        sheet = self._config.parent / "waves.csv"
         write_csv(sheet, ("wave", "source", "target", "kind", "route", "since", "owner", "ticket"), rows)
-        planned = self._stage.run("plan", "wave", "import", str(sheet))
+        planned = self._run("wave", "import", str(sheet))
         self._say(f"wave import: {len(planned['mailboxes'])} mailboxes in {len(SIZES)} waves, from a spreadsheet")
-        self._stage.run("plan", "wave", "pause", "wave3", "--why", "their building moves this week")
+        self._run("wave", "pause", "wave3", "--why", "their building moves this week")
         self._say("wave pause wave3: nothing of it runs until somebody resumes it")
 
     def _troubles(self) -> tuple[str, str]:
@@ -116,46 +130,46 @@ class _Project:
         held, retried = self._people["wave2"][:2]
         for address in (held, retried):
             self._control.arm(script=[{"kind": "graph-quota", "times": 4}])
-            self._stage.run("wave2", "run", address, good=(4,))
+            self._run("run", address, good=(4,))
         self._control.disarm()
         self._say(f"run: the targets of {held} and {retried} are full, so both are held, with what to do")
-        self._stage.run("wave2", "wave", "retry", retried, "--why", "its quota was raised")
+        self._run("wave", "retry", retried, "--why", "its quota was raised")
         others = [address for address in self._people["wave2"] if address != held]
-        self._stage.run("wave2", "run", *others)
+        self._run("run", *others)
         self._say(f"run wave2: {len(others)} carried, one of them tried again; {held} is still held")
         return held, retried
 
     def _pilot(self) -> None:
-        self._stage.run("pilot", "run", "pilot")
-        for reason in {one["reason"] for one in self._stage.run("pilot", "errors", "list", "pilot")["items"]}:
-            self._stage.run("pilot", "errors", "approve", "--reason", reason, "--why", "their owners know")
+        self._run("run", "pilot")
+        for reason in {one["reason"] for one in self._run("errors", "list", "pilot")["items"]}:
+            self._run("errors", "approve", "--reason", reason, "--why", "their owners know")
         for address in self._people["pilot"]:
             self._control.churn(address, new=2, read=2)
-        self._stage.run("pilot", "run", "pilot")
+        self._run("run", "pilot")
         self._say("run pilot: carried, users went on working, and a delta brought it in step")
 
     # -- the weekend
 
     def _cutover(self) -> tuple[dict[str, int], str]:
-        run, people = self._stage.run, self._people["pilot"]
-        ready = run("cutover", "cutover", "ready", "pilot", "--no-dns", good=(0,))
+        run, people = self._run, self._people["pilot"]
+        ready = run("cutover", "ready", "pilot", "--no-dns", good=(0,))
         self._say(f"cutover ready pilot: {ready['verdict']}; {ready['sentence']}")
-        kit = self._stage.folder / "kit-pilot"
-        run("cutover", "kit", "pilot", "--to", str(kit))
+        kit = self._config.parent / "kit-pilot"
+        run("kit", "pilot", "--to", str(kit))
         withdrawn, going = people[-1], people[:-1]
-        run("cutover", "kit", "import", str(self._by_script(kit, "01-lock-source", "lock", going)))
+        run("kit", "import", str(self._by_script(kit, "01-lock-source", "lock", going)))
         self._control.new(going[0], subject="in the last minute")
-        run("cutover", "cutover", "start", "pilot", "--no-dns", "--without", withdrawn, "--why", "on a business trip")
-        run("cutover", "cutover", "confirm", "pilot", "route", *going)
+        run("cutover", "start", "pilot", "--no-dns", "--without", withdrawn, "--why", "on a business trip")
+        run("cutover", "confirm", "pilot", "route", *going)
         for script, step in (("03-permissions", "permissions"), ("04-rules", "rules"), ("05-addresses", "addresses")):
-            run("cutover", "kit", "import", str(self._by_script(kit, script, step, going)))
+            run("kit", "import", str(self._by_script(kit, script, step, going)))
         self._say(f"cutover start pilot: {len(going)} locked, final passes run, routed; {withdrawn} was withdrawn")
         for address in going:
             self._control.new(self._targets[address], side="target", subject="arrived the new way")
         for address in going[:2]:
             self._control.new(address, host=PARTNER, subject="late")
-        run("cutover", "run", *going)
-        seen = run("cutover", "cutover", "status", "pilot", "--no-dns")
+        run("run", *going)
+        seen = run("cutover", "status", "pilot", "--no-dns")
         late = {host: int(number) for host, number in seen["late"].items()}
         left = sum(one["backfill"] for one in seen["mailboxes"])
         self._say(f"a sweep finds late mail, by the host that still delivers to the old side: {late}; {left} older items follow")
@@ -171,22 +185,22 @@ class _Project:
     # -- the reports
 
     def _reports(self) -> list[str]:
-        run, folder = self._stage.run, self._stage.folder / "reports"
-        run("close", "cutover", "close", "pilot", *(w for k, v in _ANSWERS.items() for w in ("--answer", f"{k}={v}")), good=(4,))
+        run, folder = self._run, self._config.parent / "reports"
+        run("cutover", "close", "pilot", *(w for k, v in _ANSWERS.items() for w in ("--answer", f"{k}={v}")), good=(4,))
         self._say("cutover close pilot: answered, and open until the time for late mail is over")
-        run("report", "report", "--to", str(folder), "--cards", str(folder / "cards"))
-        run("report", "status", "--waves")
+        run("report", "--to", str(folder), "--cards", str(folder / "cards"))
+        run("status", "--waves")
         files = sorted(str(file.relative_to(folder)) for file in folder.rglob("*") if file.is_file())
         self._say(f"report: {len(files)} files, with a workbook, the protocol, and a card for each owner")
         return files
 
     def _states(self) -> Counter[str]:
-        with Ledger.open(load(self._stage.config).ledger.url) as ledger:
+        with Ledger.open(load(self._config).ledger.url) as ledger:
             return Counter(row.state.value for row in ledger.mailboxes())
 
     def _check(self, states: Counter[str], held: str, retried: str) -> int:
         """Every promise of this demo, held against the ledger and the servers; how much older mail is left to follow."""
-        with Ledger.open(load(self._stage.config).ledger.url) as ledger:
+        with Ledger.open(load(self._config).ledger.url) as ledger:
             where = {one.address: one for one in positions(ledger, ledger.mailboxes())}
         going = self._people["pilot"][:-1]
         backfill = sum(where[address].backfill for address in going)

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import io
+from collections.abc import Sequence
+from contextlib import redirect_stderr, redirect_stdout
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -70,7 +74,15 @@ def demo(words: Words, /, **options: Any) -> int:
     items = options["items"] or (2500 if hostile else 100 if whole else WAVES[1] if waves else 1000)
     plan = DemoPlan(**(options | {"mailboxes": mailboxes, "items": items}))
     try:
-        show = run_wave_demo if waves else run_whole_demo if whole else run_fault_demo if hostile else run_demo
+        show = (
+            partial(run_wave_demo, type_it=_typed)
+            if waves
+            else run_whole_demo
+            if whole
+            else run_fault_demo
+            if hostile
+            else run_demo
+        )
         told = show(plan, say=say)
     except DemoFailed as failed:
         click.echo(f"migrator: the demo does not do what it promises: {failed}", err=True)
@@ -88,6 +100,16 @@ def demo(words: Words, /, **options: Any) -> int:
     else:
         say_lines(f"Everything arrived: {told['items']:,} items, {told['differences']} differences, {told['seconds']} s.")
     return 0
+
+
+def _typed(line: Sequence[str]) -> tuple[int, str]:
+    """Run one command line in this process; its exit code, and what it said."""
+    from migrator.cli import run
+
+    out, err = io.StringIO(), io.StringIO()
+    with redirect_stdout(out), redirect_stderr(err):
+        code = run(line)
+    return code, out.getvalue() or err.getvalue()
 
 
 def _survived(told: dict[str, Any]) -> list[str]:
