@@ -66,6 +66,7 @@ def page(name: str, language: Language, **values: Any) -> str:
 def report_page(facts: Facts, language: Language, before: Snapshot | None = None, *, anonymous: bool = False) -> str:
     """The report: a page for a board, then everything for the team. ``before`` is what the last one said."""
     attention = [line for line in facts.mailboxes if needs_attention(line)]
+    degraded = sorted((line for line in facts.mailboxes if line.degraded), key=lambda line: -sum(line.degraded.values()))
     kept = {"now": asdict(facts.snapshot), "before": asdict(before) if before else None}
     return page(
         "report.html",
@@ -79,6 +80,8 @@ def report_page(facts: Facts, language: Language, before: Snapshot | None = None
         wanted=facts.wanted[:SHOWN],
         wanted_more=len(facts.wanted) - SHOWN,
         wanted_rest=facts.wanted[SHOWN:ROWS],
+        degraded=degraded[:ATTENTION],
+        degraded_more=len(degraded) - ATTENTION,
         attention=attention[:ATTENTION],
         attention_more=len(attention) - ATTENTION,
         rows=facts.mailboxes[:ROWS],
@@ -162,7 +165,7 @@ def card_page(line: MailboxLine, facts: Facts, reasons: Mapping[str, int], rules
         day=line.complete_after or waves.get(line.wave),
         reasons=reasons,
         rules=rules,
-        degraded=bool(facts.degraded),
+        degraded=bool(line.degraded),
         never=NEVER,
         to_do=TO_DO,
     )

@@ -147,7 +147,11 @@ def _sheets(facts: Facts, folders: Sequence[FolderLine], t: Language) -> Iterato
             for one in facts.stayed
         ),
     )  # fmt: skip
-    yield "Degraded", ("what", "items"), facts.degraded.items()
+    yield (
+        "Degraded",
+        ("mailbox", "wave", "what", "items"),
+        ((line.source, line.wave, what, items) for line in facts.mailboxes for what, items in line.degraded.items()),
+    )
     yield "LateMail", ("host", "mails", "mailboxes"), ((one.host, one.items, one.mailboxes) for one in facts.late)
     yield "Timeline", ("at", "who", "what", "wave", "mailbox", "why", "items", "size-mb"), _timeline(facts, t)
 

@@ -57,6 +57,7 @@ def test_numbers_are_numbers_and_days_are_days(forty: Ledger) -> None:
         assert row["Counted by the source"] == sum(row[part] for part in parts), row
     assert sum(row["Arrived"] for row in folders) == facts.total("done")
     assert len(table(book["Refusals"])) == facts.total("refused") + facts.total("withheld")
+    assert sum(row["Items"] for row in table(book["Degraded"])) == sum(facts.degraded.values()) > 0
     assert {row["Host"] for row in table(book["LateMail"])} == {one.host for one in facts.late}
 
 
