@@ -278,14 +278,14 @@ class _Fetch:
         if kind.attachments:
             self._fetch_attachments(messages)
         if kind.exported:
-            _same_number(messages, places)
+            same_number(messages, places)
             return self._with_originals(messages, ids)
         return [(message, None) for message in messages]
 
     def _with_originals(self, messages: Sequence[Any], ids: Sequence[str]) -> list[tuple[Any, Content | None]]:
         """Items with their export streams; where one is refused, what refuses it takes the item's place."""
         told = export.read_export(self.client.post_once("ExportItems", soap.export(ids)))
-        _same_number(told, ids)
+        same_number(told, ids)
         return [
             (message, stream) if code_of(message)[0] != "NoError" or code_of(exported)[0] == "NoError" else (exported, None)
             for message, (exported, stream) in zip(messages, told, strict=True)
