@@ -31,7 +31,6 @@ _EXPLAINED = {
     "target_wins": "left as the target's user has them",
     "touched": "changed in the target since",
     "backfill": "old mail still to carry",
-    "filtered": "filtered",
 }
 """Figures of a verdict that explain why items were not compared equal."""
 
@@ -205,7 +204,9 @@ def _verdict_lines(row: MailboxRow, verdict: Verdict | None, error: tuple[int, s
         return [f"{row.source}: not compared. {error[1] if error else ''}".rstrip()]
     explained = [f"{number:,} {say}" for word, say in _EXPLAINED.items() if (number := verdict.figures.get(word, 0))]
     rules = [(word.partition(".")[2], number) for word, number in verdict.figures.items() if word.startswith("filtered.")]
-    explained += [f"of those by the rule {rule}: {number:,}" for rule, number in rules]
+    if rules:
+        number = verdict.figures.get("filtered", 0)
+        explained.append(f"{number:,} kept back by rules: {', '.join(f'{rule} {count:,}' for rule, count in rules)}")
     aside = f" ({', '.join(explained)})" if explained else ""
     matched = f"{verdict.figures.get('matched', 0):,} of {verdict.figures.get('source', 0):,} items compared equal{aside}"
     if not verdict.differences:

@@ -16,6 +16,7 @@ from connectors.memory_destination import MemoryDestination
 from migrator.backfill import open_parts
 from migrator.conservation import folder_sums, rule_sums
 from migrator.rules import FilterRule, FolderRule
+from migrator.status import rule_table
 from migrator.verify import verify_mailbox
 from state.model import PassKind, PassState
 from state.store import Ledger
@@ -56,7 +57,9 @@ def subjects(world: World) -> Counter[tuple[str, str]]:
 
 def by_rule(world: World) -> dict[str, int]:
     with Ledger.open(world.url) as ledger:
-        return {one.rule: one.items for one in rule_sums(ledger, ledger.mailboxes())}
+        found = rule_sums(ledger, ledger.mailboxes())
+    assert all(one.rule in line and len(line) <= 100 for one, line in zip(found, rule_table(found)[1:], strict=True))
+    return {one.rule: one.items for one in found}
 
 
 def in_order(world: World) -> dict[str, int]:
