@@ -5,8 +5,10 @@ Every act is written down with who and why. Nothing here writes to a source or t
 
 from __future__ import annotations
 
+import os
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -26,7 +28,7 @@ from migrator.scripts import file_name
 from migrator.sheets import write_csv
 from migrator.steps import AFTER_FLIP as AFTER_FLIP_REASON
 from migrator.vault import make_private
-from state.model import ASIDE, ItemState, MailboxRow, MailboxState, Mark, Step
+from state.model import ASIDE, ItemState, Lease, LeaseHeld, MailboxRow, MailboxState, Mark, Step
 from state.plans import WaveState
 from state.store import Ledger
 
@@ -52,20 +54,42 @@ def lock(ledger: Ledger, wave: str, one: Position, who: str) -> tuple[str, ...]:
     """Take the edge to LOCKED, or say why not."""
     why = cutover.hindrances(cutover.edge("lock", MailboxState.READY), one)
     if not why:
-        ledger.move_mailbox(one.mailbox_id, MailboxState.LOCKED, "")
+        try:
+            with _held(ledger, one.mailbox_id):
+                ledger.move_mailbox(one.mailbox_id, MailboxState.LOCKED, "")
+        except LeaseHeld:
+            return (BUSY,)
         ledger.plans.act(who, "locked", wave=wave, mailbox_id=one.mailbox_id)
     return why
 
 
+BUSY = "A pass has it just now; run this again once that has ended."
+
+
+@contextmanager
+def _held(ledger: Ledger, mailbox_id: int) -> Iterator[Lease]:
+    """Keep passes away while a person moves a mailbox: one that is under way would meet a state that it did not leave behind.
+
+    Raises LeaseHeld while one is.
+    """
+    lease = ledger.lease(mailbox_id, f"an operator:{os.getpid()}", _LEASE)
+    try:
+        yield lease
+    finally:
+        ledger.release(lease)
+
+
 def withdraw(ledger: Ledger, row: MailboxRow, who: str, why: str) -> MailboxRow:
-    """Take a mailbox out of its wave's cutover, before its mail flips: it goes on as SYNCING. Raises BadInput after that."""
+    """Take a mailbox out of its wave's cutover, before its mail flips: it goes on as SYNCING. Raises BadInput after that, and
+    LeaseHeld while a pass has it."""
     stands = row.came_from if row.state in ASIDE and row.came_from else row.state
     if stands in AFTER_FLIP or stands is MailboxState.CLOSED:
         raise BadInput(
             f"{row.source} is {stands.value}: its mail goes to the target, so `migrator cutover rollback` takes it back."
         )
     if stands in BEFORE_FLIP:
-        row = _back(ledger, row, "Withdrawn from the cutover; run the kit's unlock script for it.")
+        with _held(ledger, row.id):
+            row = _back(ledger, row, "Withdrawn from the cutover; run the kit's unlock script for it.")
     _void_lock(ledger, row, who)
     ledger.plans.observe(row.id, WITHDRAWN, {"wave": row.wave, "why": why})
     ledger.plans.act(who, "mailbox withdrawn", wave=row.wave, mailbox_id=row.id, why=why)
@@ -111,11 +135,15 @@ def confirm(
 
 
 def moved_on(ledger: Ledger, row: MailboxRow) -> MailboxRow:
-    """The mailbox after every edge that is free by itself, with what keeps it there as its cause."""
+    """The mailbox after every edge that is free by itself, with what keeps it there as its cause. A pass that has it does so."""
     if row.state not in UNDER_WAY:
         return row
-    row, why = advance(ledger, row)
-    return ledger.move_mailbox(row.id, row.state, why)
+    try:
+        with _held(ledger, row.id):
+            row, why = advance(ledger, ledger.mailbox(row.id))
+            return ledger.move_mailbox(row.id, row.state, why)
+    except LeaseHeld:
+        return row
 
 
 # -- the way back
@@ -209,10 +237,12 @@ def _unwritable(folder: Path, error: OSError) -> BadInput:
 
 
 def roll_back(ledger: Ledger, one: Position, row: MailboxRow, who: str, why: str, reached: int) -> MailboxRow:
-    """Put a mailbox back to SYNCING, and out of its wave's cutover until somebody takes it in again."""
-    row = _back(ledger, row, "Rolled back; its owner works at the source again, once the kit's unlock script has run.")
-    _void_lock(ledger, row, who)
-    _take_up(ledger, row)
+    """Put a mailbox back to SYNCING, and out of its wave's cutover until somebody takes it in again. Raises LeaseHeld while a
+    pass has it."""
+    with _held(ledger, row.id) as lease:
+        row = _back(ledger, row, "Rolled back; its owner works at the source again, once the kit's unlock script has run.")
+        _void_lock(ledger, row, who)
+        _take_up(ledger, row, lease)
     ledger.plans.observe(row.id, WITHDRAWN, {"wave": row.wave, "why": why})
     ledger.plans.act(
         who, "rolled back", wave=row.wave, mailbox_id=row.id, why=why, came_from=one.stands.value, reached=reached
@@ -232,23 +262,19 @@ def may_roll_back(one: Position) -> str:
     return ""
 
 
-def _take_up(ledger: Ledger, row: MailboxRow) -> None:
+def _take_up(ledger: Ledger, row: MailboxRow, lease: Lease) -> None:
     """Put what sweeps left undone because of the cutover on the work list again: the source is what counts now."""
-    lease = ledger.lease(row.id, f"roll-back of {row.source}", _LEASE)
-    try:
-        left = [pair for pair in ledger.open_rows(row.id, {ItemState.DONE}) if pair[1].reason == AFTER_FLIP_REASON]
-        for at in range(0, len(left), _AT_ONCE):
-            steps = [
-                Step(
-                    item,
-                    msgspec.structs.replace(item, state=ItemState.LISTED, marks=item.marks & ~Mark.TARGET_WINS),
-                    msgspec.structs.replace(opened, reason="", detail="", code=""),
-                )
-                for item, opened in left[at : at + _AT_ONCE]
-            ]
-            ledger.settle(lease, steps)
-    finally:
-        ledger.release(lease)
+    left = [pair for pair in ledger.open_rows(row.id, {ItemState.DONE}) if pair[1].reason == AFTER_FLIP_REASON]
+    for at in range(0, len(left), _AT_ONCE):
+        steps = [
+            Step(
+                item,
+                msgspec.structs.replace(item, state=ItemState.LISTED, marks=item.marks & ~Mark.TARGET_WINS),
+                msgspec.structs.replace(opened, reason="", detail="", code=""),
+            )
+            for item, opened in left[at : at + _AT_ONCE]
+        ]
+        ledger.settle(lease, steps)
 
 
 _LEASE = 60.0
@@ -328,7 +354,12 @@ def close(ledger: Ledger, rows: Sequence[MailboxRow], who: str) -> tuple[list[Ma
         elif why := cutover.hindrances(way, one):
             left.append((row, " ".join(why)))
         else:
-            row = ledger.move_mailbox(row.id, MailboxState.CLOSED, "")
+            try:
+                with _held(ledger, row.id):
+                    row = ledger.move_mailbox(row.id, MailboxState.CLOSED, "")
+            except LeaseHeld:
+                left.append((row, BUSY))
+                continue
             ledger.plans.act(who, "closed", wave=row.wave, mailbox_id=row.id)
             closed.append(row)
     return closed, left

@@ -160,8 +160,9 @@ def start(
                 if why_not:
                     kept[one.address] = " ".join(why_not)
                     continue
-                if not dry_run:
-                    work.lock(ledger, name, one, who)
+                if not dry_run and (busy := work.lock(ledger, name, one, who)):
+                    kept[one.address] = " ".join(busy)
+                    continue
                 final.append(one)
             elif one.stands is MailboxState.LOCKED:
                 final.append(one)

@@ -123,6 +123,8 @@ def test_the_weekend_of_the_handbook(lab: Lab, told: Tell, tmp_path: Path) -> No
     control.new(late, host="mx7.partner.example", subject="late")
     control.new(late, "sentitems", subject="from an old profile")
     control.delete(late, control.items(late)[0]["id"], hard=True)
+    [edited, *_] = [one["id"] for one in control.items(back) if one["item_class"] == "IPM.Note"]
+    control.edit(back, edited, subject="changed while away")
     before = {one["id"] for one in control.items(there[late], "target")}
     for address in (back, late, quiet):
         control.new(there[address], side="target", subject="native")
@@ -152,7 +154,9 @@ def test_the_weekend_of_the_handbook(lab: Lab, told: Tell, tmp_path: Path) -> No
     assert "native" in (home / listed["file"]).read_text("utf-8")
     assert "native" not in text
     assert states(told("cutover", "status", wave, "--no-dns"))[back] == "SYNCING"
+    assert "changed while away" not in {one["subject"] for one in control.items(there[back], "target")}
     told("run", back)
+    assert "changed while away" in {one["subject"] for one in control.items(there[back], "target")}, "the source counts again"
 
     # The close: not before every question is answered, and for good.
     refused = told("cutover", "close", wave, code=4)

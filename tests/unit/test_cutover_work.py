@@ -16,7 +16,7 @@ from migrator import cli, logs
 from migrator import cutover_work as work
 from migrator.config import BadInput
 from migrator.positions import advance, positions, steps_now
-from state.model import MAILBOX_MOVES, MailboxRow, MailboxState, PassKind, PassState
+from state.model import MAILBOX_MOVES, LeaseHeld, MailboxRow, MailboxState, PassKind, PassState
 from state.plans import Confirmation, WaveState
 from state.store import Ledger
 
@@ -123,6 +123,28 @@ def test_the_free_edges_are_taken_one_after_the_other_and_never_further(ledger: 
     assert "Late mail is collected for another 3 d." in why
     ledger.plans.keep_wave("wave1", WaveState.OPEN, {"sweep_hours": 0})
     assert advance(ledger, anna)[0].state is MailboxState.SWEEPING, "closing is an act of a person"
+
+
+def test_nothing_is_moved_under_a_pass_that_is_under_way(ledger: Ledger) -> None:
+    anna, ben, carla = ledger.mailboxes()
+    for row, state in ((anna, MailboxState.READY), (ben, MailboxState.FINAL), (carla, MailboxState.SWEEPING)):
+        put(ledger, row, state)
+        ledger.plans.confirm(row.id, "lock", "me", "done")
+    ran(ledger, ben, PassKind.FINAL)
+    leases = [ledger.lease(row.id, "a pass", 60) for row in (anna, ben, carla)]
+    one, _, sweeping = positions(ledger, ledger.mailboxes())
+    assert work.lock(ledger, "wave1", one, "me") == (work.BUSY,)
+    with pytest.raises(LeaseHeld):
+        work.withdraw(ledger, ledger.mailbox(ben.id), "me", "")
+    with pytest.raises(LeaseHeld):
+        work.roll_back(ledger, sweeping, ledger.mailbox(carla.id), "me", "", 0)
+    # What is confirmed meanwhile counts, and the pass itself takes the edge when it ends.
+    assert work.confirm(ledger, [ledger.mailbox(ben.id)], "route", "done", "me", "").rows[0].state is MailboxState.FINAL
+    assert [row.state for row in ledger.mailboxes()] == [MailboxState.READY, MailboxState.FINAL, MailboxState.SWEEPING]
+    for lease in leases:
+        ledger.release(lease)
+    assert work.moved_on(ledger, ledger.mailbox(ben.id)).state is MailboxState.ROUTED
+    assert work.lock(ledger, "wave1", one, "me") == ()
 
 
 def test_an_unlock_takes_a_lock_back() -> None:
