@@ -20,6 +20,7 @@ from urllib.parse import urlsplit
 import pytest
 from test_report_command import CONFIG
 
+from connectors.lab.tls import make_papers
 from migrator import cli
 from migrator.config import BadInput
 from migrator.dashboard import HEADERS, Place, serving
@@ -242,20 +243,13 @@ def test_other_machines_need_a_certificate() -> None:
 
 
 def test_with_a_certificate_it_speaks_tls_alone(forty: Ledger, tmp_path: Path) -> None:
-    file = tmp_path / "pem"
-    make = ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "2"]
-    if shutil.which("openssl") is None:
-        pytest.skip("no openssl is here to make a certificate")
-    subprocess.run(
-        [*make, "-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost", "-keyout", file, "-out", tmp_path / "crt"],
-        check=True, capture_output=True,
-    )  # fmt: skip
-    place = Place(certificate=tmp_path / "crt", key=file, names=("localhost",))
+    papers = make_papers(tmp_path)
+    place = Place(certificate=papers.server_file, names=("localhost",))
     with shown(forty, place) as (_, url):
         assert url.startswith("https://localhost:")
         to = urlsplit(url)
         connection = http.client.HTTPSConnection(
-            "localhost", to.port, context=ssl.create_default_context(cafile=str(tmp_path / "crt")), timeout=30
+            "localhost", to.port, context=ssl.create_default_context(cafile=str(papers.ca_file)), timeout=30
         )  # fmt: skip
         connection.request("GET", to.path)
         assert connection.getresponse().status == 200

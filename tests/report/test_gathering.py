@@ -19,18 +19,19 @@ NOW = 1_795_550_000.0
 
 
 def furnished(ledger: Ledger) -> None:
-    """Two mailboxes: one with three items carried, one refused, one filtered, one withheld; one held."""
+    """Two mailboxes: one with three items carried, one refused, one filtered, one withheld, one old; one held."""
     first = ledger.plan_mailbox("pilot", "Anna@old.test", "anna@new.test")
     second = ledger.plan_mailbox("second", "ben@old.test", "ben@new.test")
     lease = ledger.lease(first.id, "test", 600)
     number = ledger.begin_pass(lease, PassKind.SEED)
-    [inbox] = ledger.record_folders(lease, [("i", None, "Inbox", "IPF.Note", "inbox", 6)], 1)
-    states = [ItemState.DONE] * 3 + [ItemState.REFUSED, ItemState.FILTERED, ItemState.WITHHELD]
+    [inbox] = ledger.record_folders(lease, [("i", None, "Inbox", "IPF.Note", "inbox", 7)], 1)
+    states = [ItemState.DONE] * 3 + [ItemState.REFUSED, ItemState.FILTERED, ItemState.WITHHELD, ItemState.BACKFILL]
     steps = []
     for at, state in enumerate(states):
         row = Row(key=bytes([at]) * 16, folder_id=inbox.id, state=state, version=b"v" * 8, size=100 * (at + 1))
         why = {ItemState.REFUSED: "too-large", ItemState.FILTERED: "before 2016", ItemState.WITHHELD: "could-send-receipt"}
-        opened = Open(item_id=str(at), reason=why[state], detail="from eve@elsewhere.test") if state in why else None
+        detail = "from eve@elsewhere.test" if state in why else ""
+        opened = None if state is ItemState.DONE else Open(item_id=str(at), reason=why.get(state, ""), detail=detail)
         steps.append(Step(None, row, opened))
     ledger.record_page(lease, inbox.id, steps, cursor=None, fingerprint="", complete=True, generation=1)
     figures = {
@@ -58,8 +59,9 @@ def test_the_figures_are_those_of_the_ledger(ledger: Ledger) -> None:
     furnished(ledger)
     facts = gather(ledger, now=NOW)
     anna, ben = facts.mailboxes
-    assert (anna.listed, anna.done, anna.refused, anna.withheld, anna.filtered, anna.approved) == (6, 3, 1, 1, 1, 1)
-    assert (anna.bytes, anna.counted, anna.balance, anna.owner, anna.late, anna.sent_from_old) == (600, 6, 0, "Kim", 3, 1)
+    assert (anna.listed, anna.done, anna.refused, anna.withheld, anna.filtered, anna.backfill) == (7, 3, 1, 1, 1, 1)
+    assert (anna.approved, anna.pending, anna.unlisted, anna.share) == (1, 0, 0, 6 / 7)
+    assert (anna.bytes, anna.counted, anna.balance, anna.owner, anna.late, anna.sent_from_old) == (600, 7, 0, "Kim", 3, 1)
     assert anna.waited == {"upload_bytes": 125}, "what many requests wait for side by side is no time of the mailbox"
     assert ben.state is MailboxState.HELD
     assert [(one.reason, one.items, one.bytes, one.approved) for one in facts.reasons] == [
