@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import time
 from collections.abc import Callable, Iterator
@@ -258,3 +259,28 @@ def test_a_close_names_what_is_missing(typed: Callable[..., Typed], ledger: Ledg
     assert "Not answered: forwards" not in told.out
     assert ledger.plans.waves() == {}
     assert typed("cutover", "close", "wave1", "--answer", "forwards").code == 65
+
+
+class Terminal(io.StringIO):
+    """Somebody who types."""
+
+    def isatty(self) -> bool:
+        return True
+
+
+def test_a_close_asks_whoever_sits_there_and_keeps_what_was_answered(
+    typed: Callable[..., Typed], ledger: Ledger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    put(ledger, ledger.mailboxes()[0], MailboxState.SWEEPING)
+    monkeypatch.setattr("sys.stdin", Terminal("none\noff\nrevoked\n\nnone\n"))
+    told = typed("cutover", "close", "wave1", "--answer", "ledger=deleted in May")
+    assert told.code == 4
+    assert "Not answered: readers" in told.out
+    kept = ledger.plans.waves()["wave1"].details["close"]
+    assert {key: one["answer"] for key, one in kept.items()} == {
+        "forwards": "none", "holds": "off", "rights": "revoked", "old-side": "none", "ledger": "deleted in May",
+    }  # fmt: skip
+    monkeypatch.setattr("sys.stdin", Terminal("handed over\ny\n"))
+    told = typed("cutover", "close", "wave1")
+    assert told.code == 4
+    assert "anna@old.example: Nobody knows since when its mail is routed" in told.out
