@@ -90,6 +90,8 @@ def _carry(plan: DemoPlan, lane: str, folder: Path, say: Callable[[str], None]) 
         states = states_in(stage.config)
     found = [one for mailbox in verdict["mailboxes"] for side in (mailbox, mailbox["content"]) for one in side["differences"]]
     read = _add_up(mailbox["content"]["figures"] for mailbox in verdict["mailboxes"])
+    times = _add_up(mailbox["calendar"]["figures"] for mailbox in verdict["mailboxes"])
+    series = [one for mailbox in verdict["mailboxes"] for one in mailbox["calendar"]["differences"] if one["verdict"] == "fail"]
     strangers = sum(mailbox["figures"].get("own", 0) for mailbox in verdict["mailboxes"])
     lessened = dict(report["degraded"])
     told = {
@@ -102,7 +104,8 @@ def _carry(plan: DemoPlan, lane: str, folder: Path, say: Callable[[str], None]) 
         "compared": read["compared"],
         "explained": {word.partition(".")[2]: number for word, number in read.items() if word.startswith("explained.")},
         "unseen": {word.partition(".")[2]: number for word, number in read.items() if word.startswith("unseen.")},
-        "differences": sum(one["items"] for one in found),
+        "series": {word: times[word] for word in ("series", "pass", "degraded", "fail", "occurrences")},
+        "differences": sum(one["items"] for one in found) + len(series),
         "settings": {"written": written, "again": sum(one["written"] for one in again["mailboxes"])},
         "sent_to_people": sent,
         "idle": idle,
@@ -110,7 +113,9 @@ def _carry(plan: DemoPlan, lane: str, folder: Path, say: Callable[[str], None]) 
         "report": str(folder / "report.html"),
     }
     say(f"{lane}: {told['compared']:,} items read back whole, {told['differences']} unexplained differences")
-    return _Found(told, list(_broken(told, found, strangers)))
+    less = f", {times['degraded']} less well, by name" if times["degraded"] else ""
+    say(f"{lane}: {times['pass']:,} of {times['series']:,} appointments and series take place as they did{less}")
+    return _Found(told, [*_broken(told, found, strangers), *(f"{one['folder']}: {one['sentence']}" for one in series)])
 
 
 def _let_users_work(control: Control, plan: DemoPlan) -> int:

@@ -194,8 +194,10 @@ def _verdict_as_json(row: MailboxRow, found: _Found, calendar_asked: bool) -> di
         told["content"] = {"figures": content.figures, "differences": [asdict(one) for one in content.differences]}
     if times is not None:
         told["calendar"] = {
-            "figures": times.figures, "differences": [asdict(one) for one in times.differences], "hidden": times.hidden,
-        }  # fmt: skip
+            "figures": times.figures,
+            "differences": [{**asdict(one), "sentence": one.sentence} for one in times.differences],
+            "hidden": times.hidden,
+        }
     return told
 
 
