@@ -73,6 +73,9 @@ def sort(crew: Crew) -> Sorted:
     counts: Counter[str] = Counter()
     for word, _ in _sorted(crew):
         counts[word] += 1
+    # What an undo that was stopped had marked goes too, and so does what left the source since.
+    doomed = crew.ledger.open_rows(crew.lease.mailbox_id, {ItemState.DOOMED})
+    counts["ours"] += sum(row.target is not None for row, _ in doomed)
     return Sorted(
         ours=counts["ours"],
         adopted=counts["adopted"],

@@ -5,7 +5,6 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
-from datetime import datetime
 from functools import partial
 from typing import Any, TypeVar
 
@@ -24,7 +23,6 @@ from connectors.base import (
     Put,
     Ref,
     Refusal,
-    Role,
     digest_of,
 )
 from connectors.errors import Throttled, Unavailable, UnknownAnswer, WireError
@@ -33,13 +31,12 @@ from connectors.ews.answer import M, T, check, code_of, parse
 from connectors.ews.answer import messages as messages_of
 from connectors.ews.client import ExchangeServer, MailboxClient
 from connectors.ews.convert import item_of
-from connectors.ews.folders import folder_of, settled, stamp_of
 from connectors.ews.gathering import Gathering, event_item
 from connectors.ews.kinds import EVENT, MAIL, Kind, kind_of
 from connectors.ews.large import OPERATIONS, ask_large
 from connectors.ews.others import original
-from connectors.ews.roots import Root, further
-from connectors.ews.soap import Prop
+from connectors.ews.roots import Root
+from connectors.ews.tree import REFUSED_IN_LISTING, Tree, paged, same_number
 from connectors.spool import SPOOL_FROM, Content, Spool
 
 R = TypeVar("R")
@@ -51,8 +48,6 @@ _FOLDERS = 20
 
 _LOOK_UP = 100
 _FEWEST = 16
-_REFUSED_IN_LISTING = frozenset({"ErrorInvalidPropertyRequest", "ErrorInvalidPropertyForOperation"})
-_REFUSED_ROLE = frozenset({"ErrorSchemaValidation", "ErrorInvalidRequest", "ErrorInvalidServerVersion"})
 _TOO_LONG = frozenset({"ErrorTimeoutExpired", "time-out"})
 _TOO_MUCH = _TOO_LONG | {"malformed", "cut short", "answer count"}
 _POISONED = frozenset({"malformed", "answer count"})
@@ -84,13 +79,11 @@ class ExchangeSource:
     ) -> None:
         self.client = MailboxClient(server, mailbox, stop)
         self._mailbox = mailbox
-        self._owner = mailbox if server.settings.access == "full-access" else None
+        owner = mailbox if server.settings.access == "full-access" else None
+        self._tree = Tree(self.client, owner, roots=roots, alone=alone)
         self._spool = spool
-        self._roots, self._alone = tuple(roots), alone
         self._bare = False
-        self._stamped = True
         self._most = {"SyncFolderItems": 512, "FindItem": 1000}
-        self._roles_asked = [role for role in Role if role is not Role.ARCHIVE]
 
     @property
     def limits(self) -> Limits:
@@ -104,100 +97,9 @@ class ExchangeSource:
     def build(self) -> str:
         return self.client.build
 
-    # -- folders
-
     def folders(self) -> Iterator[Folder]:
         """All folders below the top, parents before children; search folders left out, special ones by their role."""
-        roles = self._roles()
-        top = next((id_ for id_, role in roles.items() if role is Role.ROOT), None)
-        found: dict[str, Folder] = {}
-        stamped = False
-        for element, old in () if self._alone else self._folder_pages():
-            told = soap.extended(element)
-            stamped = stamped or Prop.COMMITTED in told
-            folder = folder_of(element, told, roles, top, old)
-            if folder is not None:
-                found[folder.id] = folder
-        for root in self._roots:
-            found.update((each.id, each) for each in further(self.client, root, self._folder_pages, self._owner))
-        if not stamped:
-            found = {id_: replace(found[id_], change_stamp=stamp) for id_, stamp in self._stamps(list(found)).items()}
-        waiting = list(found.values())
-        shown: set[str] = set()
-        while waiting:
-            ready = [one for one in waiting if one.parent_id is None or one.parent_id in shown or one.parent_id not in found]
-            if not ready:
-                raise Unavailable("The source's folders form a circle; it is being changed.", code="folder circle")
-            for folder in ready:
-                shown.add(folder.id)
-                yield folder
-            waiting = [one for one in waiting if one.id not in shown]
-
-    def _roles(self) -> dict[str, Role]:
-        try:
-            return self._ask_roles(self._roles_asked)
-        except WireError as error:
-            if error.code not in _REFUSED_ROLE or Role.CONVERSATION_HISTORY not in self._roles_asked:
-                raise
-            # Exchange 2010 has no name for that folder, and refuses the whole question.
-            self._roles_asked = [role for role in self._roles_asked if role is not Role.CONVERSATION_HISTORY]
-            return self._ask_roles(self._roles_asked)
-
-    def _ask_roles(self, asked: Sequence[Role]) -> dict[str, Role]:
-        def read(messages: list[Any]) -> dict[str, Role]:
-            _same_number(messages, asked)
-            found: dict[str, Role] = {}
-            for role, message in zip(asked, messages, strict=True):
-                code, values = code_of(message)
-                id_ = message.find(f"{M}Folders/*/{T}FolderId")
-                if code == "NoError" and id_ is not None:
-                    found[id_.get("Id")] = role
-                elif role is Role.ROOT or classify.verdict(code).meaning in (classify.Meaning.THROTTLED, _UNAVAILABLE):
-                    classify.raise_for(code, text="", values=values)
-            return found
-
-        return self.client.ask("GetFolder", soap.get_special([role.value for role in asked], self._owner), read)
-
-    def _folder_pages(self, below: str = Role.ROOT.value) -> Iterator[tuple[Any, datetime | None]]:
-        """Every folder's element, and up to when a commit in it is old enough to be trusted."""
-        offset: int | None = 0
-        while offset is not None:
-            began = self.client.server.clock()
-            body = soap.find_folders(offset, self._owner, stamps=self._stamped, below=below)
-            try:
-                page, offset = self.client.ask("FindFolder", body, _paged("Folders", offset))
-            except UnknownAnswer as error:
-                if error.code not in _REFUSED_IN_LISTING or not self._stamped:
-                    raise
-                self._stamped = False
-                continue
-            old = self._settled(began)
-            yield from ((element, old) for element in page)
-
-    def _stamps(self, ids: Sequence[str]) -> dict[str, str | None]:
-        """The change stamps of folders, asked for one by one, a hundred in a request; None where there is none.
-
-        A server that gives none for the first hundred is not asked for the others.
-        """
-        found: dict[str, str | None] = dict.fromkeys(ids)
-        for at in range(0, len(ids), _LOOK_UP):
-            asked = ids[at : at + _LOOK_UP]
-            began = self.client.server.clock()
-            try:
-                elements = self.client.ask("GetFolder", soap.get_stamps(asked), partial(_told_folders, asked))
-            except UnknownAnswer as error:
-                if error.code not in _REFUSED_IN_LISTING:
-                    raise
-                break
-            old = self._settled(began)
-            shown = {id_: soap.extended(element) for id_, element in elements.items()}
-            found.update((id_, stamp_of(elements[id_], told, old)) for id_, told in shown.items())
-            if not any(Prop.COMMITTED in told for told in shown.values()):
-                break
-        return found
-
-    def _settled(self, began: float) -> datetime | None:
-        return settled(self.client.last_headers, self.client.server.clock() - began)
+        return self._tree.folders()
 
     # -- what changed
 
@@ -206,7 +108,7 @@ class ExchangeSource:
         try:
             page, told = self._changes(folder, cursor)
         except UnknownAnswer as error:
-            if error.code not in _REFUSED_IN_LISTING or self._bare:
+            if error.code not in REFUSED_IN_LISTING or self._bare:
                 raise
             self._bare = True
             page, told = self._changes(folder, cursor)
@@ -217,7 +119,7 @@ class ExchangeSource:
 
     def _changes(self, folder: Folder, cursor: str | None) -> tuple[Page, bool]:
         def read(messages: list[Any]) -> tuple[Page, bool]:
-            _same_number(messages, (folder,))
+            same_number(messages, (folder,))
             check(messages[0])
             return soap.read_page(messages[0])
 
@@ -239,7 +141,7 @@ class ExchangeSource:
 
     def _listed(self, refs: Sequence[Ref]) -> dict[str, Entry]:
         def read(messages: list[Any]) -> dict[str, Entry]:
-            _same_number(messages, refs)
+            same_number(messages, refs)
             found: dict[str, Entry] = {}
             for ref, message in zip(refs, messages, strict=True):
                 # What went away since, or can't be read, stays bare: fetching it tells.
@@ -259,7 +161,7 @@ class ExchangeSource:
         """Every item of the folder, as the server has it now."""
         offset: int | None = 0
         while offset is not None:
-            page, offset = self._ask_less("FindItem", partial(soap.find_items, folder.id, offset), _paged("Items", offset))
+            page, offset = self._ask_less("FindItem", partial(soap.find_items, folder.id, offset), paged("Items", offset))
             for item in page:
                 yield soap.entry_of(item)
 
@@ -271,7 +173,7 @@ class ExchangeSource:
             some = folders[at : at + _FOLDERS]
 
             def read(messages: list[Any], some: Sequence[Folder] = some) -> list[tuple[Folder, Entry]]:
-                _same_number(messages, some)
+                same_number(messages, some)
                 found = []
                 for folder, message in zip(some, messages, strict=True):
                     check(message)
@@ -342,7 +244,7 @@ class _Fetch:
             places = [index for index in places if kind_of(self.refs[index].item_class) is kind]
         try:
             told = self._ask(places, kind)
-            _same_number(told, places)
+            same_number(told, places)
         except Unavailable as error:
             if self._given_up(places, error):
                 return
@@ -376,14 +278,14 @@ class _Fetch:
         if kind.attachments:
             self._fetch_attachments(messages)
         if kind.exported:
-            _same_number(messages, places)
+            same_number(messages, places)
             return self._with_originals(messages, ids)
         return [(message, None) for message in messages]
 
     def _with_originals(self, messages: Sequence[Any], ids: Sequence[str]) -> list[tuple[Any, Content | None]]:
         """Items with their export streams; where one is refused, what refuses it takes the item's place."""
         told = export.read_export(self.client.post_once("ExportItems", soap.export(ids)))
-        _same_number(told, ids)
+        same_number(told, ids)
         return [
             (message, stream) if code_of(message)[0] != "NoError" or code_of(exported)[0] == "NoError" else (exported, None)
             for message, (exported, stream) in zip(messages, told, strict=True)
@@ -406,7 +308,7 @@ class _Fetch:
     def _fetch_some(self, ids: Sequence[str]) -> None:
         operation = "GetAttachment"
         found = messages_of(parse(self.client.post_once(operation, contacts.get_attachments(ids))), operation)
-        _same_number(found, ids)
+        same_number(found, ids)
         for id_, message in zip(ids, found, strict=True):
             code, values = code_of(message)
             if code != "NoError" and classify.item_answer(Ref(id_), code, values=values) is None:
@@ -490,50 +392,11 @@ def _tell_once(opcodes: frozenset[int]) -> None:
         _log.warning("export streams hold records of a kind that is not known; they are carried as they are", opcode=opcode)
 
 
-def _told_folders(asked: Sequence[str], messages: list[Any]) -> dict[str, Any]:
-    """The elements of a GetFolder's answer by the ids that were asked for; a folder that can't be read is missing."""
-    _same_number(messages, asked)
-    found: dict[str, Any] = {}
-    for id_, message in zip(asked, messages, strict=True):
-        code, values = code_of(message)
-        element = message.find(f"{M}Folders/*")
-        if code == "NoError" and element is not None:
-            found[id_] = element
-        elif classify.verdict(code).meaning in (classify.Meaning.THROTTLED, _UNAVAILABLE):
-            classify.raise_for(code, text="", values=values)
-    return found
-
-
-def _paged(held: str, offset: int) -> Callable[[list[Any]], tuple[list[Any], int | None]]:
-    """A reader of one page of a listing: its elements, and where the next one begins; None at the end."""
-
-    def read(messages: list[Any]) -> tuple[list[Any], int | None]:
-        _same_number(messages, (offset,))
-        check(messages[0])
-        page = messages[0].find(f"{M}RootFolder")
-        elements = None if page is None else page.find(f"{T}{held}")
-        if elements is None:
-            raise Unavailable("The source's listing has no page in it.", code="empty")
-        if soap.truth(page.get("IncludesLastItemInRange")):
-            return list(elements), None
-        following = soap.number(page.get("IndexedPagingOffset")) or 0
-        if following <= offset:
-            raise Unavailable("The source's listing does not get on.", code="no progress")
-        return list(elements), following
-
-    return read
-
-
 def _item_in(message: Any) -> Any:
     found = message.find(f"{M}Items/*")
     if found is None:
         raise Unavailable("The source's answer lacks the item that it is about.", code="no item")
     return found
-
-
-def _same_number(answers: Sequence[object], questions: Sequence[object]) -> None:
-    if len(answers) != len(questions):
-        raise Unavailable("The source gave another number of answers than it was asked questions.", code="answer count")
 
 
 def _failed(ref: Ref, message: Any) -> Gone | Refusal | None:

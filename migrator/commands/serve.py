@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from migrator.commands.words import Words, global_options, pass_words
+from migrator.commands.words import Words, global_options, pass_words, say_json, say_lines
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -27,9 +27,10 @@ if TYPE_CHECKING:
 @click.option(
     "--metrics", default="", metavar="PORT", help="Serve figures for Prometheus there; ADDRESS:PORT beyond this machine."
 )
+@click.option("--dry-run", is_flag=True, help="Say what is due now and what waits, and run nothing.")
 @global_options()
 @pass_words
-def serve(words: Words, tick: float, processes: int | None, metrics: str) -> int:
+def serve(words: Words, tick: float, processes: int | None, metrics: str, dry_run: bool) -> int:
     """Look at the ledger again and again, and run what is due there; say what waits, for what and until when.
 
     Schedules are those of `migrator wave start`. Everything is in the ledger: stop or kill it whenever you like, start it again.
@@ -39,7 +40,10 @@ def serve(words: Words, tick: float, processes: int | None, metrics: str) -> int
     Examples:
       migrator serve
       migrator serve --json
+      migrator serve --dry-run
     """
+    if dry_run:
+        return _foresee(words)
     from migrator import app, logs
     from migrator.commands.carry import BY_SCHEDULE, run_of, spread_of, stop_on_signals
     from migrator.edges import at_the_edges
@@ -88,6 +92,36 @@ def serve(words: Words, tick: float, processes: int | None, metrics: str) -> int
             return serving.go()
         finally:
             stop.set()  # so that nothing is waited for that goes on for hours
+
+
+def _foresee(words: Words) -> int:
+    """One look at the ledger: what is due, in its order, and what waits."""
+    import time
+
+    from migrator import app
+    from migrator.config import BadInput
+    from migrator.serving import iso, look
+
+    config = words.load()
+    if not app.ledger_exists(config):
+        raise BadInput(f"{config.file}: there is no ledger at {config.ledger_file} yet; `migrator wave import FILE` makes it.")
+    with app.open_ledger(config) as ledger:
+        rows, decision = look(ledger, time.time(), frozenset())
+    due = [rows[mailbox_id] for mailbox_id in decision.due]
+    if words.json:
+        waits = [
+            {"mailbox": rows[one.mailbox_id].source, "wave": rows[one.mailbox_id].wave, "until": iso(one.until), "why": one.why}
+            for one in decision.waits
+        ]
+        told = [{"mailbox": row.source, "wave": row.wave, "state": row.state.value} for row in due]
+        say_json({"due": told, "waits": waits, "exit_code": 0})
+        return 0
+    say_lines(*(f"due    {row.source} ({row.wave}, {row.state.value})" for row in due))
+    for one in decision.waits:
+        until = f" until {iso(one.until)}" if one.until is not None else ""
+        say_lines(f"waits  {rows[one.mailbox_id].source} ({rows[one.mailbox_id].wave}){until}: {one.why}")
+    say_lines("Dry run: nothing was run.")
+    return 0
 
 
 def _refresher(config: Config, ledger: Ledger) -> Callable[[], str]:

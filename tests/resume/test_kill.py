@@ -16,8 +16,12 @@ from resume_world import Hand, Killed, World, furnished, id_of
 import migrator
 from state.model import PassKind, PassState
 
-CRASH_WINDOWS = 4
-"""Marks of ``# CRASH WINDOW:`` in the code; each lies between two steps of the matrix."""
+CRASH_WINDOWS = {"listing.py": 1, "transfer.py": 3}
+"""Marks of ``# CRASH WINDOW:`` in the code, by file; each lies between two steps of the matrix."""
+
+ELSEWHERE = {"placing.py": 2, "probe.py": 2, "undo.py": 1}
+"""The same outside of what a pass under one set of rules goes through: tests of their own die there (test_mapping, test_probe,
+test_monday)."""
 
 
 def change(world: World) -> None:
@@ -99,9 +103,9 @@ def test_killed_at_any_step_on_postgres(
 
 def test_every_crash_window_of_the_code_lies_between_two_steps(sqlite_url: str) -> None:
     folder = Path(migrator.__file__).parent
-    marks = [mark for file in folder.glob("*.py") for mark in re.findall(r"# CRASH WINDOW: (.+)", file.read_text("utf-8"))]
+    marks = {file.name: len(re.findall(r"# CRASH WINDOW: .+", file.read_text("utf-8"))) for file in folder.rglob("*.py")}
     hand = Hand()
     live(furnished(sqlite_url, lane="compose"), hand)
-    assert len(marks) == CRASH_WINDOWS
+    assert {name: number for name, number in marks.items() if number} == CRASH_WINDOWS | ELSEWHERE
     for step in ("after record_page", "after intend", "before write", "after write", "before settle", "after settle"):
         assert hand.names[step] > 0

@@ -1,9 +1,13 @@
-"""Rules about folders and items, pass after pass: what is kept back is counted by name, and follows when the rule goes."""
+"""Rules about folders and items, pass after pass: what is kept back is counted by name, and follows when the rule goes.
+
+Under ``--full`` a pass under changed rules is killed at every step; else at some.
+"""
 
 from __future__ import annotations
 
 from collections import Counter
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -208,8 +212,11 @@ def test_the_spreadsheet_says_since_when_mail_is_required(sqlite_url: str) -> No
     assert "backfill" not in world.run(FINAL, required_since="2025-01-01").figures
 
 
+@pytest.mark.timeout(1800)
 @BOTH
-def test_killed_at_any_step_while_rules_change_it_ends_the_same(sqlite_url: str, lane: str, tmp_path: Any) -> None:
+def test_killed_at_any_step_while_rules_change_it_ends_the_same(
+    lane: str, full: bool, tmp_path: Path, migrated_file: Path
+) -> None:
     before: dict[str, Any] = {"filter_rules": (LARGE,), "folder_rules": (NO_JUNK,), "required_since": "2020-01-01"}
     after: dict[str, Any] = {
         "filter_rules": (OLD,),
@@ -217,7 +224,9 @@ def test_killed_at_any_step_while_rules_change_it_ends_the_same(sqlite_url: str,
     }
 
     def begun(name: str) -> World:
-        world = stocked(f"sqlite:///{tmp_path}/{name}.db", lane)
+        file = tmp_path / f"{name}.db"
+        file.write_bytes(migrated_file.read_bytes())
+        world = stocked(f"sqlite:///{file}", lane)
         world.run(FINAL, **before)
         return world
 
@@ -226,7 +235,7 @@ def test_killed_at_any_step_while_rules_change_it_ends_the_same(sqlite_url: str,
     whole.run(hand=hand, **after)
     expected, states = subjects(whole), whole.states()
     assert hand.steps > 20
-    for at in range(1, hand.steps + 1, 7 if lane == "import" else 13):
+    for at in range(1, hand.steps + 1, 1 if full else 9 if lane == "import" else 25):
         world = begun(str(at))
         with pytest.raises(Killed):
             world.run(hand=Hand(at), **after)

@@ -75,16 +75,16 @@ def test_killed_and_started_again_it_goes_on_and_a_pause_survives(served: Served
     assert served.run("wave", "move", held_back.source, "--into", "later").code == 0
     assert served.run("wave", "pause", "later", "--why", "a holiday").code == 0
     process = served.serve()
-    served.wait_for(lambda: served.arrived_at_all() >= 5, process)
+    served.wait_for(lambda: served.arrived_at_all() >= 5, process, 100.0)
     served.kill(process)
     process = served.serve()
-    served.wait_for(lambda: served.standing()[MailboxState.READY] == MAILBOXES - 1, process)
+    served.wait_for(lambda: served.standing()[MailboxState.READY] == MAILBOXES - 1, process, 100.0)
     assert served.standing()[MailboxState.PLANNED] == 1, "the pause survived the death of the process that was told of it"
     with Ledger.open(served.url) as ledger:
         waits = {one.mailbox_id: one.about["why"] for one in ledger.plans.observed("waits")}
         assert "wave resume later" in waits[held_back.id]
     assert served.run("wave", "resume", "later").code == 0
-    served.wait_for(served.all_ready, process)
+    served.wait_for(served.all_ready, process, 100.0)
     process.terminate()
     ended = served.finish(process)
     assert not served.differing()

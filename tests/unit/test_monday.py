@@ -232,6 +232,27 @@ class Killed(BaseException):
     """The process dies here."""
 
 
+def test_an_undo_that_is_killed_before_anything_is_removed_counts_all_of_it_again(
+    world: World, shell: Shell, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shell("run")
+
+    def die(*_: object) -> None:
+        raise Killed
+
+    with monkeypatch.context() as dying:
+        dying.setattr("migrator.undo.Transfer.remove", die)
+        dying.setattr(app, "owner", lambda: "the same")
+        with pytest.raises(Killed):
+            shell("mailbox", "undo", ANNA, "--yes")
+    assert len(target(world).items) == 5
+    assert "5 items were brought and nobody touched them" in shell("mailbox", "undo", ANNA, "--dry-run")[1]
+    code, out = shell("mailbox", "undo", ANNA, "--yes")
+    assert code == 0
+    assert "5 items removed, 0 left." in out
+    assert target(world).items == {}
+
+
 @pytest.mark.parametrize("after", range(1, 6))
 def test_an_undo_that_is_killed_anywhere_is_finished_by_the_next(
     world: World, shell: Shell, monkeypatch: pytest.MonkeyPatch, after: int

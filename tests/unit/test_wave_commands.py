@@ -221,3 +221,16 @@ def test_without_a_ledger_the_way_to_one_is_said(shell: Shell) -> None:
     code, _, err = shell("wave", "list")
     assert code == 65
     assert "migrator wave import" in err
+
+
+def test_what_serve_would_do_is_said_and_nothing_is_run(shell: Shell, ledger: Ledger) -> None:
+    told(shell, "wave", "start", "wave1", "--start-after", "2099-01-01 08:00", "--time-zone", "UTC")
+    code, out, _ = shell("serve", "--dry-run")
+    assert code == 0
+    assert out.splitlines() == [
+        "due    anna@old.example (pilot, PLANNED)",
+        "waits  ben@old.example (wave1) until 2099-01-01T08:00:00+00:00: It starts then.",
+        "Dry run: nothing was run.",
+    ]
+    assert [one["mailbox"] for one in told(shell, "serve", "--dry-run")["waits"]] == ["ben@old.example"]
+    assert not ledger.passes()

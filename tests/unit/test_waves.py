@@ -442,7 +442,7 @@ def test_a_wave_that_somebody_pauses_ends_what_is_under_way(ledger: Ledger, scri
     def paused(job: Job) -> PassReport:
         # As another process does it.
         ledger.plans.keep_wave("wave1", WaveState.PAUSED, {})
-        assert job.stop.wait(20)
+        assert job.stop.wait(30)
         raise Stopped("stopped by the operator")
 
     def goes_on(job: Job) -> PassReport:
@@ -533,7 +533,7 @@ def test_a_blackout_that_begins_ends_what_serve_has_under_way_and_not_what_a_per
     ledger.plans.keep_wave("wave1", WaveState.OPEN, {"blackout": "Mon-Sun 00:00-24:00"})
 
     def under_way(job: Job) -> PassReport:
-        if job.stop.wait(LOOKED_FOR_PAUSES * 3):
+        if job.stop.wait(30 if stops else LOOKED_FOR_PAUSES * 2):
             raise Stopped("stopped by the operator")
         return DONE
 
