@@ -233,7 +233,10 @@ def span(found: Span | None) -> str:
     if least == most:
         return f"{most[0]} {unit[0]}"
     if least[0] == "0":
-        return f"{duration(max(1.0, found.least))}-{most[0]} {unit[0]}"
+        shortest, longest = duration(max(1.0, found.least)), f"{most[0]} {unit[0]}"
+        if shortest == longest:
+            return longest
+        return f"{shortest.removesuffix(' s') if unit[0] == 's' else shortest}-{longest}"
     return f"{least[0]}-{most[0]} {unit[0]}"
 
 

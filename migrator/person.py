@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 import time
 from collections import Counter
 from dataclasses import asdict
@@ -102,13 +103,19 @@ def lines(told: dict[str, Any], width: int = WIDTH) -> list[str]:
         why = f": {one['why']}" if one["why"] else ""
         found.append(("act", f"{moment(one['at'], now)} {one['who']} {one['what']}{why}"))
     found += [("note", f"{moment(one['at'], now)} {one['text']}") for one in told["notes"]]
-    return [
-        cut(f"{name:<11}{value}" if name else value, width) if not name else _line(name, value, width) for name, value in found
-    ]
+    return [line for name, value in found for line in (_lines(name, value, width) if name else [cut(value, width)])]
 
 
-def _line(name: str, value: str, width: int) -> str:
-    return f"{name:<11}{cut(value, width - 11)}"
+_DEEP = 11
+_MOST = 3
+"""Lines that one fact may take, so that all of them stay on a screen."""
+
+
+def _lines(name: str, value: str, width: int) -> list[str]:
+    parts = textwrap.wrap(" ".join(value.split()), width - _DEEP) or [""]
+    if len(parts) > _MOST:
+        parts = [*parts[: _MOST - 1], cut(" ".join(parts[_MOST - 1 :]), width - _DEEP)]
+    return [f"{name if at == 0 else '':<{_DEEP}}{part}" for at, part in enumerate(parts)]
 
 
 def _counts(counts: dict[str, int]) -> str:

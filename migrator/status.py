@@ -200,9 +200,9 @@ def waits_for(
         if row.cause:
             return row.cause
         if pending:
-            return f"{pending:,} items still to carry"
+            return f"{pending:,} {'item' if pending == 1 else 'items'} still to carry"
         if unapproved:
-            return f"{unapproved:,} approvals (`migrator errors list`)"
+            return f"{unapproved:,} {'approval' if unapproved == 1 else 'approvals'} (`migrator errors list`)"
     return _NEXT[row.state]
 
 
@@ -271,7 +271,7 @@ def table(rows: Sequence[Standing], width: int = WIDTH, *, now: float | None = N
         )
         for row in rows
     ]
-    return lay_out(heading, cells, width, left=frozenset({0, 1, 9}), limits={0: 32, 7: 12})
+    return lay_out(heading, cells, width, left=frozenset({0, 1, 9}), limits={0: 32, 7: 12}, last=14)
 
 
 def after_table(rows: Sequence[Standing], width: int = WIDTH, *, now: float | None = None) -> list[str]:
@@ -399,10 +399,12 @@ def lay_out(
     *,
     left: frozenset[int],
     limits: dict[int, int],
+    last: int = _LAST,
 ) -> list[str]:
     """Columns side by side, two spaces between; the last one takes what is left of ``width``.
 
-    ``limits`` are the columns that may be cut, and their widest; the others hold numbers and are never cut.
+    ``limits`` are the columns that may be cut, and their widest; the others hold numbers and are never cut. The last column
+    has at least ``last`` if it needs them and the ones with limits can give them.
     """
     sizes = [max(map(len, column)) for column in zip(heading, *cells, strict=True)]
     for at, limit in limits.items():
@@ -410,7 +412,7 @@ def lay_out(
     room = width - 2 * (len(sizes) - 1) - sum(sizes[:-1])
     # The last column keeps room for its beginning at least; the ones with limits give way for that.
     for at in limits:
-        missing = max(0, min(sizes[-1], _LAST) - room)
+        missing = max(0, min(sizes[-1], last) - room)
         given = min(missing, max(0, sizes[at] - _LEAST))
         sizes[at] -= given
         room += given

@@ -88,6 +88,10 @@ def wave_headline(rows: Sequence[WaveStanding]) -> str:
     if waiting:
         more = f" and {len(waiting) - 3} more" if len(waiting) > 3 else ""
         return f"A person is needed: of {number}, {', '.join(waiting[:3])}{more} have mailboxes that are held or failed."
+    wanting = [row.wave for row in rows if "approvals" in row.needs_you]
+    if wanting:
+        more = f" and {len(wanting) - 3} more" if len(wanting) > 3 else ""
+        return f"A person is needed before cutover: of {number}, {', '.join(wanting[:3])}{more} want approvals."
     return f"Nothing needs a person at once; {number}."
 
 

@@ -115,6 +115,8 @@ def test_the_rate_and_what_remains_follow_the_ticks() -> None:
         (NOTHING, "0 s"),
         (Span(4.2, 4.4), "4 s"),
         (Span(10, 20), "10-20 s"),
+        (Span(0.2, 1.2), "1 s"),
+        (Span(0.2, 2.0), "1-2 s"),
         (Span(30, 300), "30 s-5 min"),
         (Span(120, 180), "2-3 min"),
         (Span(5400, 9000), "1.5-2.5 h"),

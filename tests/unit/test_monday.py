@@ -57,7 +57,7 @@ def test_show_prints_everything_of_one_person_on_one_screen(world: World, shell:
     lines = out.splitlines()
     assert lines[0] == f"{ANNA} -> anna@new.example, wave x"
     assert max(map(len, lines)) <= 100
-    assert len(lines) <= 40
+    assert len(lines) <= 50
     for words in (
         "4 DONE, 1 REFUSED", "1 refused: too-large.", "seed DONE", "kim@desk wave move: asked for it", "forwards: done",
         "mx1 2", "owner: Anna A.", "ticket: T-17", "grade      poor", "a final pass would take",

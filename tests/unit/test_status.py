@@ -67,7 +67,7 @@ def test_a_mailbox_is_told_with_what_it_waits_for_and_how_long_it_would_take(led
     fill(ledger)
     [row] = standings(ledger)
     assert (row.items, row.pending, row.refused, row.pending_bytes) == (4, 1, 1, 1000)
-    assert row.waiting_for == "1 items still to carry"
+    assert row.waiting_for == "1 item still to carry"
     assert row.final is not None
     assert row.behind is not None
     assert row.behind < 600
