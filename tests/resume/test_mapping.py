@@ -22,7 +22,7 @@ from migrator.conservation import folder_sums, rule_sums
 from migrator.rules import FilterRule, FolderRule
 from migrator.status import rule_table
 from migrator.verify import verify_mailbox
-from state.model import PassKind, PassState
+from state.model import MailboxState, PassKind, PassState
 from state.store import Ledger
 
 SEED, DELTA, FINAL, SWEEP = PassKind.SEED, PassKind.DELTA, PassKind.FINAL, PassKind.SWEEP
@@ -311,3 +311,19 @@ def test_a_rule_holds_for_the_waves_that_it_names(sqlite_url: str) -> None:
     world.run(filter_rules=rules)
     assert by_rule(world) == {"theirs": 1}
     in_order(world)
+
+
+def test_a_mailbox_that_is_backfilling_takes_the_time_it_needs_and_only_adds(sqlite_url: str) -> None:
+    world = stocked(sqlite_url)
+    later: dict[str, Any] = {"required_since": "2020-01-01", "backfill_minutes": 1e-9}
+    assert world.run(SEED, **later).figures["backfill"] == 1, "its time was over before it began"
+    way = ("SEEDING", "SYNCING", "READY", "LOCKED", "FINAL", "ROUTED", "SWEEPING", "BACKFILLING")
+    with Ledger.open(world.url) as ledger:
+        for state in way:
+            ledger.move_mailbox(world.mailbox_id, MailboxState[state], "")
+    world.source.edit(id_of(world, "new 0"), body="too late")
+    before = subjects(world)
+    report = world.run(SWEEP, **later)
+    assert (report.state, report.figures["created"]) == (PassState.DONE, 1)
+    assert not {"updated", "moved", "removed", "backfill"} & report.figures.keys()
+    assert subjects(world) - before == Counter({("Inbox", "old"): 1})
