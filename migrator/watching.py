@@ -48,10 +48,12 @@ def watch(
     *,
     times: int | None = None,
     sleep: Callable[[float], None] = time.sleep,
+    clear: Callable[[], None] | None = None,
 ) -> None:
     """Draw until Ctrl-C (KeyboardInterrupt ends it in silence), or so many times.
 
-    On a terminal each view takes the place of the one before; elsewhere it is printed only if it differs, without the speed.
+    On a terminal each view takes the place of the one before (``clear`` empties one that knows no control characters); elsewhere
+    it is printed only if it differs, without the speed.
     """
     terminal = out.isatty()
     ticks: deque[Tick] = deque(maxlen=KEPT)
@@ -61,9 +63,10 @@ def watch(
             lines, now = draw()
             ticks.append(now)
             if terminal:
-                out.write(
-                    _CLEAR + "\n".join([*lines, "", pace(list(ticks)), "Ctrl-C ends this view; it changes nothing."]) + "\n"
-                )
+                if clear is not None:
+                    clear()
+                shown = [*lines, "", pace(list(ticks)), "Ctrl-C ends this view; it changes nothing."]
+                out.write(("" if clear else _CLEAR) + "\n".join(shown) + "\n")
             elif lines != before:
                 out.write("\n".join(lines) + "\n\n")
                 before = lines

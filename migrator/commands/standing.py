@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import os
 import sys
 import time
 from collections.abc import Callable, Sequence
@@ -108,7 +109,8 @@ def _watch(now: Callable[[], View], every: float) -> None:
         view = now()
         return [view.headline, *view.lines()], tick(view.rows, time.monotonic())
 
-    watch(draw, sys.stdout, every)
+    # The console of Windows takes control characters only where somebody switched them on.
+    watch(draw, sys.stdout, every, clear=click.clear if os.name == "nt" else None)
 
 
 def _mailboxes(_config: Config, glance: Glance | None, wave: str | None) -> View:

@@ -239,6 +239,13 @@ def test_a_terminal_is_drawn_anew_with_speed_and_a_forecast() -> None:
     assert slept == [3.0]
 
 
+def test_a_terminal_without_control_characters_is_emptied_its_own_way() -> None:
+    paper, emptied = Paper(True), []
+    watch(drawn("one", "two"), paper, 0, times=2, sleep=lambda _: None, clear=lambda: emptied.append(1))
+    assert len(emptied) == 2
+    assert "\x1b" not in paper.getvalue()
+
+
 def test_elsewhere_a_view_is_printed_once_a_change_and_without_control_characters() -> None:
     paper = Paper(False)
     watch(drawn("one", "one", "two"), paper, 0, times=3, sleep=lambda _: None)
