@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -45,7 +46,15 @@ def errors_in(log: Path) -> list[str]:
     assert log.stat().st_size > 10_000
     done = subprocess.run([sys.executable, str(CONTRACTS / checker), str(log), "--only-errors"], capture_output=True, text=True)
     assert done.returncode in (0, 1), done.stderr[-500:]
-    return [line for line in done.stdout.splitlines() if ": E " in line and not _known_deviation(line)]
+    found = [line for line in done.stdout.splitlines() if ": E " in line and not _known_deviation(line)]
+    return [line for line in found if not (line.endswith("no IndexedPagingOffset") and _is_of_a_view(log, line))]
+
+
+def _is_of_a_view(log: Path, line: str) -> bool:
+    """Whether a complaint is about a CalendarView, which says that there is more, but is never paged [learn.microsoft.com]."""
+    number = int(line.partition(":")[0])
+    exchange = json.loads(log.read_text("utf-8").splitlines()[number - 1])
+    return "CalendarView" in exchange["request_body"]
 
 
 def _known_deviation(line: str) -> bool:
