@@ -173,6 +173,18 @@ class Blob:
         for at in range(0, len(self), size):
             yield self[at : at + size]
 
+    def forwards(self, size: int = _WIDEST) -> Callable[[int, int], bytes]:
+        """A reader of small slices that are asked for in rising order: one read of the file serves many of them."""
+        at, held = 0, b""
+
+        def read(start: int, stop: int) -> bytes:
+            nonlocal at, held
+            if not (at <= start and stop <= at + len(held)):
+                at, held = start, self[start : max(stop, start + size)]
+            return held[start - at : stop - at]
+
+        return read
+
 
 if TYPE_CHECKING:
     Content: TypeAlias = bytes | Blob

@@ -41,6 +41,7 @@ COMMANDS = {
     "errors": "migrator.commands.errors",
     "cutover": "migrator.commands.cutover",
     "kit": "migrator.commands.kit",
+    "close": "migrator.commands.cutover",
     "db": "migrator.commands.ledger",
     "notify": "migrator.commands.notifying",
     "audit": "migrator.commands.shells",

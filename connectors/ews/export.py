@@ -73,6 +73,7 @@ def check_stream(stream: Content) -> frozenset[int]:
     """
     if not stream or len(stream) % 4:
         raise Unavailable("An export stream was cut short.", code="stream")
+    read = stream.forwards() if not isinstance(stream, bytes) else lambda start, stop: stream[start:stop]
     size = len(stream) // 4 * 3 - (2 if stream[-2:] == b"==" else 1 if stream[-1:] == b"=" else 0)
     at, count = 0, 0
     strange: set[int] = set()
@@ -81,7 +82,7 @@ def check_stream(stream: Content) -> frozenset[int]:
             raise Unavailable("An export stream ends inside a record.", code="stream")
         first = at // 3
         try:
-            head = pybase64.b64decode(stream[first * 4 : (at + 10) // 3 * 4], validate=True)[at - first * 3 :]
+            head = pybase64.b64decode(read(first * 4, (at + 10) // 3 * 4), validate=True)[at - first * 3 :]
         except ValueError:
             raise Unavailable("An export stream is no base64.", code="stream") from None
         opcode, length = int.from_bytes(head[:4], "little"), int.from_bytes(head[4:8], "little")

@@ -79,6 +79,7 @@ def test_all_commands_are_there() -> None:
         "verify",
         "report",
         "dashboard",
+        "close",
     } | {
         "mailbox",
         "mailbox undo",

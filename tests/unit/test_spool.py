@@ -50,6 +50,13 @@ def test_pieces_and_cuts_make_up_the_whole(tmp_path: Path) -> None:
     assert bytes(blob.cut(10, 20)) == content[10:20]
 
 
+@given(content=st.binary(max_size=200), places=st.lists(st.integers(0, 220), max_size=12), length=st.integers(0, 30))
+def test_small_slices_in_rising_order_are_those_of_the_bytes(place: Path, content: bytes, places: list[int], length: int) -> None:
+    read = spooled(place, content).forwards(16)
+    for start in sorted(places):
+        assert read(start, start + length) == content[start : start + length]
+
+
 def test_what_is_written_later_does_not_change_an_earlier_slice(tmp_path: Path) -> None:
     file = Spool(tmp_path).open()
     file.write(b"first")
