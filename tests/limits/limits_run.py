@@ -108,7 +108,10 @@ def run_case(case: Case) -> dict[str, Any]:
             done = subprocess.run(command, capture_output=True, text=True, encoding="utf-8", check=False)
             seconds = time.monotonic() - begun
         if done.returncode:
-            return {"case": case.name, "wrong": f"the pass ended with {done.returncode}: {done.stderr.strip()[-300:]}"}
+            return {
+                "case": case.name,
+                "wrong": f"the pass ended with {done.returncode}: {_cause(done.stdout) or done.stderr.strip()[-300:]}",
+            }
         mailboxes = json.loads(done.stdout)["mailboxes"]
         arrived = [[Arrival(**one) for one in some] for some in json.loads((folder / "arrivals.json").read_text()).values()]
     waited = Counter[str]()
@@ -116,6 +119,13 @@ def run_case(case: Case) -> dict[str, Any]:
         waited.update({name: value for name, value in mailbox["figures"].items() if "waited." in name})
     found = together(case, [figures(case, some, waited) for some in arrived])
     return found | {"items": sum(mailbox["done"] for mailbox in mailboxes), "seconds": round(seconds, 1)}
+
+
+def _cause(told: str) -> str:
+    try:
+        return next((str(one["cause"]) for one in json.loads(told)["mailboxes"] if one["cause"]), "")
+    except (ValueError, KeyError):
+        return ""
 
 
 def together(case: Case, each: Sequence[dict[str, Any]]) -> dict[str, Any]:
@@ -167,6 +177,8 @@ def pace_for(case: Case, config: Path) -> None:
     for key, amount in (("requests", REQUESTS), ("upload_bytes", UPLOAD)):
         text = re.sub(rf"(?m)^{key} = .*$", f"{key} = {amount // case.scale}", text)
     text = re.sub(r"(?m)^mailboxes_at_once = .*$", f"mailboxes_at_once = {max(4, case.mailboxes)}", text)
+    # The lab's lease is made for tests of death; a hundred mailboxes on one core can't renew each in so few seconds.
+    text = re.sub(r"(?m)^lease = .*$", "lease = 120.0", text)
     config.write_text(text, "utf-8")
 
 
