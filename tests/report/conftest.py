@@ -24,9 +24,9 @@ QUIET = [
 ]  # fmt: skip
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture
 def chromium() -> Iterator[Any]:
-    """A running browser."""
+    """A running browser, for one test: as long as it runs, its event loop runs in this thread, and nobody else can run one."""
     reason = "no Chromium is here: install one, or name it in MIGRATOR_CHROMIUM"
     try:
         from playwright.sync_api import sync_playwright
