@@ -16,6 +16,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from migrator.counts import items
 from migrator.forecast import Span, duration
 from state.model import ASIDE, MailboxState, PassKind
 
@@ -295,8 +296,3 @@ def kind_of_pass(state: MailboxState) -> PassKind | None:
 def sweep_until(routed: float, ttl: float, hours: float | None) -> float:
     """Until when late mail is collected: as the wave says, 72 hours if it does not, and twice the old TTL at least."""
     return routed + max((SWEEP_HOURS if hours is None else hours) * 3600, TTLS * ttl)
-
-
-def items(number: int) -> str:
-    """A number of items in words."""
-    return "1 item" if number == 1 else f"{number:,} items"

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
+from migrator.counts import mailboxes
 from migrator.cutover import (
     AFTER_FLIP,
     ROUTE,
@@ -73,12 +74,12 @@ def readiness(wave: str, positions: Iterable[Position], *, stopped: str = "", at
     elif not candidates:
         verdict, sentence = Verdict.NO_GO, "There is no mailbox to cut over."
     elif not going:
-        verdict, sentence = Verdict.NO_GO, f"None of {_mailboxes(len(candidates))} can be cut over now; each says why."
+        verdict, sentence = Verdict.NO_GO, f"None of {mailboxes(len(candidates))} can be cut over now; each says why."
     elif staying:
         verdict = Verdict.WITHOUT
-        sentence = f"{len(going)} of {_mailboxes(len(candidates))} can be cut over now, {len(staying)} can't; each says why."
+        sentence = f"{len(going)} of {mailboxes(len(candidates))} can be cut over now, {len(staying)} can't; each says why."
     else:
-        verdict, sentence = Verdict.GO, f"All of {_mailboxes(len(candidates))} can be cut over now."
+        verdict, sentence = Verdict.GO, f"All of {mailboxes(len(candidates))} can be cut over now."
     return Readiness(wave, verdict, sentence, candidates, tuple(remarks), takes)
 
 
@@ -120,7 +121,3 @@ def _domain(address: str) -> str:
 
 def _some(names: Sequence[str]) -> str:
     return ", ".join(names) if len(names) <= 3 else f"{', '.join(names[:3])} and {len(names) - 3} more"
-
-
-def _mailboxes(number: int) -> str:
-    return "1 mailbox" if number == 1 else f"{number:,} mailboxes"

@@ -21,6 +21,7 @@ from msgspec import Meta, Struct
 
 from migrator.complaints import explain
 from migrator.config import BadInput
+from migrator.counts import items
 
 if TYPE_CHECKING:
     from state.store import Ledger
@@ -105,13 +106,13 @@ def score(measured: Measured, rule: Rule) -> Score:
     left = measured.stayed - measured.approved
     needs = grade.completes == "approved" and (left > 0 or measured.unaccounted > 0)
     if measured.pending:
-        may, why = False, f"{_items(measured.pending)} {_WAITS}"
+        may, why = False, f"{items(measured.pending)} {_WAITS}"
     elif grade.completes == "no":
         may, why = False, f"a mailbox that is {grade.name} does not complete under this rule"
     elif needs and measured.unaccounted:
-        may, why = False, f"{_items(measured.unaccounted)} not accounted for; `migrator status --folders` says where"
+        may, why = False, f"{items(measured.unaccounted)} not accounted for; `migrator status --folders` says where"
     elif needs:
-        may, why = False, f"{_items(left)} that did not go and nobody approved yet"
+        may, why = False, f"{items(left)} that did not go and nobody approved yet"
     elif not points:
         may, why = True, "everything arrived"
     elif grade.completes == "yes":
@@ -138,10 +139,6 @@ def _points(measured: Measured, points: Points) -> float:
 
 def _keeps(grade: Grade, points: float, percent: float) -> bool:
     return (grade.most is None or points <= grade.most) and (grade.percent is None or percent <= grade.percent)
-
-
-def _items(number: int) -> str:
-    return "1 item" if number == 1 else f"{number:,} items"
 
 
 def read_rule(file: str = "") -> Rule:

@@ -10,6 +10,7 @@ from datetime import UTC, datetime, tzinfo
 from typing import TYPE_CHECKING, Any
 
 from migrator import forecast
+from migrator.counts import mailboxes
 from migrator.forecast import Load, Span, Speed
 from state.glance import Glance, Held, Ran
 from state.model import AFTER_CUTOVER, ASIDE, ItemState, MailboxRow, MailboxState, PassState
@@ -214,16 +215,16 @@ def headline(rows: Sequence[Standing]) -> str:
     aside = [(states[state], state.value) for state in (MailboxState.HELD, MailboxState.FAILED) if states[state]]
     if aside:
         what = " and ".join(f"{number} {word}" for number, word in aside)
-        return f"A person is needed: of {_mailboxes(len(rows))}, {what}; the cause says what to do."
+        return f"A person is needed: of {mailboxes(len(rows))}, {what}; the cause says what to do."
     old = sum(row.sent_from_old > 0 for row in rows)
     if old:
-        return f"A person is needed: {_mailboxes(old)} still sent from the old side; see `migrator status --old-profile`."
+        return f"A person is needed: {mailboxes(old)} still sent from the old side; see `migrator status --old-profile`."
     paused = states[MailboxState.PAUSED]
     if paused:
-        return f"Nothing needs a person but a look at the cause: of {_mailboxes(len(rows))}, {paused} PAUSED; run again to go on."
+        return f"Nothing needs a person but a look at the cause: of {mailboxes(len(rows))}, {paused} PAUSED; run again to go on."
     pending = sum(row.pending for row in rows)
     if pending or any(row.state in (MailboxState.PLANNED, MailboxState.SEEDING) for row in rows):
-        return f"Nothing needs a person; {_mailboxes(len(rows))}, {pending:,} items known to be still to carry."
+        return f"Nothing needs a person; {mailboxes(len(rows))}, {pending:,} items known to be still to carry."
     approved = sum(row.approved for row in rows)
     refused = sum(row.refused for row in rows) - approved
     if refused:
@@ -234,12 +235,8 @@ def headline(rows: Sequence[Standing]) -> str:
     if backfill:
         return f"Nothing needs a person; everything that a cutover waits for is carried, {backfill:,} items of older mail follow."
     if approved:
-        return f"Nothing needs a person; all of {_mailboxes(len(rows))} is carried but {approved:,} items that stay by approval."
-    return f"Nothing needs a person; all of {_mailboxes(len(rows))} is carried as of the last pass."
-
-
-def _mailboxes(number: int) -> str:
-    return "1 mailbox" if number == 1 else f"{number:,} mailboxes"
+        return f"Nothing needs a person; all of {mailboxes(len(rows))} is carried but {approved:,} items that stay by approval."
+    return f"Nothing needs a person; all of {mailboxes(len(rows))} is carried as of the last pass."
 
 
 def percent(share: float | None) -> str:

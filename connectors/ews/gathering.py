@@ -73,7 +73,7 @@ class Gathering:
 
     def _occurrence(self, changed: Changed, message: Any) -> Draft | None:
         element = message.find(f"{M}Items/*")
-        if _failure(Ref(changed.id), message) is not None or element is None:
+        if failure_of(Ref(changed.id), message) is not None or element is None:
             return None
         return events.draft_of(element, self._owner)
 
@@ -98,13 +98,13 @@ def _as_many(asked: int) -> Callable[[list[Any]], list[Any]]:
         if len(messages) != asked:
             raise Unavailable("The source gave another number of answers than it was asked questions.", code="answer count")
         for message in messages:
-            _failure(Ref(""), message)
+            failure_of(Ref(""), message)
         return messages
 
     return read
 
 
-def _failure(ref: Ref, message: Any) -> Gone | Refusal | None:
+def failure_of(ref: Ref, message: Any) -> Gone | Refusal | None:
     """What one answer's error means; None if it has none. Raises when it says nothing of the item itself."""
     code, values = code_of(message)
     if code == "NoError":
@@ -116,7 +116,7 @@ def _failure(ref: Ref, message: Any) -> Gone | Refusal | None:
 
 
 def _attachment(ref: Ref, listed: Listed, message: Any) -> Attachment | Gone | Refusal:
-    failure = _failure(ref, message)
+    failure = failure_of(ref, message)
     if failure is not None:
         return failure
     found = events.attachment_of(listed, message.find(f"{M}Attachments/*"))

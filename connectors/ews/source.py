@@ -15,7 +15,6 @@ from connectors.base import (
     Entry,
     Fetched,
     Folder,
-    Gone,
     Item,
     Lane,
     Limits,
@@ -31,7 +30,7 @@ from connectors.ews.answer import M, T, check, code_of, parse
 from connectors.ews.answer import messages as messages_of
 from connectors.ews.client import ExchangeServer, MailboxClient
 from connectors.ews.convert import item_of
-from connectors.ews.gathering import Gathering, event_item
+from connectors.ews.gathering import Gathering, event_item, failure_of
 from connectors.ews.kinds import EVENT, MAIL, Kind, kind_of
 from connectors.ews.large import OPERATIONS, ask_large
 from connectors.ews.others import original
@@ -145,7 +144,7 @@ class ExchangeSource:
             found: dict[str, Entry] = {}
             for ref, message in zip(refs, messages, strict=True):
                 # What went away since, or can't be read, stays bare: fetching it tells.
-                if _failed(ref, message) is None:
+                if failure_of(ref, message) is None:
                     found[ref.id] = soap.entry_of(_item_in(message))
             return found
 
@@ -337,7 +336,7 @@ class _Fetch:
 
     def _read(self, index: int, message: Any, stream: Content | None, kind: Kind) -> Fetched:
         ref = self.refs[index]
-        if (failure := _failed(ref, message)) is not None:
+        if (failure := failure_of(ref, message)) is not None:
             return failure
         if self.lane is Lane.COMPOSE and kind is EVENT:
             draft = events.draft_of(_item_in(message), self.owner)
@@ -397,14 +396,3 @@ def _item_in(message: Any) -> Any:
     if found is None:
         raise Unavailable("The source's answer lacks the item that it is about.", code="no item")
     return found
-
-
-def _failed(ref: Ref, message: Any) -> Gone | Refusal | None:
-    """What an item's error means; None if it has none. Raises when it says nothing of the item itself."""
-    code, values = code_of(message)
-    if code == "NoError":
-        return None
-    meant = classify.item_answer(ref, code, values=values)
-    if meant is None:
-        classify.raise_for(code, text="", values=values)
-    return meant

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from migrator import counts
 from migrator.commands.words import BUG, PAUSED, Words, explain, global_options, pass_words, say_csv, say_json, say_lines
 
 if TYPE_CHECKING:
@@ -119,10 +120,10 @@ def _say(config: Config, found: _Found, together: float) -> None:
         for row, one in sorted(surveys, key=lambda pair: -pair[1].bytes)
     ]  # fmt: skip
     items, size = sum(one.items for _, one in surveys), sum(one.bytes for _, one in surveys)
-    number = "1 mailbox" if len(surveys) == 1 else f"{len(surveys):,} mailboxes"
     say_lines(
-        f"{number}, {items:,} items, {size / 1e9:,.2f} GB. At best, by the documented limits of the target, a seed takes"
-        f" {duration(together)} with {config.run.mailboxes_at_once} at once."
+        f"{counts.mailboxes(len(surveys))}, {items:,} items, {size / 1e9:,.2f} GB."
+        f" At best, by the documented limits of the target, a seed takes {duration(together)}"
+        f" with {config.run.mailboxes_at_once} at once."
     )
     if cells:
         say_lines(

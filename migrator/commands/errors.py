@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from migrator import counts
+from migrator.commands.finding import existing_ledger
 from migrator.commands.words import Words, global_options, pass_words, say_json, say_lines
 
 if TYPE_CHECKING:
@@ -59,7 +61,7 @@ def list_(words: Words, names: tuple[str, ...], reason: str, as_csv: bool, subje
     from migrator.wavefile import select
 
     config = words.load()
-    with _ledger(config) as ledger:
+    with existing_ledger(config) as ledger:
         mailboxes = select(ledger.mailboxes(), names, "The ledger")
         items = gather(ledger, mailboxes, reason)
         shown = _read_subjects(words, config, ledger, items) if subjects else {}
@@ -93,7 +95,7 @@ def show(words: Words, key: str, subjects: bool, save: Path | None) -> int:
     from migrator.errors_work import find, moment
 
     config = words.load()
-    with _ledger(config) as ledger:
+    with existing_ledger(config) as ledger:
         item = find(ledger, ledger.mailboxes(), key)
         decided = ledger.approvals.decisions(item.mailbox_id, bytes.fromhex(item.key))
         shown = _read_subjects(words, config, ledger, [item]) if subjects and item.item_id else {}
@@ -166,7 +168,7 @@ def retry(words: Words, keys: tuple[str, ...], reason: str, everything: bool, wh
     from migrator.errors_work import who_am_i
 
     config = words.load()
-    with _ledger(config) as ledger:
+    with existing_ledger(config) as ledger:
         chosen = _chosen(ledger, keys, reason, everything)
         again = [one for one in chosen if one.again]
         left = len(chosen) - len(again)
@@ -180,9 +182,9 @@ def retry(words: Words, keys: tuple[str, ...], reason: str, everything: bool, wh
     if words.json:
         say_json({"retried": done, "left_alone": left, "exit_code": 0})
     else:
-        say_lines(f"{_items(done)} will be tried again by the next `migrator run`.")
+        say_lines(f"{counts.items(done)} will be tried again by the next `migrator run`.")
         if left:
-            say_lines(f"{_items(left)} left alone: a second try could e-mail somebody, or double them.")
+            say_lines(f"{counts.items(left)} left alone: a second try could e-mail somebody, or double them.")
     return 0
 
 
@@ -210,14 +212,14 @@ def approve(words: Words, keys: tuple[str, ...], reason: str, why: str, who: str
     config = words.load()
     if not why.strip():
         raise BadInput("An approval needs a sentence behind --why; somebody will ask.")
-    with _ledger(config) as ledger:
+    with existing_ledger(config) as ledger:
         chosen = _chosen(ledger, keys, reason, False)
         done = let_stay(ledger, chosen, who or who_am_i(), why)
         _record(ledger, who or who_am_i(), "errors approve", chosen, why)
     if words.json:
         say_json({"approved": done, "exit_code": 0})
     else:
-        say_lines(f"{_items(done)} may stay behind; `migrator errors list` shows them as approved.")
+        say_lines(f"{counts.items(done)} may stay behind; `migrator errors list` shows them as approved.")
     return 0
 
 
@@ -246,7 +248,7 @@ def score_(words: Words, names: tuple[str, ...], rule: bool) -> int:
     if rule:
         click.echo(Path(config.errors.scoring or packaged()).read_text(encoding="utf-8-sig"), nl=False)
         return 0
-    with _ledger(config) as ledger:
+    with existing_ledger(config) as ledger:
         mailboxes = select(ledger.mailboxes(), names, "The ledger")
         measured = measure(ledger, [one.id for one in mailboxes])
     scores = [(one, measured[one.id], score(measured[one.id], found)) for one in mailboxes]
@@ -279,15 +281,6 @@ def score_(words: Words, names: tuple[str, ...], rule: bool) -> int:
         ),
     )
     return 0
-
-
-def _ledger(config: Config) -> Ledger:
-    from migrator import app
-    from migrator.config import BadInput
-
-    if not app.ledger_exists(config):
-        raise BadInput(f"{config.file}: there is no ledger at {config.ledger_file} yet; `migrator run` makes it.")
-    return app.open_ledger(config)
 
 
 def _chosen(ledger: Ledger, keys: Sequence[str], reason: str, everything: bool) -> list[Stayed]:
@@ -376,7 +369,7 @@ def _listing(items: Sequence[Stayed], subjects: dict[str, str], keep: str) -> li
     if not items:
         return ["Nothing stayed behind."]
     approved = sum(one.approved for one in items)
-    lines = [f"{_items(len(items))} did not go{f', {approved:,} of them approved' if approved else ''}."]
+    lines = [f"{counts.items(len(items))} did not go{f', {approved:,} of them approved' if approved else ''}."]
     short = short_keys(items)
     heading = ("KEY", "DATE", "KB", "CLASS", "CODE", "MAILBOX", "FOLDER")
     for reason, mine in by_reason(items):
@@ -385,10 +378,10 @@ def _listing(items: Sequence[Stayed], subjects: dict[str, str], keep: str) -> li
         kept = sum(bool(one.kept) for one in mine)
         lines += [
             "",
-            f"{reason}: {_items(len(mine))}{f', {done:,} approved' if done else ''}. {told.meaning}",
+            f"{reason}: {counts.items(len(mine))}{f', {done:,} approved' if done else ''}. {told.meaning}",
             f"  What is done: {told.engine}",
             f"  What to do:   {told.operator}",
-            f"  What is kept: {f'the content of {_items(kept)}, in {keep}' if kept else _why_nothing_is_kept(mine)}.",
+            f"  What is kept: {f'the content of {counts.items(kept)}, in {keep}' if kept else _why_nothing_is_kept(mine)}.",
         ]
         cells = [
             (
@@ -443,7 +436,3 @@ def _save(config: Config, ledger: Ledger, item: Stayed, file: Path) -> None:
         raise BadInput(str(error)) from None
     except OSError as error:
         raise BadInput(f"{file} can't be written ({error.strerror}); name another one.") from None
-
-
-def _items(number: int) -> str:
-    return "1 item" if number == 1 else f"{number:,} items"

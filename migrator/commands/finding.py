@@ -13,10 +13,9 @@ if TYPE_CHECKING:
 def existing_ledger(config: Config) -> Ledger:
     """Open the project's ledger; raises BadInput if there is none yet."""
     from migrator import app
-    from migrator.config import BadInput
+    from migrator.commands.look import need_ledger
 
-    if not app.ledger_exists(config):
-        raise BadInput(f"{config.file}: there is no ledger at {config.ledger_file} yet; `migrator run` makes it.")
+    need_ledger(config)
     return app.open_ledger(config)
 
 

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import click
 
+from migrator import counts
 from migrator.commands.words import Words, global_options, pass_words, say_json, say_lines
 
 
@@ -122,7 +123,7 @@ def import_(words: Words, files: tuple[Path, ...], who: str, dry_run: bool) -> i
             }
         )
         return code
-    say_lines(*(f"{step} {result}: {_mailboxes(number)}" for (step, result), number in sorted(told.counts.items())))
+    say_lines(*(f"{step} {result}: {counts.mailboxes(number)}" for (step, result), number in sorted(told.counts.items())))
     if not told.counts and not told.stale:
         say_lines("No row says that anything was done.")
     if told.stale:
@@ -137,7 +138,3 @@ def import_(words: Words, files: tuple[Path, ...], who: str, dry_run: bool) -> i
     if failed:
         say_lines("What failed is not done: the detail is in the result file; mend it and run the script again.")
     return code
-
-
-def _mailboxes(number: int) -> str:
-    return "1 mailbox" if number == 1 else f"{number:,} mailboxes"

@@ -9,13 +9,12 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from migrator.commands.finding import existing_ledger
 from migrator.commands.words import Words, global_options, pass_words, say_json, say_lines
 
 if TYPE_CHECKING:
-    from migrator.config import Config
     from migrator.settings_run import Carried, Work
     from state.model import MailboxRow
-    from state.store import Ledger
 
 _REFUSED = 2
 
@@ -67,7 +66,7 @@ def settings(
         raise click.UsageError("--plan shows, --apply writes; give one of them.")
     config = words.load()
     stop = threading.Event()
-    with _ledger(config) as ledger:
+    with existing_ledger(config) as ledger:
         everybody = ledger.mailboxes()
         chosen = select(everybody, names, "The ledger")
         app.bind(config, ledger)
@@ -110,15 +109,6 @@ def settings(
         _say_end(done, held, paused, written, apply_)
         say_lines(*(f"No rule of these mailboxes is called {name}." for name in strange))
     return code
-
-
-def _ledger(config: Config) -> Ledger:
-    from migrator import app
-    from migrator.config import BadInput
-
-    if not app.ledger_exists(config):
-        raise BadInput(f"{config.file}: there is no ledger at {config.ledger_file} yet; `migrator run` makes it.")
-    return app.open_ledger(config)
 
 
 def _each(
