@@ -45,10 +45,10 @@ if TYPE_CHECKING:
     from connectors.reading_calendar import CalendarReader
     from connectors.settings import SettingsSource, SettingsTarget
     from connectors.spool import Spool
-    from migrator.arrivals import Look
+    from migrator.cutover.arrivals import Look
+    from migrator.errors.vault import Vault
     from migrator.kinds import Tree
-    from migrator.vault import Vault
-    from migrator.wavefile import Planned, WaveLine
+    from migrator.waves.file import Planned, WaveLine
     from state.plans import Answer as Answered
     from state.store import Ledger
 
@@ -188,7 +188,7 @@ def link_of(config: Config, wall: Callable[[], float] = time.time, share: Share 
 def spool_of(config: Config) -> Spool:
     """Where the content of large items lies while it is on its way; nothing is made before the first one."""
     from connectors.spool import Spool
-    from migrator.vault import make_private
+    from migrator.errors.vault import make_private
 
     return Spool(Path(config.run.spool), spare=config.ledger.min_free_mb * 1_000_000, private=make_private)
 
@@ -514,7 +514,7 @@ def no_room(config: Config) -> str:
 
 def open_vault(config: Config, ledger: Ledger) -> Vault | None:
     """Where the content of refused items is kept; None if the config wants none kept. Raises BadInput."""
-    from migrator.vault import SPARE, Vault
+    from migrator.errors.vault import SPARE, Vault
 
     if not config.errors.keep:
         return None
@@ -560,7 +560,7 @@ def bind(config: Config, ledger: Ledger) -> None:
 
 def plan_mailboxes(config: Config, ledger: Ledger, lines: list[WaveLine]) -> dict[str, MailboxRow]:
     """Put every line of the waves file into the ledger; rows by source address in lower case. Raises BadInput."""
-    from migrator.planning import compare
+    from migrator.waves.planning import compare
 
     intake = compare(ledger, lines, config.waves.file)
     ledger.plans.take_in([one.intended for one in intake.changes])
@@ -573,10 +573,10 @@ def planned(config: Config, ledger: Ledger) -> list[MailboxRow]:
 
     Raises BadInput, also if there is no mailbox at all.
     """
-    from migrator.errors_work import who_am_i
+    from migrator.errors.work import who_am_i
     from migrator.examples import example
-    from migrator.planning import compare, digest_of, known, take_in
-    from migrator.wavefile import read_waves
+    from migrator.waves.file import read_waves
+    from migrator.waves.planning import compare, digest_of, known, take_in
 
     file = Path(config.waves.file).resolve()
     rows = ledger.mailboxes()
@@ -599,7 +599,7 @@ def to_be_asked(config: Config) -> list[Planned]:
     """
     from sqlalchemy.exc import OperationalError
 
-    from migrator.wavefile import read_waves
+    from migrator.waves.file import read_waves
     from state.model import LedgerError
 
     rows: list[MailboxRow] = []

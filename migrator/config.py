@@ -17,9 +17,9 @@ import msgspec
 from msgspec import Meta, Struct
 
 from migrator.complaints import explain
-from migrator.hours import BadHours, Hours, parse_hours
-from migrator.rules import BadRule, FilterRule, FolderRule, check_rules
+from migrator.engine.rules import BadRule, FilterRule, FolderRule, check_rules
 from migrator.secrets import BadSecret, parse_reference, resolve
+from migrator.waves.hours import BadHours, Hours, parse_hours
 
 LaneChoice = Literal["auto", "import", "compose"]
 

@@ -15,12 +15,12 @@ from typing import TYPE_CHECKING, Any
 from migrator import logs
 from migrator.notify import Event, Notifier, channels
 from migrator.status import headline, standings
-from migrator.wave_status import BEFORE_READY
+from migrator.waves.status import BEFORE_READY
 from state.model import MailboxRow, MailboxState, PassKind
 
 if TYPE_CHECKING:
     from migrator.config import Config
-    from migrator.waves import Ending, Watcher
+    from migrator.waves.wave import Ending, Watcher
     from state.store import Ledger
 
 DIGEST = "notify.digest"

@@ -18,10 +18,10 @@ from typing import Any, Protocol
 
 from connectors.base import Answer
 from connectors.errors import WireError
-from migrator.answers import DIFFERS, LANE_IMPORT, NO, YES
 from migrator.config import BadInput, Config
+from migrator.probe.answers import DIFFERS, LANE_IMPORT, NO, YES
 from migrator.shares import why_not
-from migrator.wavefile import Planned
+from migrator.waves.file import Planned
 from state.model import LedgerError
 from state.plans import Answer as Probed
 

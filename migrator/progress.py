@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, TextIO
 from state.model import MailboxRow, PassKind
 
 if TYPE_CHECKING:
-    from migrator.waves import Ending
+    from migrator.waves.wave import Ending
 
 ARRIVED = frozenset({"created", "updated", "flagged", "moved", "removed", "adopted"})
 """Words of a pass that mean: something now stands in the target as it should."""

@@ -197,7 +197,7 @@ def packaged() -> Path:
 
 def measure(ledger: Ledger, mailbox_ids: Iterable[int] | None = None) -> dict[int, Measured]:
     """What the ledger counts, by mailbox: those named, or all."""
-    from migrator.conservation import last_told, off_by
+    from migrator.engine.conservation import last_told, off_by
     from state.model import PENDING, ItemState
 
     wanted = None if mailbox_ids is None else set(mailbox_ids)

@@ -16,7 +16,7 @@ from state.glance import Glance, Held, Ran
 from state.model import AFTER_CUTOVER, ASIDE, ItemState, MailboxRow, MailboxState, PassState
 
 if TYPE_CHECKING:
-    from migrator.conservation import FolderSum, RuleSum
+    from migrator.engine.conservation import FolderSum, RuleSum
     from state.store import Ledger
 
 WIDTH = 100

@@ -27,11 +27,11 @@ import msgspec
 
 from migrator import logs
 from migrator.config import SECRET_KEYS, BadInput, Config
-from migrator.errors_work import by_reason, gather
+from migrator.errors.vault import open_private
+from migrator.errors.work import by_reason, gather
 from migrator.reporting.gathering import gather as gather_report
 from migrator.reporting.told import told as report_told
 from migrator.status import headline, standings
-from migrator.vault import open_private
 from state.revision import HEAD
 from state.store import Ledger
 

@@ -16,8 +16,8 @@ from migrator.commands.words import Words, global_options, pass_words, say_json,
 
 if TYPE_CHECKING:
     from migrator.config import Config
-    from migrator.probe import Reply
-    from migrator.tenure import Tenure
+    from migrator.engine.tenure import Tenure
+    from migrator.probe.probing import Reply
     from state.model import MailboxRow
     from state.store import Ledger
 
@@ -66,7 +66,7 @@ def probe(words: Words, /, mailbox: str | None, read: Path | None, questions: bo
 
 
 def _questions(words: Words) -> int:
-    from migrator.probe_kit import QUESTIONS
+    from migrator.probe.kit import QUESTIONS
 
     if words.json:
         say_json({"questions": [asdict(one) for one in QUESTIONS], "exit_code": 0})
@@ -77,7 +77,7 @@ def _questions(words: Words) -> int:
 
 
 def _read(words: Words, file: Path) -> int:
-    from migrator.probe_result import as_json, lines_of, read_result
+    from migrator.probe.result import as_json, lines_of, read_result
 
     result = read_result(file)
     if words.json:
@@ -110,8 +110,8 @@ def _ask(words: Words, mailbox: str, *, allow: tuple[str, ...], outside: str | N
     from migrator import app, logs
     from migrator.commands.carry import stop_on_signals
     from migrator.config import BadInput
-    from migrator.errors_work import who_am_i
-    from migrator.wavefile import select
+    from migrator.errors.work import who_am_i
+    from migrator.waves.file import select
 
     config = words.load()
     words.start_log()
@@ -136,7 +136,7 @@ def _ask(words: Words, mailbox: str, *, allow: tuple[str, ...], outside: str | N
         logs.take_down()
     code = 3 if stop.is_set() else 0
     if result is not None and not dry_run:
-        from migrator.probe_result import result_of, write_result
+        from migrator.probe.result import result_of, write_result
 
         write_result(result, result_of(replies, build))
     if words.json:
@@ -185,9 +185,9 @@ def _probe(
     from functools import partial
 
     from migrator import app
-    from migrator.probe import Allow, Probe, check_state, run_probe, would_ask
-    from migrator.probe_kit import ask_kit
-    from migrator.tenure import Tenure
+    from migrator.engine.tenure import Tenure
+    from migrator.probe.kit import ask_kit
+    from migrator.probe.probing import Allow, Probe, check_state, run_probe, would_ask
 
     def say(reply: Reply) -> None:
         if not words.json:

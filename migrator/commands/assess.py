@@ -39,7 +39,7 @@ def assess(words: Words, names: tuple[str, ...], as_csv: bool) -> int:
     from migrator import app, logs
     from migrator.assess import KIND, least, least_together
     from migrator.commands.carry import stop_on_signals
-    from migrator.wavefile import select
+    from migrator.waves.file import select
 
     config = words.load()
     words.start_log()

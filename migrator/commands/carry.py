@@ -17,9 +17,9 @@ from migrator.commands.words import Words, global_options, pass_words, say_json,
 if TYPE_CHECKING:
     from migrator.app import Connected
     from migrator.config import Config, LaneChoice
-    from migrator.processes import Spread
-    from migrator.vault import Vault
-    from migrator.waves import Ending, Run, Watcher
+    from migrator.errors.vault import Vault
+    from migrator.waves.wave import Ending, Run, Watcher
+    from migrator.workers.processes import Spread
     from state.model import MailboxRow
     from state.store import Ledger
 
@@ -142,8 +142,8 @@ def carry(
     from migrator import app, logs
     from migrator.edges import at_the_edges
     from migrator.progress import watcher_for
-    from migrator.wavefile import select
-    from migrator.waves import run_wave
+    from migrator.waves.file import select
+    from migrator.waves.wave import run_wave
 
     stop = threading.Event()
     aside: list[str] = []
@@ -175,7 +175,7 @@ def carry(
         log.info("run begins", mailboxes=len(mailboxes), dry_run=dry_run, processes=number, processes_asked=wanted)
         about = _How(lane=lane, approve_deletes=approve_deletes, backfill=backfill, dry_run=dry_run, rebuild=rebuild)
         if number > 1:
-            from migrator.processes import Crowd
+            from migrator.workers.processes import Crowd
 
             crowd = Crowd(spread_of(config, ledger, number, stop, watcher, about))
             stack.enter_context(stop_on_signals(stop, crowd.end_at_once))
@@ -190,7 +190,7 @@ def carry(
 
 def _unseen(ledger: Ledger, mailboxes: Sequence[MailboxRow]) -> str:
     """A sentence if mailboxes begin of which nobody looked whether both ends are one person's."""
-    from migrator.match import KIND, fits
+    from migrator.waves.match import KIND, fits
     from state.model import MailboxState
 
     seen = {one.mailbox_id: one.about for one in ledger.plans.observed(KIND)}
@@ -221,8 +221,8 @@ def spread_of(
 ) -> Spread:  # fmt: skip
     """What a run over so many processes works with."""
     from migrator import app
-    from migrator.orders import Begin
-    from migrator.processes import Spread
+    from migrator.workers.orders import Begin
+    from migrator.workers.processes import Spread
 
     begin = Begin(
         config=str(config.file),
@@ -259,8 +259,8 @@ def run_of(
 ) -> Run:
     """What a run in this process alone works with."""
     from migrator import app
-    from migrator.inflight import Pool
-    from migrator.waves import Run
+    from migrator.engine.inflight import Pool
+    from migrator.waves.wave import Run
 
     return Run(
         ledger=ledger,

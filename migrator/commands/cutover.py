@@ -21,8 +21,8 @@ from migrator.commands.cutover_shown import (
 from migrator.commands.words import HELD, Words, global_options, pass_words, say_json, say_lines
 
 if TYPE_CHECKING:
-    from migrator.cutover import Position
-    from migrator.readiness import Readiness
+    from migrator.cutover.readiness import Readiness
+    from migrator.cutover.table import Position
     from state.model import MailboxRow
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -69,8 +69,8 @@ def ready(words: Words, wave: str, no_dns: bool, internal_dns: str, public_dns: 
       migrator cutover ready wave1 --no-dns
     """
     from migrator.commands.finding import existing_ledger, wave_of
-    from migrator.cutover_work import page
-    from migrator.readiness import Verdict
+    from migrator.cutover.readiness import Verdict
+    from migrator.cutover.work import page
     from migrator.scoring import measure, read_rule, score, sentences
 
     config = words.load()
@@ -122,14 +122,14 @@ def start(
       migrator cutover start wave1 --dry-run
       migrator cutover start wave1 --without ben@example.com
     """
-    from migrator import cutover_work as work
     from migrator.commands.carry import carry
     from migrator.commands.finding import existing_ledger, some_of, wave_of
     from migrator.commands.finding import who as who_am_i
-    from migrator.cutover import UNDER_WAY, edge, hindrances
-    from migrator.positions import positions
-    from migrator.positions import stopped as why_not_at_all
-    from migrator.readiness import smallest_first
+    from migrator.cutover import work
+    from migrator.cutover.positions import positions
+    from migrator.cutover.positions import stopped as why_not_at_all
+    from migrator.cutover.readiness import smallest_first
+    from migrator.cutover.table import UNDER_WAY, edge, hindrances
     from state.model import MailboxState
 
     config, who = words.load(), who or who_am_i()
@@ -194,7 +194,7 @@ def start(
 
 
 def _not_begun(words: Words, told: Readiness, stopped: str) -> int:
-    from migrator.cutover import UNDER_WAY
+    from migrator.cutover.table import UNDER_WAY
 
     if words.json:
         say_json({**page_as_json(told), "exit_code": HELD})
@@ -220,8 +220,8 @@ def status(words: Words, wave: str, no_dns: bool, internal_dns: str, public_dns:
       migrator cutover status wave1 --no-dns
     """
     from migrator.commands.finding import existing_ledger, wave_of
-    from migrator.cutover_work import arrivals, still_delivering
-    from migrator.positions import positions
+    from migrator.cutover.positions import positions
+    from migrator.cutover.work import arrivals, still_delivering
 
     config = words.load()
     with existing_ledger(config) as ledger:
@@ -274,9 +274,9 @@ def confirm(
       migrator cutover confirm wave1 route
       migrator cutover confirm wave1 route ben@example.com --result undone
     """
-    from migrator import cutover_work as work
     from migrator.commands.finding import existing_ledger, some_of, wave_of
     from migrator.commands.finding import who as who_am_i
+    from migrator.cutover import work
 
     config = words.load()
     with existing_ledger(config) as ledger:
@@ -336,12 +336,12 @@ def rollback(
     import threading
 
     from migrator import app, logs
-    from migrator import cutover_work as work
     from migrator.commands.finding import existing_ledger, some_of, wave_of
     from migrator.commands.finding import who as who_am_i
-    from migrator.cutover import UNDER_WAY
-    from migrator.positions import positions
-    from migrator.scripts import file_name
+    from migrator.cutover import work
+    from migrator.cutover.positions import positions
+    from migrator.cutover.table import UNDER_WAY
+    from migrator.settings.scripts import file_name
 
     if bool(addresses) == everybody:
         raise click.UsageError("Name mailboxes by their source addresses, or give --all.")
@@ -423,13 +423,13 @@ def close(
     """
     import sys
 
-    from migrator import cutover_work as work
     from migrator.commands.finding import existing_ledger, wave_of
     from migrator.commands.finding import who as who_am_i
     from migrator.config import BadInput
-    from migrator.cutover import FORWARDS, HOLDS, QUESTIONS, REVOKE
-    from migrator.positions import answers_of, positions
-    from migrator.scripts import file_name
+    from migrator.cutover import work
+    from migrator.cutover.positions import answers_of, positions
+    from migrator.cutover.table import FORWARDS, HOLDS, QUESTIONS, REVOKE
+    from migrator.settings.scripts import file_name
 
     config, who = words.load(), who or who_am_i()
     given: dict[str, str] = {}
@@ -508,13 +508,13 @@ def rehearse(words: Words, wave: str, dry_run: bool, no_dns: bool, internal_dns:
     import threading
 
     from migrator import app, logs
-    from migrator import cutover_work as work
     from migrator.commands.carry import carry
     from migrator.commands.finding import existing_ledger, wave_of
-    from migrator.cutover import UNDER_WAY, kind_of_pass
-    from migrator.kit import folder_for
-    from migrator.positions import positions
-    from migrator.readiness import Verdict, smallest_first
+    from migrator.cutover import work
+    from migrator.cutover.positions import positions
+    from migrator.cutover.readiness import Verdict, smallest_first
+    from migrator.cutover.table import UNDER_WAY, kind_of_pass
+    from migrator.kit.folder import folder_for
     from state.model import PassKind
 
     config = words.load()

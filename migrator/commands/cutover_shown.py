@@ -6,18 +6,18 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from migrator.cutover import Position
-    from migrator.dns_hints import Hint
-    from migrator.readiness import Readiness
+    from migrator.cutover.dns_hints import Hint
+    from migrator.cutover.readiness import Readiness
+    from migrator.cutover.table import Position
     from state.model import MailboxRow
     from state.store import Ledger
 
 
 def hints_of(ledger: Ledger, rows: Sequence[MailboxRow], asked: bool, internal: str, public: str) -> list[Hint]:
     """What DNS says of the domains that flip; the largest TTL seen is remembered for as long as they have not."""
-    from migrator.cutover import AFTER_FLIP, route_of
-    from migrator.cutover_work import keep_ttls
-    from migrator.dns_hints import look_up
+    from migrator.cutover.dns_hints import look_up
+    from migrator.cutover.table import AFTER_FLIP, route_of
+    from migrator.cutover.work import keep_ttls
 
     if not asked:
         return []
@@ -107,7 +107,7 @@ def steps_table(where: Sequence[Position]) -> list[str]:
 
 def arrivals_table(where: Sequence[Position], seen: Mapping[int, Mapping[str, Any]]) -> list[str]:
     """The same with what arrived last on either side."""
-    from migrator.cutover import hindrances, next_edge
+    from migrator.cutover.table import hindrances, next_edge
     from migrator.status import WIDTH, lay_out
 
     heading = ("MAILBOX", "STATE", "LAST-IN-SOURCE", "LAST-IN-TARGET", "LATE", "FROM-OLD", "WAITING FOR")

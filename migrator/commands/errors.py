@@ -19,7 +19,7 @@ from migrator.commands.words import Words, global_options, pass_words, say_json,
 
 if TYPE_CHECKING:
     from migrator.config import Config
-    from migrator.errors_work import Stayed
+    from migrator.errors.work import Stayed
     from state.store import Ledger
 
 _COLUMNS = (
@@ -57,8 +57,8 @@ def list_(words: Words, names: tuple[str, ...], reason: str, as_csv: bool, subje
       migrator errors list wave1 --reason too-large
       migrator errors list anna@example.com --subjects
     """
-    from migrator.errors_work import gather
-    from migrator.wavefile import select
+    from migrator.errors.work import gather
+    from migrator.waves.file import select
 
     config = words.load()
     with existing_ledger(config) as ledger:
@@ -90,9 +90,9 @@ def show(words: Words, key: str, subjects: bool, save: Path | None) -> int:
       migrator errors show 3f2a9c01
       migrator errors show 3f2a9c01 --save ./handed-over.eml
     """
-    from migrator.advice import advice
-    from migrator.catalogue import about
-    from migrator.errors_work import find, moment
+    from migrator.errors.advice import advice
+    from migrator.errors.catalogue import about
+    from migrator.errors.work import find, moment
 
     config = words.load()
     with existing_ledger(config) as ledger:
@@ -164,8 +164,8 @@ def retry(words: Words, keys: tuple[str, ...], reason: str, everything: bool, wh
       migrator errors retry --all
     """
     from migrator import app
-    from migrator.errors_work import retry as put_back
-    from migrator.errors_work import who_am_i
+    from migrator.errors.work import retry as put_back
+    from migrator.errors.work import who_am_i
 
     config = words.load()
     with existing_ledger(config) as ledger:
@@ -206,8 +206,8 @@ def approve(words: Words, keys: tuple[str, ...], reason: str, why: str, who: str
       migrator errors approve --reason could-send-cancellation --why "removed by their owners"
     """
     from migrator.config import BadInput
-    from migrator.errors_work import approve as let_stay
-    from migrator.errors_work import who_am_i
+    from migrator.errors.work import approve as let_stay
+    from migrator.errors.work import who_am_i
 
     config = words.load()
     if not why.strip():
@@ -241,7 +241,7 @@ def score_(words: Words, names: tuple[str, ...], rule: bool) -> int:
     """
     from migrator.scoring import measure, packaged, read_rule, score
     from migrator.status import WIDTH, lay_out
-    from migrator.wavefile import select
+    from migrator.waves.file import select
 
     config = words.load()
     found = read_rule(config.errors.scoring)
@@ -286,7 +286,7 @@ def score_(words: Words, names: tuple[str, ...], rule: bool) -> int:
 def _chosen(ledger: Ledger, keys: Sequence[str], reason: str, everything: bool) -> list[Stayed]:
     """What the command line names: keys, or a reason, or all of it."""
     from migrator.config import BadInput
-    from migrator.errors_work import choose, gather
+    from migrator.errors.work import choose, gather
 
     if sum((bool(keys), bool(reason), everything)) != 1:
         raise click.UsageError("Name items by their keys, or give one option that names them all.")
@@ -333,14 +333,14 @@ def _as_json(item: Stayed, subjects: dict[str, str]) -> dict[str, Any]:
 
 
 def _advice_as_json(reason: str) -> dict[str, Any]:
-    from migrator.advice import advice
+    from migrator.errors.advice import advice
 
     told = advice(reason)
     return {"meaning": told.meaning, "engine": told.engine, "operator": told.operator, "can_be_retried": told.again}
 
 
 def _reasons_as_json(items: Sequence[Stayed]) -> dict[str, Any]:
-    from migrator.errors_work import by_reason
+    from migrator.errors.work import by_reason
 
     return {
         reason: {"items": len(mine), "approved": sum(one.approved for one in mine), **_advice_as_json(reason)}
@@ -362,8 +362,8 @@ def _as_csv(items: Sequence[Stayed], subjects: dict[str, str] | None) -> str:
 
 
 def _listing(items: Sequence[Stayed], subjects: dict[str, str], keep: str) -> list[str]:
-    from migrator.advice import advice
-    from migrator.errors_work import by_reason, short_keys
+    from migrator.errors.advice import advice
+    from migrator.errors.work import by_reason, short_keys
     from migrator.status import WIDTH, lay_out
 
     if not items:
@@ -420,7 +420,7 @@ def _save(config: Config, ledger: Ledger, item: Stayed, file: Path) -> None:
     """Write what is kept of an item, checked against its hash. Raises BadInput."""
     from migrator import app
     from migrator.config import BadInput
-    from migrator.vault import VaultError
+    from migrator.errors.vault import VaultError
 
     kept = next((one for one in ledger.approvals.kept(item.mailbox_id) if one.key.hex() == item.key), None)
     vault = app.open_vault(config, ledger)

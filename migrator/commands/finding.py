@@ -45,6 +45,6 @@ def some_of(mailboxes: list[MailboxRow], addresses: tuple[str, ...]) -> list[Mai
 
 def who() -> str:
     """Who did it, where the operator does not say: the account that runs this, and on which host."""
-    from migrator.errors_work import who_am_i
+    from migrator.errors.work import who_am_i
 
     return who_am_i()

@@ -50,8 +50,8 @@ def write(words: Words, wave: str, folder: Path | None, dry_run: bool) -> int:
     """
     from migrator.commands.finding import existing_ledger, wave_of
     from migrator.commands.finding import who as who_am_i
-    from migrator.kit import folder_for, moved_of, write_kit
-    from migrator.kit_scripts import SCRIPTS
+    from migrator.kit.folder import folder_for, moved_of, write_kit
+    from migrator.kit.scripts import SCRIPTS
 
     config = words.load()
     with existing_ledger(config) as ledger:
@@ -93,10 +93,10 @@ def import_(words: Words, files: tuple[Path, ...], who: str, dry_run: bool) -> i
     """
     from migrator.commands.finding import existing_ledger
     from migrator.commands.finding import who as who_am_i
-    from migrator.cutover import FAILED, routed_early
-    from migrator.cutover_work import moved_on
-    from migrator.kit import read_results, take_in
-    from migrator.positions import positions
+    from migrator.cutover.positions import positions
+    from migrator.cutover.table import FAILED, routed_early
+    from migrator.cutover.work import moved_on
+    from migrator.kit.folder import read_results, take_in
 
     config = words.load()
     rows = [row for file in files for row in read_results(file)]

@@ -12,14 +12,14 @@ from migrator.commands.words import BUG, Words, explain, say_json, say_lines
 if TYPE_CHECKING:
     from migrator.app import Connected
     from migrator.config import Config
-    from migrator.wavefile import Planned
+    from migrator.waves.file import Planned
 
 
 def left_behind(words: Words, names: Sequence[str]) -> int:
     """Count, for every mailbox named or all, what is never carried, and what could be. Figures are kept in the ledger, if any."""
     from migrator import app
     from migrator.inventory import left_behind_lines
-    from migrator.wavefile import select
+    from migrator.waves.file import select
 
     config = words.load()
     lines = select(app.to_be_asked(config), names, config.waves.file)
@@ -96,7 +96,7 @@ def public_folders(words: Words, names: Sequence[str]) -> int:
     from migrator import app, logs
     from migrator.commands.carry import stop_on_signals
     from migrator.inventory import public_as_json, public_lines
-    from migrator.wavefile import select
+    from migrator.waves.file import select
 
     config = words.load()
     lines = select(app.to_be_asked(config), names, config.waves.file)

@@ -14,10 +14,10 @@ from migrator.commands.words import BUG, HELD, PAUSED, Words, explain, global_op
 
 if TYPE_CHECKING:
     from connectors.base import Source
-    from migrator.calendars import CalendarVerdict
+    from migrator.checking.calendars import CalendarVerdict
+    from migrator.checking.deep import DeepVerdict
+    from migrator.checking.verify import Verdict
     from migrator.config import Config
-    from migrator.deep import DeepVerdict
-    from migrator.verify import Verdict
     from state.model import MailboxRow
     from state.store import Ledger
 
@@ -58,7 +58,7 @@ def verify(words: Words, names: tuple[str, ...], deep: bool, calendar: bool, sam
         raise click.UsageError("--sample is for --deep; add --deep, or leave --sample out.")
     from migrator import app, logs
     from migrator.commands.carry import stop_on_signals
-    from migrator.wavefile import select
+    from migrator.waves.file import select
 
     config = words.load()
     need_ledger(config)
@@ -121,7 +121,7 @@ def need_ledger(config: Config) -> None:
 
 
 def _verify(ledger: Ledger, connectors: Any, row: MailboxRow, stop: threading.Event, asked: _Asked) -> _Found:
-    from migrator.verify import verify_mailbox
+    from migrator.checking.verify import verify_mailbox
 
     if stop.is_set():
         return _Found(error=(PAUSED, "Not begun: stopped before its turn."))
@@ -140,7 +140,7 @@ def _verify(ledger: Ledger, connectors: Any, row: MailboxRow, stop: threading.Ev
 
 
 def _verify_calendars(ledger: Ledger, connectors: Any, row: MailboxRow, source: Source, stop: threading.Event) -> CalendarVerdict:
-    from migrator.calendars import CalendarJob, verify_calendars
+    from migrator.checking.calendars import CalendarJob, verify_calendars
 
     with closing(connectors.source_calendars(row, stop)) as ours, closing(connectors.destination_calendars(row, stop)) as theirs:
         return verify_calendars(CalendarJob(ledger=ledger, mailbox_id=row.id, source=source, ours=ours, theirs=theirs, stop=stop))
@@ -149,7 +149,7 @@ def _verify_calendars(ledger: Ledger, connectors: Any, row: MailboxRow, source: 
 def _verify_content(
     ledger: Ledger, connectors: Any, row: MailboxRow, source: Source, stop: threading.Event, sample: int | None
 ) -> DeepVerdict:
-    from migrator.deep import DeepJob, verify_content
+    from migrator.checking.deep import DeepJob, verify_content
 
     with closing(connectors.source_reader(row, stop)) as ours, closing(connectors.destination_reader(row, stop)) as theirs:
         return verify_content(

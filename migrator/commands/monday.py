@@ -18,10 +18,10 @@ from migrator.commands.words import HELD, Words, global_options, pass_words, say
 if TYPE_CHECKING:
     from connectors.base import Destination, Source
     from migrator.config import Config
-    from migrator.crew import Crew
-    from migrator.tenure import Tenure
-    from migrator.tracing import Wanted
-    from migrator.undo import Sorted, Undone
+    from migrator.engine.crew import Crew
+    from migrator.engine.tenure import Tenure
+    from migrator.monday.tracing import Wanted
+    from migrator.monday.undo import Sorted, Undone
     from state.model import MailboxRow
     from state.store import Ledger
 
@@ -40,7 +40,7 @@ def show(words: Words, user: str) -> int:
       migrator show anna@example.com
       migrator show anna@example.com --json
     """
-    from migrator.person import gather, lines
+    from migrator.monday.person import gather, lines
     from migrator.scoring import read_rule
 
     config = words.load()
@@ -73,7 +73,7 @@ def trace(words: Words, user: str, message_id: str, eml: Path | None, since: str
       migrator trace anna@example.com --eml ./lost.eml
       migrator trace anna@example.com --from 2026-11-23T14:00 --to 2026-11-23T15:00
     """
-    from migrator.tracing import MOST, Wanted, trace, wanted_by_file
+    from migrator.monday.tracing import MOST, Wanted, trace, wanted_by_file
 
     if sum((bool(message_id), eml is not None, bool(since))) != 1:
         raise click.UsageError("Say what is looked for by one of --message-id, --eml and --from.")
@@ -130,9 +130,9 @@ def redo(words: Words, user: str, folder: str, why: str, who: str, dry_run: bool
       migrator redo anna@example.com --folder Inbox/Projects --dry-run
       migrator redo anna@example.com --folder Inbox/Projects --why "deleted by mistake"
     """
-    from migrator.errors_work import who_am_i
-    from migrator.redo import choose
-    from migrator.redo import redo as put_back
+    from migrator.errors.work import who_am_i
+    from migrator.monday.redo import choose
+    from migrator.monday.redo import redo as put_back
     from migrator.status import WIDTH, lay_out
 
     config = words.load()
@@ -206,9 +206,9 @@ def undo(words: Words, user: str, dry_run: bool, yes: bool, why: str, who: str) 
       migrator mailbox undo anna@example.com --dry-run
       migrator mailbox undo anna@example.com --yes --why "wrong target"
     """
-    from migrator.errors_work import who_am_i
-    from migrator.undo import may_be_undone, sort
-    from migrator.undo import undo as take_back
+    from migrator.errors.work import who_am_i
+    from migrator.monday.undo import may_be_undone, sort
+    from migrator.monday.undo import undo as take_back
     from state.model import MailboxState
 
     config = words.load()
@@ -276,7 +276,7 @@ def _ledger(config: Config) -> Ledger:
 
 def _mailbox(ledger: Ledger, user: str) -> MailboxRow:
     """The mailbox of a source or target address. Raises BadInput."""
-    from migrator.wavefile import select
+    from migrator.waves.file import select
 
     rows = ledger.mailboxes()
     wanted = user.casefold()
@@ -310,7 +310,7 @@ def _both(words: Words, config: Config, ledger: Ledger, row: MailboxRow) -> Iter
 def _tenure(config: Config, ledger: Ledger, row: MailboxRow) -> Iterator[Tenure]:
     """The right to change one mailbox's rows. Raises LeaseHeld while a pass runs."""
     from migrator import app
-    from migrator.tenure import Tenure
+    from migrator.engine.tenure import Tenure
 
     began = time.time()
     lease = ledger.lease(row.id, app.owner(), config.run.lease)
@@ -323,7 +323,7 @@ def _tenure(config: Config, ledger: Ledger, row: MailboxRow) -> Iterator[Tenure]
 def _crew(
     config: Config, ledger: Ledger, tenure: Tenure, source: Source, destination: Destination, stop: threading.Event
 ) -> Crew:
-    from migrator.crew import Crew
+    from migrator.engine.crew import Crew
 
     return Crew(
         ledger=ledger,

@@ -85,7 +85,7 @@ def owners(words: Words, names: tuple[str, ...], message: str, day: str, contact
     from migrator.commands.look import need_ledger
     from migrator.config import BadInput
     from migrator.owners import write
-    from migrator.wavefile import select
+    from migrator.waves.file import select
 
     config = words.load()
     need_ledger(config)

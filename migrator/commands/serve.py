@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from migrator.config import Config
-    from migrator.serving import Event
+    from migrator.waves.serving import Event
     from state.store import Ledger
 
 
@@ -47,9 +47,9 @@ def serve(words: Words, tick: float, processes: int | None, metrics: str, dry_ru
     from migrator import app, logs
     from migrator.commands.carry import BY_SCHEDULE, run_of, spread_of, stop_on_signals
     from migrator.edges import at_the_edges
-    from migrator.processes import Crowd
-    from migrator.serving import Processes, Serving, Telling, Threads
-    from migrator.waves import Wave
+    from migrator.waves.serving import Processes, Serving, Telling, Threads
+    from migrator.waves.wave import Wave
+    from migrator.workers.processes import Crowd
 
     config = words.load()
     words.start_log()
@@ -100,7 +100,7 @@ def _foresee(words: Words) -> int:
 
     from migrator import app
     from migrator.config import BadInput
-    from migrator.serving import iso, look
+    from migrator.waves.serving import iso, look
 
     config = words.load()
     if not app.ledger_exists(config):
@@ -152,6 +152,6 @@ def _refresher(config: Config, ledger: Ledger) -> Callable[[], str]:
 
 
 def _as_json(event: Event) -> str:
-    from migrator.serving import iso
+    from migrator.waves.serving import iso
 
     return json.dumps({"at": iso(event.at), "event": event.what, "sentence": event.sentence, **event.about}, ensure_ascii=False)

@@ -13,7 +13,7 @@ import click
 from migrator.commands.words import Words, global_options, pass_words, say_json, say_lines
 
 if TYPE_CHECKING:
-    from migrator.service import Step
+    from migrator.waves.service import Step
 
 UNITS = Path("/etc/systemd/system")
 
@@ -52,7 +52,7 @@ def install(words: Words, name: str, user: str, system: str, dry_run: bool, yes:
       migrator service install --yes
     """
     from migrator.config import BadInput
-    from migrator.service import BadName, Service, on_systemd, on_windows, remarks, secrets_of
+    from migrator.waves.service import BadName, Service, on_systemd, on_windows, remarks, secrets_of
 
     config = words.load()
     try:
@@ -85,7 +85,7 @@ def remove(words: Words, name: str, system: str, dry_run: bool, yes: bool) -> in
     Example:
       migrator service remove --yes
     """
-    from migrator.service import off_systemd, off_windows
+    from migrator.waves.service import off_systemd, off_windows
 
     called = _name(words, name)
     steps = off_windows(called) if system == "windows" else off_systemd(called, UNITS)
@@ -106,7 +106,7 @@ def status(words: Words) -> int:
 
     from migrator import app
     from migrator.config import BadInput
-    from migrator.serving import ALIVE, iso
+    from migrator.waves.serving import ALIVE, iso
 
     config = words.load()
     if not app.ledger_exists(config):

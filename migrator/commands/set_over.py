@@ -13,7 +13,7 @@ from migrator.commands.finding import existing_ledger
 from migrator.commands.words import Words, global_options, pass_words, say_json, say_lines
 
 if TYPE_CHECKING:
-    from migrator.settings_run import Carried, Work
+    from migrator.settings.run import Carried, Work
     from state.model import MailboxRow
 
 _REFUSED = 2
@@ -55,12 +55,12 @@ def settings(
       migrator settings wave1 --apply --enable-rules --enable-rule "To my assistant"
     """
     from migrator import app, logs
-    from migrator import scripts as powershell
     from migrator.commands.carry import stop_on_signals
-    from migrator.scripts_rooms import room_files, rooms_of
-    from migrator.settings_run import Work, people_of
-    from migrator.settings_words import Wishes
-    from migrator.wavefile import select
+    from migrator.settings import scripts as powershell
+    from migrator.settings.rooms import room_files, rooms_of
+    from migrator.settings.run import Work, people_of
+    from migrator.settings.words import Wishes
+    from migrator.waves.file import select
 
     if only_plan and apply_:
         raise click.UsageError("--plan shows, --apply writes; give one of them.")
@@ -119,7 +119,7 @@ def _each(
     from contextlib import closing
 
     from connectors.errors import MailboxBlocked, Unavailable
-    from migrator.settings_run import carry, look
+    from migrator.settings.run import carry, look
     from migrator.status import sentences
     from state.model import Fenced, LeaseHeld
 

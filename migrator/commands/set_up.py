@@ -85,10 +85,10 @@ def check(words: Words, names: tuple[str, ...], fidelity: bool, left_behind: boo
     import threading
 
     from migrator import app, logs
-    from migrator.answers import known_of
     from migrator.commands.carry import stop_on_signals
     from migrator.preflight import SIGHT, Gate, builds_in, exit_code, local_gates, meetings_gate, probe_gates, server_gates
-    from migrator.wavefile import select
+    from migrator.probe.answers import known_of
+    from migrator.waves.file import select
 
     config = words.load()
     words.start_log()

@@ -48,7 +48,7 @@ def audit(words: Words, names: tuple[str, ...], who: str, what: str, last: int, 
     from migrator import app
     from migrator.commands.look import need_ledger
     from migrator.status import WIDTH, lay_out, moment
-    from migrator.wavefile import select
+    from migrator.waves.file import select
 
     config = words.load()
     need_ledger(config)

@@ -130,7 +130,7 @@ def _mailboxes(_config: Config, glance: Glance | None, wave: str | None) -> View
 def _waves(config: Config, glance: Glance | None, wave: str | None) -> View:
     from migrator import forecast
     from migrator.status import standings
-    from migrator.wave_status import WAVE_COLUMNS, wave_headline, wave_sheet, wave_standings, wave_table
+    from migrator.waves.status import WAVE_COLUMNS, wave_headline, wave_sheet, wave_standings, wave_table
 
     rows = standings(glance, wave) if glance else []
     pool = forecast.speed(forecast.samples(glance.seeds())) if glance else forecast.Speed()
@@ -193,7 +193,7 @@ def _old_profile(_config: Config, glance: Glance | None, wave: str | None) -> Vi
 
 def _folders(config: Config, glance: Glance | None, wave: str | None) -> View:
     from migrator import app
-    from migrator.conservation import folder_sums, rule_sums
+    from migrator.engine.conservation import folder_sums, rule_sums
     from migrator.status import folder_table, headline, rule_table, standings, tables
 
     rows, sums, rules = [], [], []

@@ -57,10 +57,10 @@ def demo(words: Words, /, **options: Any) -> int:
       migrator demo --whole
       migrator demo --waves --keep ./project
     """
-    from migrator.demo import DemoFailed, DemoPlan, run_demo
-    from migrator.demo_faults import run_fault_demo
-    from migrator.demo_waves import run_wave_demo
-    from migrator.demo_whole import run_whole_demo
+    from migrator.demo.faults import run_fault_demo
+    from migrator.demo.run import DemoFailed, DemoPlan, run_demo
+    from migrator.demo.waves import run_wave_demo
+    from migrator.demo.whole import run_whole_demo
 
     def say(text: str) -> None:
         click.echo(text, err=words.json)

@@ -16,8 +16,8 @@ if TYPE_CHECKING:
 
     from connectors.directory import Person
     from migrator.config import Config
-    from migrator.planning import Intake
-    from migrator.wavework import Wave
+    from migrator.waves.planning import Intake
+    from migrator.waves.work import Wave
     from state.model import MailboxRow
     from state.store import Ledger
 
@@ -59,7 +59,7 @@ def _ledger(config: Config) -> Ledger:
 
 
 def _me(who: str) -> str:
-    from migrator.errors_work import who_am_i
+    from migrator.errors.work import who_am_i
 
     return who or who_am_i()
 
@@ -83,8 +83,8 @@ def import_(words: Words, file: Path, name: str, dry_run: bool, who: str) -> int
       migrator wave import ./late-joiners.csv --wave wave2
     """
     from migrator import app
-    from migrator.planning import compare, digest_of, take_in
-    from migrator.wavefile import read_waves, remarks
+    from migrator.waves.file import read_waves, remarks
+    from migrator.waves.planning import compare, digest_of, take_in
 
     config = words.load()
     lines = read_waves(file, name)
@@ -120,7 +120,7 @@ def _intake_as_json(intake: Intake) -> dict[str, Any]:
 
 
 def _intake_lines(intake: Intake, dry_run: bool) -> list[str]:
-    from migrator.planning import Word
+    from migrator.waves.planning import Word
 
     lines = []
     told = [one for one in intake.changes if one.word is Word.NEW or one.sentences]
@@ -158,7 +158,7 @@ def list_(words: Words, as_csv: bool) -> int:
     """
     from migrator.sheets import csv_text
     from migrator.status import WIDTH, lay_out
-    from migrator.wavework import waves_of
+    from migrator.waves.work import waves_of
 
     config = words.load()
     with _ledger(config) as ledger:
@@ -225,8 +225,8 @@ def show(words: Words, name: str) -> int:
     Example:
       migrator wave show pilot
     """
-    from migrator.errors_work import moment
-    from migrator.wavework import wave_named
+    from migrator.errors.work import moment
+    from migrator.waves.work import wave_named
 
     config = words.load()
     with _ledger(config) as ledger:
@@ -283,7 +283,7 @@ def check(words: Words, names: tuple[str, ...], right: tuple[str, ...], who: str
       migrator wave check --accept anna@example.com --why "she married"
     """
     from migrator.config import BadInput
-    from migrator.wavework import mailboxes_named
+    from migrator.waves.work import mailboxes_named
 
     config = words.load()
     if right and not why.strip():
@@ -305,7 +305,7 @@ def _look(words: Words, config: Config, ledger: Ledger, rows: Sequence[MailboxRo
 
     from migrator import app, logs
     from migrator.commands.carry import stop_on_signals
-    from migrator.match import KIND, Card, judge, kept
+    from migrator.waves.match import KIND, Card, judge, kept
 
     words.start_log()
     stop = threading.Event()
@@ -340,7 +340,7 @@ def _person(find: Callable[[str], Person | None], address: str) -> tuple[Person 
 
 def _accept(ledger: Ledger, rows: Sequence[MailboxRow], who: str, why: str) -> None:
     from migrator.config import BadInput
-    from migrator.match import KIND, accept, fits
+    from migrator.waves.match import KIND, accept, fits
 
     seen = {one.mailbox_id: one.about for one in ledger.plans.observed(KIND)}
     if unseen := [row.source for row in rows if not fits(seen.get(row.id), row.target)]:
@@ -351,7 +351,7 @@ def _accept(ledger: Ledger, rows: Sequence[MailboxRow], who: str, why: str) -> N
 
 
 def _tell_cards(words: Words, cards: Sequence[tuple[MailboxRow, Mapping[str, Any]]]) -> int:
-    from migrator.match import accepted, held_by
+    from migrator.waves.match import accepted, held_by
 
     code = 4 if any(held_by(about, row.target) for row, about in cards) else 0
     if words.json:
@@ -406,8 +406,8 @@ def start(
       migrator wave start pilot --pilot
       migrator wave start wave1 --start-after "2026-11-27 18:00" --time-zone Europe/Berlin --every-hours 2
     """
-    from migrator.wavework import schedule_of, wave_named
-    from migrator.wavework import start as begin
+    from migrator.waves.work import schedule_of, wave_named
+    from migrator.waves.work import start as begin
 
     config = words.load()
     with _ledger(config) as ledger:
@@ -439,7 +439,7 @@ def _putting(verb: str, state: str, short: str, text: str) -> None:
     @global_options()
     @pass_words
     def act(words: Words, name: str, who: str, why: str) -> int:
-        from migrator.wavework import put, wave_named
+        from migrator.waves.work import put, wave_named
         from state.plans import WaveState
 
         config = words.load()
@@ -486,8 +486,8 @@ def move(words: Words, names: tuple[str, ...], into: str, who: str, why: str) ->
     Example:
       migrator wave move anna@example.com --into wave2 --why "on leave this week"
     """
-    from migrator.wavework import mailboxes_named
-    from migrator.wavework import move as regroup
+    from migrator.waves.work import mailboxes_named
+    from migrator.waves.work import move as regroup
 
     config = words.load()
     with _ledger(config) as ledger:
@@ -513,8 +513,8 @@ def retry(words: Words, names: tuple[str, ...], into: str, who: str, why: str) -
       migrator wave retry anna@example.com --why "her quota was raised"
       migrator wave retry wave1 --into wave1-late
     """
-    from migrator.wavework import mailboxes_named
-    from migrator.wavework import retry as again
+    from migrator.waves.work import mailboxes_named
+    from migrator.waves.work import retry as again
 
     config = words.load()
     with _ledger(config) as ledger:

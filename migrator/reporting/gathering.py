@@ -12,9 +12,8 @@ from datetime import UTC, datetime
 from typing import Any, Final
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from migrator import match
-from migrator.conservation import last_told, off_by, told_by
-from migrator.positions import WITHDRAWN
+from migrator.cutover.positions import WITHDRAWN
+from migrator.engine.conservation import last_told, off_by, told_by
 from migrator.reporting.facts import (
     Approved,
     Day,
@@ -33,6 +32,7 @@ from migrator.reporting.facts import (
 from migrator.reporting.forecast import Rates, Stretch, forecast, rates, unlisted
 from migrator.reporting.names import Names, hidden, names_of
 from migrator.reporting.verdict import verdict, wanted, why_date
+from migrator.waves import match
 from state.model import ASIDE, PENDING, Choice, ItemState, MailboxRow, MailboxState, PassRow, PassState
 from state.overview import FolderSum, StayedSum
 from state.plans import Observation, WaveRow

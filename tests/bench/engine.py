@@ -19,11 +19,11 @@ from pathlib import Path
 from typing import Any
 
 from migrator import app
+from migrator.checking.verify import verify_mailbox
 from migrator.config import Config, load
 from migrator.footprint import few_arenas
-from migrator.verify import verify_mailbox
-from migrator.wavefile import read_waves
-from migrator.waves import Ending, Run, run_wave
+from migrator.waves.file import read_waves
+from migrator.waves.wave import Ending, Run, run_wave
 from state.model import ItemState, Lease, MailboxRow, PassKind, Row, Step
 from state.store import Ledger
 

@@ -26,7 +26,7 @@ from typing import Any
 from sqlalchemy import create_engine, make_url, text
 
 from connectors.base import Facts, short_hash
-from migrator import plan
+from migrator.engine import plan
 from state.model import ItemState, Lease, Mark, Open, PassKind, Row, Step
 from state.store import Ledger
 

@@ -99,7 +99,7 @@ def one_run(kind: str, folder: Path, processes: int) -> dict[str, float]:
             raise SystemExit(f"the run ended with {ended.returncode}: {ended.stdout[-1000:]} {ended.stderr[-1000:]}")
         lives = [json.loads(line) for line in waits.read_text("utf-8").splitlines()]
     # The process that hands out writes nothing while the others do.
-    carriers = [one for one in lives if processes == 1 or "migrator.worker" in one["words"]]
+    carriers = [one for one in lives if processes == 1 or "migrator.workers.worker" in one["words"]]
     assert len(carriers) == processes, lives
     seconds = sum(one["seconds"] for one in carriers)
     waited = sessions.waited / processes if kind == "postgres" else sum(one["waited"] for one in carriers) / seconds

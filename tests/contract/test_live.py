@@ -55,7 +55,7 @@ def pair(pytestconfig: pytest.Config) -> Iterator[Pair]:
     from connectors.graph.destination import GraphDestination
     from migrator import app
     from migrator.config import load
-    from migrator.wavefile import read_waves
+    from migrator.waves.file import read_waves
 
     config = load(Path(pytestconfig.getoption("--live")))
     line = read_waves(Path(config.waves.file))[0]

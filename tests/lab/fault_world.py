@@ -13,8 +13,8 @@ from connectors.lab.truth import Item, Mailbox, Part, seeded_bytes
 from migrator import app
 from migrator.config import load
 from migrator.progress import watcher_for
-from migrator.wavefile import read_waves, select
-from migrator.waves import Ending, Run, run_wave
+from migrator.waves.file import read_waves, select
+from migrator.waves.wave import Ending, Run, run_wave
 from state.model import ItemState
 
 if TYPE_CHECKING:

@@ -25,7 +25,7 @@ from connectors.lab.truth import Box, Estate, Item, Mailbox, seeded_bytes
 from connectors.reading_calendar import Occasion, day_of, span_of
 from connectors.zones import zone_of
 from migrator import app, cli, config
-from migrator.calendars import CalendarJob, CalendarVerdict, SeriesDifference, same_clock, verify_calendars
+from migrator.checking.calendars import CalendarJob, CalendarVerdict, SeriesDifference, same_clock, verify_calendars
 
 NOW = datetime(2026, 6, 1, 8, tzinfo=UTC)
 BERLIN, EASTERN, SYDNEY = "W. Europe Standard Time", "Eastern Standard Time", "AUS Eastern Standard Time"

@@ -25,8 +25,8 @@ from connectors.lab.server import Lab, LabPlan
 from connectors.lab.truth import Estate, Item, Part, Person
 from connectors.reading import ATTACHMENT_PROPERTIES, PROPERTIES
 from migrator import app, cli, config
-from migrator.deep import DeepJob, DeepVerdict, verify_content
-from migrator.verify import Difference
+from migrator.checking.deep import DeepJob, DeepVerdict, verify_content
+from migrator.checking.verify import Difference
 
 WHEN = datetime(2021, 3, 4, 5, 6, 7, tzinfo=UTC)
 TASK, NOTE = "{00062003-0000-0000-c000-000000000046}", "{0006200e-0000-0000-c000-000000000046}"

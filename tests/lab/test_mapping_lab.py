@@ -19,12 +19,12 @@ from connectors.lab.people import an_empty
 from connectors.lab.server import Lab, LabPlan
 from connectors.lab.truth import Box, Estate, Item, Mailbox, Person, seeded_bytes
 from migrator import app
+from migrator.checking.deep import DeepJob, verify_content
+from migrator.checking.verify import verify_mailbox
 from migrator.config import FiltersSection, MappingSection
-from migrator.conservation import folder_sums, rule_sums
-from migrator.deep import DeepJob, verify_content
-from migrator.rules import FilterRule, FolderRule
-from migrator.verify import verify_mailbox
-from migrator.waves import Ending
+from migrator.engine.conservation import folder_sums, rule_sums
+from migrator.engine.rules import FilterRule, FolderRule
+from migrator.waves.wave import Ending
 
 ANNA = Person("Anna", "anna@contoso.test")
 OLD, NEW = datetime(2012, 5, 1, tzinfo=UTC), datetime(2024, 5, 1, tzinfo=UTC)

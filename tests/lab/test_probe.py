@@ -23,8 +23,8 @@ from connectors.lab.people import an_empty
 from connectors.lab.server import Lab, LabPlan
 from connectors.lab.truth import Box, Estate, Item, Mailbox, Person
 from migrator import app, cli, config
-from migrator.answers import IMPORT_CAP, LANE_IMPORT, known_of
 from migrator.preflight import local_gates
+from migrator.probe.answers import IMPORT_CAP, LANE_IMPORT, known_of
 from state.model import MailboxState, Row
 from state.plans import Answer
 

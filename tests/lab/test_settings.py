@@ -21,8 +21,8 @@ from connectors.lab.setups import RuleSet, Setup
 from connectors.settings import Delivery, Holder, Kind, ReplyState, Settings, SettingsTarget, Untold, words_of
 from migrator import app
 from migrator.config import load
-from migrator.settings_run import Carried, Work, carry, look, people_of
-from migrator.settings_words import Verdict, Wishes
+from migrator.settings.run import Carried, Work, carry, look, people_of
+from migrator.settings.words import Verdict, Wishes
 from state.model import MailboxRow
 from state.settings import SettingState
 

@@ -16,8 +16,8 @@ from fault_world import FaultWorld
 from connectors.lab.people import an_empty
 from connectors.lab.server import Lab, LabPlan
 from connectors.lab.truth import Box, Estate, Item, Mailbox, Person, seeded_bytes
-from migrator.stamps import LIED, UNCHANGED
-from migrator.waves import Ending
+from migrator.engine.stamps import LIED, UNCHANGED
+from migrator.waves.wave import Ending
 
 FOLDERS = 1000
 _NUMBERS = itertools.count(1)

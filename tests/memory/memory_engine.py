@@ -11,9 +11,9 @@ from pathlib import Path
 
 from migrator import app
 from migrator.config import load
-from migrator.inflight import Pool
-from migrator.wavefile import read_waves
-from migrator.waves import Run, run_wave
+from migrator.engine.inflight import Pool
+from migrator.waves.file import read_waves
+from migrator.waves.wave import Run, run_wave
 from state.model import MailboxRow, PassKind
 
 

@@ -7,11 +7,11 @@ from pathlib import Path
 
 from sqlalchemy import event
 
-from migrator import match
-from migrator.cutover_work import take_in_again, withdraw
+from migrator.cutover.work import take_in_again, withdraw
 from migrator.reporting.gathering import gather
 from migrator.reporting.names import BLOT, veiled
 from migrator.reporting.told import told
+from migrator.waves import match
 from state.model import Choice, Decision, ItemState, MailboxState, Open, PassKind, PassState, Row, Step
 from state.store import Ledger
 

@@ -17,8 +17,8 @@ from connectors.memory import MemoryMailbox, MemorySource
 from connectors.memory_destination import MemoryDestination
 from connectors.memory_target import MemoryTarget
 from migrator.config import PassSettings
-from migrator.passes import Job, PassReport, run_pass
-from migrator.tenure import Tenure
+from migrator.engine.passes import Job, PassReport, run_pass
+from migrator.engine.tenure import Tenure
 from state.model import PassKind
 from state.store import Ledger
 

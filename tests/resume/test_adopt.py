@@ -13,9 +13,9 @@ from connectors.base import Role
 from connectors.errors import MailboxBlocked
 from connectors.memory import MemorySource
 from connectors.memory_destination import MemoryDestination
-from migrator.passes import Job, rebuild
-from migrator.rules import FilterRule
-from migrator.tenure import Tenure
+from migrator.engine.passes import Job, rebuild
+from migrator.engine.rules import FilterRule
+from migrator.engine.tenure import Tenure
 from state.model import PassKind, PassState
 from state.store import Ledger
 

@@ -10,7 +10,7 @@ import pytest
 from resume_world import World, furnished, id_of
 
 from connectors.base import Page, Put
-from migrator.conservation import PREFIX, folder_sums, off_by, told_by
+from migrator.engine.conservation import PREFIX, folder_sums, off_by, told_by
 from migrator.status import folder_table
 from state.model import PassKind, PassState
 from state.store import Ledger

@@ -11,7 +11,7 @@ from resume_world import Hand, Killed, World
 from connectors.base import Identity, TargetRef
 from connectors.memory import MemorySource
 from connectors.memory_destination import MemoryDestination
-from migrator.verify import verify_mailbox
+from migrator.checking.verify import verify_mailbox
 from state.model import PassKind
 from state.store import Ledger
 

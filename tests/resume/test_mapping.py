@@ -17,11 +17,11 @@ from connectors.base import Role
 from connectors.errors import MailboxBlocked
 from connectors.memory import MemorySource
 from connectors.memory_destination import MemoryDestination
-from migrator.backfill import open_parts
-from migrator.conservation import folder_sums, rule_sums
-from migrator.rules import FilterRule, FolderRule
+from migrator.checking.verify import verify_mailbox
+from migrator.engine.backfill import open_parts
+from migrator.engine.conservation import folder_sums, rule_sums
+from migrator.engine.rules import FilterRule, FolderRule
 from migrator.status import rule_table
-from migrator.verify import verify_mailbox
 from state.model import MailboxState, PassKind, PassState
 from state.store import Ledger
 

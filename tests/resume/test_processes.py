@@ -16,9 +16,9 @@ import pytest
 from real_world import Ended, Real, contents
 
 from connectors.lab.server import Lab, LabPlan
-from migrator.orders import Begin
-from migrator.processes import Crowd, Spread
-from migrator.waves import Ending
+from migrator.waves.wave import Ending
+from migrator.workers.orders import Begin
+from migrator.workers.processes import Crowd, Spread
 from state.model import MailboxRow, PassKind
 from state.store import Ledger
 

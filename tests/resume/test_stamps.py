@@ -13,7 +13,7 @@ from resume_world import Hand, Killed, World, furnished, id_of
 from connectors.base import Folder, Page
 from connectors.errors import Unavailable
 from connectors.wrappers import AroundSource
-from migrator.stamps import LIED, UNCHANGED
+from migrator.engine.stamps import LIED, UNCHANGED
 from state.model import MailboxRow, PassKind, PassState
 from state.store import Ledger
 

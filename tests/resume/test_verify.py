@@ -10,7 +10,7 @@ from resume_world import World, furnished, id_of
 from connectors.base import Role
 from connectors.memory import MemorySource
 from connectors.memory_destination import MemoryDestination
-from migrator.verify import Verdict, verify_mailbox
+from migrator.checking.verify import Verdict, verify_mailbox
 from state.model import PassKind
 from state.store import Ledger
 

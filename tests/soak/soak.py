@@ -225,8 +225,8 @@ def drive(asked: argparse.Namespace) -> int:
     from migrator import app, logs
     from migrator.config import load
     from migrator.progress import Silent
-    from migrator.wavefile import read_waves
-    from migrator.waves import Run, run_wave
+    from migrator.waves.file import read_waves
+    from migrator.waves.wave import Run, run_wave
 
     folder: Path = asked.drive
     config, control = load(folder / "lab.toml"), Control(folder)

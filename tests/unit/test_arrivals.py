@@ -9,7 +9,7 @@ import pytest
 
 from connectors.base import Entry, Facts, Role
 from connectors.memory import MemoryMailbox, MemorySource
-from migrator.arrivals import SIGHT, Lookout, host_of, newest_native, observe
+from migrator.cutover.arrivals import SIGHT, Lookout, host_of, newest_native, observe
 from state.model import MailboxRow
 from state.store import Ledger
 

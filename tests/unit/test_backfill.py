@@ -7,8 +7,8 @@ from datetime import UTC, date, datetime, timedelta, timezone
 import pytest
 
 from connectors.base import Facts
-from migrator.backfill import Parts, is_backfill, minutes_for, open_parts
-from migrator.rules import BadRule, day_from
+from migrator.engine.backfill import Parts, is_backfill, minutes_for, open_parts
+from migrator.engine.rules import BadRule, day_from
 from state.model import ItemState, MailboxState, Open, PassKind, Row, Step
 from state.store import Ledger
 

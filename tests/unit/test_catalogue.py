@@ -12,8 +12,8 @@ from pathlib import Path
 from connectors.ews import classify as ews
 from connectors.graph import classify as graph
 from connectors.graph.tokens import SIGN_IN
-from migrator import catalogue
-from migrator.advice import CODES, REASONS, Advice, advice
+from migrator.errors import catalogue
+from migrator.errors.advice import CODES, REASONS, Advice, advice
 
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs" / "errors.md").read_text("utf-8")
@@ -145,12 +145,12 @@ def test_every_exit_code_is_on_the_page() -> None:
 
 
 def test_the_page_says_what_the_code_says() -> None:
-    assert catalogue.page() == PAGE, "write it anew: python -m migrator.catalogue --write docs/errors.md"
+    assert catalogue.page() == PAGE, "write it anew: python -m migrator.errors.catalogue --write docs/errors.md"
 
 
 def test_the_page_is_written_by_its_command(tmp_path: Path) -> None:
     done = subprocess.run(
-        [sys.executable, "-m", "migrator.catalogue", "--write", str(tmp_path / "errors.md")], cwd=ROOT, check=False
+        [sys.executable, "-m", "migrator.errors.catalogue", "--write", str(tmp_path / "errors.md")], cwd=ROOT, check=False
     )
     assert done.returncode == 0
     assert (tmp_path / "errors.md").read_text("utf-8") == PAGE

@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from migrator import cutover
-from migrator.cutover import EDGES, QUESTIONS, STEPS, Edge, Position, Span, hindrances, next_edge
-from migrator.readiness import Verdict, readiness, smallest_first
+from migrator.cutover import table as cutover
+from migrator.cutover.readiness import Verdict, readiness, smallest_first
+from migrator.cutover.table import EDGES, QUESTIONS, STEPS, Edge, Position, Span, hindrances, next_edge
 from state.model import AFTER_CUTOVER, ASIDE, MAILBOX_MOVES, MailboxState, PassKind
 
 HOUR = 3600.0

@@ -14,9 +14,9 @@ from test_commands import CONFIG
 from test_dns_hints import Resolver
 
 from migrator import cli, logs
-from migrator import cutover_work as work
 from migrator.config import BadInput
-from migrator.positions import advance, positions, steps_now
+from migrator.cutover import work
+from migrator.cutover.positions import advance, positions, steps_now
 from state.model import MAILBOX_MOVES, LeaseHeld, MailboxRow, MailboxState, PassKind, PassState
 from state.plans import Confirmation, WaveState
 from state.store import Ledger

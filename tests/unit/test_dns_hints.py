@@ -13,7 +13,7 @@ import dns.rdatatype
 import dns.rrset
 import pytest
 
-from migrator.dns_hints import look_up
+from migrator.cutover.dns_hints import look_up
 
 
 class Resolver:

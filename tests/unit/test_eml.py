@@ -11,7 +11,7 @@ import pytest
 
 from connectors.base import Address, Attachment, Message
 from connectors.ews.mime import take_apart
-from migrator.eml import decoded, eml_of
+from migrator.errors.eml import decoded, eml_of
 
 
 def bytes_of(message: Message) -> bytes:

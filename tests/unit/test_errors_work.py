@@ -15,10 +15,10 @@ from msgspec.structs import replace
 
 from connectors.base import Facts
 from migrator import cli, logs
-from migrator.advice import REASONS
 from migrator.config import BadInput
-from migrator.errors_work import Stayed, approve, as_new, by_reason, choose, gather, retry, short_keys, who_am_i
-from migrator.plan import pack_facts
+from migrator.engine.plan import pack_facts
+from migrator.errors.advice import REASONS
+from migrator.errors.work import Stayed, approve, as_new, by_reason, choose, gather, retry, short_keys, who_am_i
 from state.model import Choice, ItemState, LeaseHeld, Open, Row, Step, Work
 from state.store import Ledger
 

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from migrator.hours import BadHours, Hours, parse_hours
+from migrator.waves.hours import BadHours, Hours, parse_hours
 
 BERLIN = ZoneInfo("Europe/Berlin")
 

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from connectors.pacer import Stopped
-from migrator.inflight import NOTHING, Pool, Share
+from migrator.engine.inflight import NOTHING, Pool, Share
 
 SIZE = 100
 

@@ -14,10 +14,11 @@ from hypothesis import strategies as st
 from test_cli import Typed
 from test_scripts import NAMES, NASTY, Reader
 
-from migrator import cli, cutover
+from migrator import cli
 from migrator.config import BadInput
-from migrator.kit import checklist, folder_for, read_results, take_in, write_kit
-from migrator.kit_scripts import SCRIPTS, Moved, Script, script_text
+from migrator.cutover import table as cutover
+from migrator.kit.folder import checklist, folder_for, read_results, take_in, write_kit
+from migrator.kit.scripts import SCRIPTS, Moved, Script, script_text
 from state.store import Ledger
 
 PLAIN = Moved(source="anna@old.example", target="anna@new.example", route="forward", access="full-access")

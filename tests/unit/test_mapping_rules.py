@@ -12,9 +12,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from connectors.base import Facts, Folder, Role
-from migrator import plan
 from migrator.config import BadInput, load
-from migrator.mapping import (
+from migrator.engine import plan
+from migrator.engine.mapping import (
     AGAIN,
     FINGERPRINT,
     PLAIN,
@@ -29,7 +29,7 @@ from migrator.mapping import (
     sorted_step,
     way_of,
 )
-from migrator.rules import BadRule, FilterRule, FolderRule, check_rules, fits, folded
+from migrator.engine.rules import BadRule, FilterRule, FolderRule, check_rules, fits, folded
 from state.model import ITEM_MOVES, ItemState, Mark, Open, Row, Step, Work
 
 TODAY = date(2026, 11, 24)

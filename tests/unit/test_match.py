@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from connectors.directory import Person
-from migrator.match import accept, accepted, alike, fits, held_by, judge, kept
+from migrator.waves.match import accept, accepted, alike, fits, held_by, judge, kept
 
 SOURCE, TARGET, ID = "anna@old.example", "anna@new.example", "12345678-90ab-cdef-1234-567890abcdef"
 

@@ -241,7 +241,7 @@ def test_an_undo_that_is_killed_before_anything_is_removed_counts_all_of_it_agai
         raise Killed
 
     with monkeypatch.context() as dying:
-        dying.setattr("migrator.undo.Transfer.remove", die)
+        dying.setattr("migrator.monday.undo.Transfer.remove", die)
         dying.setattr(app, "owner", lambda: "the same")
         with pytest.raises(Killed):
             shell("mailbox", "undo", ANNA, "--yes")

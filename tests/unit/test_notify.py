@@ -23,7 +23,7 @@ from migrator.edges import DIGEST, Digests, Edges, at_the_edges, digest, next_ti
 from migrator.notify import Event, Failed, Letter, Notifier, Post, Relay, card, channels, generic, letters, mail_of, slack
 from migrator.owners import message_of, write
 from migrator.progress import Silent
-from migrator.waves import Ending
+from migrator.waves.wave import Ending
 from state.model import MailboxRow, MailboxState, PassKind
 from state.store import Ledger
 

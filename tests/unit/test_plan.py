@@ -8,7 +8,7 @@ import pytest
 from msgspec.structs import replace
 
 from connectors.base import Drop, Facts, Lane, Limits, Put, ReadFlag, Ref, identify, item_key, short_hash
-from migrator import plan
+from migrator.engine import plan
 from state.model import ITEM_MOVES, ItemState, Mark, Open, Row, Work
 
 ID = "AAMk="

@@ -14,11 +14,11 @@ from connectors.ews.client import build_in
 from connectors.lab import stream
 from connectors.lab.truth import Item
 from connectors.streams import made_by
-from migrator import plan
-from migrator.answers import IMPORT_CAP, LANE_IMPORT, known_of
+from migrator.engine import plan
 from migrator.preflight import Gate, meetings_gate, probe_gates
-from migrator.probe import Allow, liking, needs_of
-from migrator.probe_result import class_shown
+from migrator.probe.answers import IMPORT_CAP, LANE_IMPORT, known_of
+from migrator.probe.probing import Allow, liking, needs_of
+from migrator.probe.result import class_shown
 from state.plans import Answer
 
 

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from connectors.reading import Portrait, address, body, compare, cut, enclosure, hashed, headers_of, level, overlooked
 from connectors.reading_items import more_of, read_time
 from connectors.reading_mail import nested, read_mail
-from migrator.deep import EXPLAINED, chosen
+from migrator.checking.deep import EXPLAINED, chosen
 
 WHEN = datetime(2021, 3, 4, 5, 6, 7, tzinfo=UTC)
 

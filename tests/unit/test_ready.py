@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from migrator.ready import Found, state_after, what_is_missing
+from migrator.waves.ready import Found, state_after, what_is_missing
 from state.model import MailboxState
 
 PASSING = [MailboxState.SEEDING, MailboxState.SYNCING, MailboxState.READY]

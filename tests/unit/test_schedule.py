@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from migrator.hours import Hours, parse_hours
-from migrator.schedule import Candidate, Decision, WavePlan, decide, light, plan_of, seconds_of
-from migrator.wavecolumns import Unfit, moment_of
+from migrator.waves.columns import Unfit, moment_of
+from migrator.waves.hours import Hours, parse_hours
+from migrator.waves.schedule import Candidate, Decision, WavePlan, decide, light, plan_of, seconds_of
 from state.model import MailboxState, PassKind, PassState
 from state.plans import WaveRow, WaveState
 

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from migrator import cli
-from migrator.advice import REASONS
 from migrator.config import BadInput
+from migrator.errors.advice import REASONS
 from migrator.scoring import Measured, measure, packaged, read_rule, score, sentences
 from state.model import ItemState, Open, PassKind, PassState, Row, Step, Work
 from state.store import Ledger

@@ -20,10 +20,10 @@ from connectors.base import Role
 from connectors.settings import Abilities, Delegate, Holder, Permission, Place, Settings, Untold
 from connectors.settings import Kind as SettingKind
 from migrator.config import BadInput
-from migrator.scripts import SINGLE, applying, collecting, quoted, remark, table, write_scripts
-from migrator.settings import plan
-from migrator.settings_run import Carried
-from migrator.settings_words import Surroundings
+from migrator.settings.planning import plan
+from migrator.settings.run import Carried
+from migrator.settings.scripts import SINGLE, applying, collecting, quoted, remark, table, write_scripts
+from migrator.settings.words import Surroundings
 from state.model import MailboxRow, MailboxState
 
 PEOPLE = {"anna@old.test": "anna@new.test", "bob@old.test": "bob@new.test"}

@@ -6,8 +6,8 @@ import re
 
 import pytest
 
-from migrator.scripts import quoted
-from migrator.scripts_rooms import PLAIN, room_files, rooms_of
+from migrator.settings.rooms import PLAIN, room_files, rooms_of
+from migrator.settings.scripts import quoted
 from state.model import MailboxRow, MailboxState
 
 PEOPLE = {"room1@old.test": "room1@new.test", "o'hara@old.test": "o'hara@new.test"}

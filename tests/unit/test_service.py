@@ -12,8 +12,8 @@ import pytest
 
 from migrator import cli, logs
 from migrator.commands import service as command
-from migrator.service import BadName, Service, off_systemd, off_windows, on_systemd, on_windows, remarks, unit
-from migrator.serving import ALIVE
+from migrator.waves.service import BadName, Service, off_systemd, off_windows, on_systemd, on_windows, remarks, unit
+from migrator.waves.serving import ALIVE
 from state.store import Ledger
 
 CONFIG = """

@@ -7,8 +7,8 @@ from collections.abc import Callable, Sequence
 
 import pytest
 
-from migrator.serving import ALIVE, WAITS, Event, Serving, iso, look
-from migrator.waves import Ending
+from migrator.waves.serving import ALIVE, WAITS, Event, Serving, iso, look
+from migrator.waves.wave import Ending
 from state.model import LedgerAway, MailboxRow, MailboxState, PassKind, PassState
 from state.plans import WaveState
 from state.store import Ledger

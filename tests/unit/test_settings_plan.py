@@ -33,9 +33,9 @@ from connectors.settings import (
     WorkingHours,
     words_of,
 )
-from migrator.settings import counts, plan
-from migrator.settings_rules import rule_key, stored
-from migrator.settings_words import AddRule, EnableRule, Entry, Remembered, SetReply, Surroundings, Verdict, Wishes
+from migrator.settings.planning import counts, plan
+from migrator.settings.rules import rule_key, stored
+from migrator.settings.words import AddRule, EnableRule, Entry, Remembered, SetReply, Surroundings, Verdict, Wishes
 
 NOW = datetime(2026, 6, 1, 12, tzinfo=UTC)
 GRAPH = Abilities(settings_shape.TESTS, settings_shape.DEEDS, settings_shape.DELIVERIES)

@@ -10,10 +10,11 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from migrator import app, logs, orders
+from migrator import app, logs
 from migrator.config import Config, load
-from migrator.processes import largest_first
-from migrator.waves import Ending
+from migrator.waves.wave import Ending
+from migrator.workers import orders
+from migrator.workers.processes import largest_first
 from state.model import ItemState, MailboxState, PassKind, Row, Step
 from state.store import Ledger
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from migrator.shortfall import Shortfall, shortfalls
+from migrator.engine.shortfall import Shortfall, shortfalls
 from state.store import Ledger
 
 

@@ -19,7 +19,7 @@ from migrator import cli
 from migrator.forecast import Span, Speed, Tick
 from migrator.status import COLUMNS, Standing, after_table, headline, moment, seconds, sheet, standings, table, tables, waits_for
 from migrator.watching import pace, watch
-from migrator.wave_status import wave_headline, wave_standings, wave_table
+from migrator.waves.status import wave_headline, wave_standings, wave_table
 from state.glance import CantLook, look
 from state.model import ItemState, MailboxState, Open, PassKind, PassState, Row, Step
 from state.plans import WaveState

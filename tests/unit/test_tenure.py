@@ -8,7 +8,7 @@ from connectors.base import Lane, Unsent, Write, WriteKind
 from connectors.memory_destination import MemoryDestination
 from connectors.memory_target import Content, MemoryTarget
 from connectors.pacer import Stopped
-from migrator.tenure import Tenure
+from migrator.engine.tenure import Tenure
 from state.model import Fenced
 from state.store import Ledger
 

@@ -9,7 +9,7 @@ import pytest
 
 from connectors.base import Facts, TargetRef, short_hash
 from migrator.config import BadInput
-from migrator.tracing import Seen, Wanted, bare, sentence, wanted_by_file
+from migrator.monday.tracing import Seen, Wanted, bare, sentence, wanted_by_file
 from state.model import ItemState, Mark, Open, Row, Work
 
 S = ItemState

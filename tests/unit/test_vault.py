@@ -20,10 +20,11 @@ from msgspec.structs import replace
 
 from connectors.base import Doubt, Item, Lane, Message, Outcome, Receipt, Ref, Refusal
 from connectors.errors import Unavailable
-from migrator import logs, vault
-from migrator.inflight import NOTHING, Pool
-from migrator.transfer import let_go
-from migrator.vault import Vault, VaultError, private_command, safe_name
+from migrator import logs
+from migrator.engine.inflight import NOTHING, Pool
+from migrator.engine.transfer import let_go
+from migrator.errors import vault
+from migrator.errors.vault import Vault, VaultError, private_command, safe_name
 from state.model import ItemState, Kept, MailboxRow, Open, Row, Step
 from state.store import Ledger
 

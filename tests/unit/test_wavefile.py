@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from migrator.config import BadInput
-from migrator.wavecolumns import DETAILS, details_of
-from migrator.wavefile import read_waves, remarks, select
+from migrator.waves.columns import DETAILS, details_of
+from migrator.waves.file import read_waves, remarks, select
 
 EXAMPLE = Path(__file__).resolve().parents[2] / "configs" / "waves.example.csv"
 

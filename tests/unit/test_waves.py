@@ -13,13 +13,13 @@ import pytest
 from connectors.base import Destination, Source
 from connectors.errors import Halt, MailboxBlocked, Unavailable, UnknownAnswer
 from connectors.pacer import Stopped
-from migrator import waves
 from migrator.config import PassSettings
-from migrator.passes import Job, PassReport
-from migrator.pauses import LOOKED_FOR_PAUSES
+from migrator.engine.passes import Job, PassReport
 from migrator.progress import Plain, Silent, watcher_for
 from migrator.status import Standing, headline, percent, standings, table
-from migrator.waves import Ending, Run, run_wave
+from migrator.waves import wave as waves
+from migrator.waves.pauses import LOOKED_FOR_PAUSES
+from migrator.waves.wave import Ending, Run, run_wave
 from state.model import Choice, Decision, Fenced, ItemState, MailboxRow, MailboxState, Open, PassKind, PassState, Row, Step
 from state.plans import WaveState
 from state.store import Ledger

@@ -1,0 +1,1 @@
+"""Holds a target against its source. Shares no code with whoever writes."""

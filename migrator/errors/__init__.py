@@ -1,0 +1,1 @@
+"""What did not go, as work for a person."""

@@ -1,0 +1,1 @@
+"""The folder of scripts and lists for what people do outside of this program."""

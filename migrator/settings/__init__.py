@@ -1,0 +1,1 @@
+"""What is no item: rules, categories, replies, permissions."""

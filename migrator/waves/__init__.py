@@ -1,0 +1,1 @@
+"""Mailboxes that move together: from the spreadsheet to who runs when."""
