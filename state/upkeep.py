@@ -20,13 +20,14 @@ from state.store import Ledger
 def backup(url: str, file: Path) -> int:
     """Copy the ledger into a file, while others may go on using it; returns the bytes of the copy, which was read to its end.
 
-    A file that is there is replaced only by a whole copy. Raises LedgerError.
+    Its folder is made. A file that is there is replaced only by a whole copy. Raises LedgerError.
     """
     source = _file_of(url, "copied with pg_dump")
     if not source.is_file():
         raise LedgerError(f"There is no ledger at {source} to copy.")
     part = file.with_name(file.name + ".part")
     try:
+        file.parent.mkdir(parents=True, exist_ok=True)
         _copy(source, part)
         if faults := _integrity(part):
             raise LedgerError(f"The copy of {source} is damaged ({faults[0]}); run `migrator db check`.")

@@ -19,6 +19,7 @@ from migrator.commands.cutover_shown import (
     steps_table,
 )
 from migrator.commands.words import HELD, Words, global_options, pass_words, say_json, say_lines
+from migrator.counts import items, mailboxes
 
 if TYPE_CHECKING:
     from migrator.cutover.readiness import Readiness
@@ -371,8 +372,8 @@ def rollback(
                     since = min(moments, default=0.0)
                     found = list(work.reached_since(ledger, by_id[one.mailbox_id], look, since)) if moments else []
                     reached[one.address] = (found, look)
-                items = sum(len(found) for found, _ in reached.values())
-                question = f"Take {len(chosen)} mailboxes back? {items:,} items reached their targets since."
+                since_then = items(sum(len(found) for found, _ in reached.values()))
+                question = f"Take {mailboxes(len(chosen))} back? {since_then} reached the targets since."
                 if not (dry_run or yes or words.json):
                     click.confirm(question, abort=True)
                 written: list[work.Reached] = []
@@ -391,7 +392,7 @@ def rollback(
     if words.json:
         say_json({"reached_since": told, "folder": str(folder), "eml": eml, "dry_run": dry_run, "exit_code": 0})
         return 0
-    say_lines(*(f"{address}: {number:,} items reached the target since" for address, number in told.items()))
+    say_lines(*(f"{address}: {items(number)} reached the target since" for address, number in told.items()))
     if dry_run:
         say_lines("Dry run: nothing was taken back.")
     else:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from migrator.commands.words import HELD, Words, global_options, pass_words, say_json, say_lines
+from migrator.counts import items
 
 if TYPE_CHECKING:
     from connectors.base import Destination, Source
@@ -241,8 +242,9 @@ def undo(words: Words, user: str, dry_run: bool, yes: bool, why: str, who: str) 
         say_json({"mailbox": row.source, "found": asdict(found), "done": outcome, "dry_run": dry_run, "exit_code": code})
     elif done is not None:
         say_lines(
-            f"{done.removed:,} items removed, {done.left:,} left.",
-            f"Proof: the target was asked for each of them and listed in {done.folders} folders; {done.still_there:,} are left.",
+            f"{items(done.removed)} removed, {done.left:,} left alone.",
+            f"Proof: the target was asked for each item that was removed, and listed in {done.folders} folders:"
+            f" {done.still_there:,} of them are there still.",
         )
     return code
 

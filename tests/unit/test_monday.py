@@ -194,8 +194,8 @@ def test_undo_removes_exactly_what_was_brought_and_nobody_touched(world: World, 
     assert len(target(world).items) == 7
     code, out = shell("mailbox", "undo", ANNA, "--yes", "--why", "wrong target")
     assert code == 0
-    assert "3 items removed, 3 left." in out
-    assert "0 are left" in out
+    assert "3 items removed, 3 left alone." in out
+    assert "0 of them are there still" in out
     left = {item.content.message.subject for item in target(world).items.values()}
     assert left == {"", "mine now", "anna 2", "meeting"}
     assert meeting in world.mailboxes["anna"].items
@@ -249,7 +249,7 @@ def test_an_undo_that_is_killed_before_anything_is_removed_counts_all_of_it_agai
     assert "5 items were brought and nobody touched them" in shell("mailbox", "undo", ANNA, "--dry-run")[1]
     code, out = shell("mailbox", "undo", ANNA, "--yes")
     assert code == 0
-    assert "5 items removed, 0 left." in out
+    assert "5 items removed, 0 left alone." in out
     assert target(world).items == {}
 
 
