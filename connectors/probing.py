@@ -44,6 +44,21 @@ class Weighed:
     code: str
 
 
+@dataclass(frozen=True, slots=True)
+class Burst:
+    """What became of requests that left at once: how many were answered, how many turned away for their number, by which code,
+    and the seconds that the server wants to be left alone for."""
+
+    taken: int
+    refused: int
+    code: str = ""
+    wait: float = 0.0
+
+
+NO_SUCH_MAILBOX = "no such mailbox"
+"""What ``Bench.reaches`` answers of an address that no mailbox has."""
+
+
 class Bench(Protocol):
     """One target mailbox as a probe of one installation uses it. Used by one thread. Raises what the wire raises."""
 
@@ -79,6 +94,16 @@ class Bench(Protocol):
         """Send an import of that many bytes whose content is no item, so that none can come of it."""
         ...
 
-    def reaches(self, mailbox: str) -> bool:
-        """Whether an import session can be opened for another mailbox; sends nothing into it."""
+    def knock(self, place: Workplace) -> bool:
+        """Whether the address of the session that ``session_life`` opened last is accepted; nothing comes of the request."""
+        ...
+
+    def burst(self, place: Workplace, reads: int, *, imports: int = 0, beside: str = "") -> Burst:
+        """So many reads of the workplace at once, whatever the limits say, and imports with them that can make no item; with
+        ``beside`` as many reads of that mailbox's inbox, too. What else goes wrong with one counts as answered."""
+        ...
+
+    def reaches(self, mailbox: str) -> str:
+        """Empty if an import session can be opened for another mailbox, into which nothing is sent; else the refusal's code, or
+        ``NO_SUCH_MAILBOX``."""
         ...

@@ -24,6 +24,8 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
+from msgspec.structs import replace as rebuilt
+
 from migrator import logs, shares
 from migrator.config import BadInput, Config
 from migrator.footprint import few_arenas
@@ -621,6 +623,19 @@ def answers_of(config: Config) -> list[Answered]:
         return []
     with open_ledger(config) as ledger:
         return ledger.plans.answers()
+
+
+def measured(config: Config, ledger: Ledger) -> Config:
+    """The config with the limits of the target lowered to what probes measured."""
+    from migrator.probe.answers import known_of, narrowed
+
+    limits = narrowed(config.target.limits, known_of(ledger.plans.answers(), ""))
+    if limits == config.target.limits:
+        return config
+    logs.logger("migrator.app").info(
+        "limits follow a probe", concurrency=limits.concurrency, concurrency_scope=limits.concurrency_scope
+    )
+    return replace(config, target=rebuilt(config.target, limits=limits))
 
 
 def owner() -> str:

@@ -156,19 +156,22 @@ def arriving(among: Sequence[Sample], seconds: float) -> float:
     return sum(one.items for one in after_seed[:-1]) / between * seconds if between > 0 else 0.0
 
 
-def together(spans: Iterable[Span | None], at_once: int) -> Span | None:
+def together(spans: Iterable[Span | None], at_once: int, apart: int | None = None) -> Span | None:
     """How long several take of which so many go on at once: no less than the longest, and none waits in vain.
 
-    None if nothing is known of any; those of which nothing is known are taken to be like the others.
+    ``apart`` is how many of those have budgets of their own, where mailboxes share them: the rest may win nothing by going on at
+    once, so that at the most it takes as long as with so many. None if nothing is known of any; those of which nothing is known
+    are taken to be like the others.
     """
     given = list(spans)
     known = [one for one in given if one is not None]
     if not known:
         return None if given else NOTHING
-    share = len(given) / len(known) / max(1, at_once)
+    share = len(given) / len(known)
+    slowest = at_once if apart is None else min(at_once, apart)
     return Span(
-        max(max(one.least for one in known), sum(one.least for one in known) * share),
-        max(max(one.most for one in known), sum(one.most for one in known) * share),
+        max(max(one.least for one in known), sum(one.least for one in known) * share / max(1, at_once)),
+        max(max(one.most for one in known), sum(one.most for one in known) * share / max(1, slowest)),
     )
 
 

@@ -158,6 +158,12 @@ class Glance:
         found = self._ask("SELECT name, state, details FROM waves ORDER BY name", ())
         return {name: (state, msgspec.json.decode(details, type=dict[str, Any])) for name, state, details in found}
 
+    def answered(self, question: str) -> str:
+        """The last answer of probes to a question that is about the target alone; empty if there is none."""
+        text = f"SELECT answer FROM answers WHERE question = {self._mark} ORDER BY at DESC LIMIT 1"
+        found = self._ask(text, (question,))
+        return str(found[0][0]) if found else ""
+
     def hinted(self, scope: str) -> float:
         """Until when a hint of this scope holds, in wall-clock seconds; 0 if there is none."""
         found = self._ask(f"SELECT until FROM hints WHERE scope = {self._mark}", (scope,))

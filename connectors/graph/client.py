@@ -355,6 +355,25 @@ class GraphClient:
 
         return await self._paced(mailbox, attempt, cost, write=not safe)
 
+    async def at_once(
+        self,
+        mailbox: str,
+        address: str,
+        *,
+        kind: str,
+        pieces: Sequence[bytes | Pieces] = (),
+        headers: Mapping[str, str] | None = None,
+    ) -> Reply:
+        """One exchange that waits for no budget, whatever its answer: for a probe that asks what a budget is.
+
+        Without ``pieces`` a GET of a path of Graph; with them a POST to a pre-authenticated address. Never repeated.
+        """
+        if pieces:
+            return await self._exchange(mailbox, "POST", address, kind, headers or {}, pieces)
+        silence.check("GET", address, None, quiet=False, word=None)
+        own = {"Prefer": IMMUTABLE, "Authorization": f"Bearer {await self.token()}", "client-request-id": str(uuid.uuid4())}
+        return await self._exchange(mailbox, "GET", self.tenant.root + address, kind, own, ())
+
     async def _paced(self, mailbox: str, attempt: Callable[[], Awaitable[Reply]], cost: Cost, *, write: bool) -> Reply:
         return await self.pacer(mailbox).acall(attempt, cost=cost, write=write)
 

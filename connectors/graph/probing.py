@@ -6,6 +6,7 @@ import interface takes items of every class into it. The mark tells it from a fo
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Coroutine, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -14,20 +15,23 @@ from urllib.parse import urlsplit
 
 import orjson
 
-from connectors.errors import Halt, MailboxBlocked, UnknownAnswer
+from connectors.errors import Halt, MailboxBlocked, Throttled, UnknownAnswer, WireError
 from connectors.graph import extended as x
 from connectors.graph import paths
 from connectors.graph.classify import Meaning, Rejected
-from connectors.graph.client import AddressSpent, GraphClient
+from connectors.graph.client import AddressSpent, GraphClient, raise_for
 from connectors.graph.importing import MailboxId
 from connectors.graph.lookup import is_mail
 from connectors.graph.naming import probe_name
-from connectors.probing import Lying, Traces, Weighed, Workplace
+from connectors.probing import NO_SUCH_MAILBOX, Burst, Lying, Traces, Weighed, Workplace
 
 T = TypeVar("T")
 
 _LOUD = " loud"
 _PIECE = 1 << 16
+_LITTLE = 1_000
+"""Bytes of an import request that is sent for its answer alone."""
+_NO_MAILBOX = frozenset({"ResourceNotFound", "Request_ResourceNotFound", "ErrorInvalidUser"})
 _HEADERS = {"Content-Type": "application/json"}
 
 
@@ -100,18 +104,25 @@ class GraphBench:
 
     def session_life(self) -> float | None:
         found, asked = self._run(self._session(self._mailbox, self._mailbox_id))
+        self._address = self._address_in(found)
         ends = x.moment(found.get("expirationDateTime"))
         return None if ends is None else (ends - asked).total_seconds()
 
     def weigh(self, place: Workplace, size: int) -> Weighed:
         return self._run(self._weigh(place, size))
 
-    def reaches(self, mailbox: str) -> bool:
+    def knock(self, place: Workplace) -> bool:
+        return self._run(self._knock(place))
+
+    def burst(self, place: Workplace, reads: int, *, imports: int = 0, beside: str = "") -> Burst:
+        return self._run(self._burst(place, reads, imports, beside))
+
+    def reaches(self, mailbox: str) -> str:
         try:
             self._run(self._session(mailbox, MailboxId(self._client, mailbox)))
-        except (MailboxBlocked, Halt):
-            return False
-        return True
+        except (MailboxBlocked, Halt) as error:
+            return NO_SUCH_MAILBOX if error.code in _NO_MAILBOX else error.code or "refused"
+        return ""
 
     # -- on the loop
 
@@ -147,20 +158,59 @@ class GraphBench:
         found: dict[str, Any] = (await self._client.ask(mailbox, "POST", path, kind="import-session", safe=True)).json()
         return found, asked
 
-    async def _weigh(self, place: Workplace, size: int) -> Weighed:
-        head = orjson.dumps({"FolderId": place.id, "Mode": "create"})[:-1] + b',"Data":"'
-        noughts = _Noughts(max(0, size - len(head) - 2) // 4 * 4)
-        for _ in range(2):
-            if self._address is None:
-                found, _asked = await self._session(self._mailbox, self._mailbox_id)
-                address = found.get("importUrl")
-                if not isinstance(address, str) or not _encrypted(address, self._client.tenant.graph_url):
-                    raise UnknownAnswer("an import session without an address, or one that is not encrypted")
-                self._address = address
+    def _address_in(self, session: dict[str, Any]) -> str:
+        address = session.get("importUrl")
+        if not isinstance(address, str) or not _encrypted(address, self._client.tenant.graph_url):
+            raise UnknownAnswer("an import session without an address, or one that is not encrypted")
+        return address
+
+    async def _open(self) -> str:
+        if self._address is None:
+            found, _asked = await self._session(self._mailbox, self._mailbox_id)
+            self._address = self._address_in(found)
+        return self._address
+
+    async def _knock(self, place: Workplace) -> bool:
+        if self._address is None:
+            return False
+        pieces = _no_item(place, _LITTLE)
+        try:
+            await self._client.send(self._mailbox, "POST", self._address, kind="probe", pieces=pieces, headers=_HEADERS)
+        except AddressSpent:
+            self._address = None
+            return False
+        except Rejected:
+            return True  # it was looked at, and was no item
+        return True
+
+    async def _burst(self, place: Workplace, reads: int, imports: int, beside: str) -> Burst:
+        client, own = self._client, self._mailbox
+        address = await self._open() if imports else ""
+        paths_ = [(own, paths.query(paths.mail_folder(own, place.id), select="id"))] * reads
+        paths_ += [(beside, paths.query(paths.mail_folder(beside, "inbox"), select="id"))] * (reads if beside else 0)
+        asked = [client.at_once(mailbox, path, kind="probe") for mailbox, path in paths_]
+        asked += [
+            client.at_once(own, address, kind="probe", pieces=_no_item(place, _LITTLE), headers=_HEADERS) for _ in range(imports)
+        ]
+        refused: list[Throttled] = []
+        for answer in await asyncio.gather(*asked, return_exceptions=True):
+            if isinstance(answer, BaseException):
+                raise answer
             try:
-                reply = await self._client.send(
-                    self._mailbox, "POST", self._address, kind="probe", pieces=(head, noughts, b'"}'), headers=_HEADERS
-                )
+                raise_for(answer.status, answer.headers, answer.body)
+            except Throttled as error:
+                refused.append(error)
+            except WireError:
+                continue
+        code = refused[0].code if refused else ""
+        return Burst(len(asked) - len(refused), len(refused), code, max((one.after or 1.0 for one in refused), default=0.0))
+
+    async def _weigh(self, place: Workplace, size: int) -> Weighed:
+        pieces = _no_item(place, size)
+        for _ in range(2):
+            try:
+                address = await self._open()
+                reply = await self._client.send(self._mailbox, "POST", address, kind="probe", pieces=pieces, headers=_HEADERS)
                 return Weighed(False, f"http {reply.status}")
             except AddressSpent:
                 self._address = None
@@ -190,6 +240,12 @@ class _Noughts:
     def pieces(self, size: int = _PIECE) -> Iterator[bytes]:
         for at in range(0, self.size, size):
             yield b"A" * min(size, self.size - at)
+
+
+def _no_item(place: Workplace, size: int) -> tuple[bytes, _Noughts, bytes]:
+    """The body of an import request of so many bytes that no item can come of."""
+    head = orjson.dumps({"FolderId": place.id, "Mode": "create"})[:-1] + b',"Data":"'
+    return head, _Noughts(max(0, size - len(head) - 2) // 4 * 4), b'"}'
 
 
 async def _by_name(asking: Awaitable[T]) -> T:

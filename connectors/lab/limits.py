@@ -29,48 +29,64 @@ class Usage:
 
 
 class Limits:
-    """The usage of every app and mailbox. ``speed`` shrinks the windows; ``on`` False counts and refuses nothing."""
+    """The usage of every app and mailbox. ``speed`` shrinks the windows; ``on`` False counts and refuses nothing.
+
+    On whose account requests at once go, and how many, the documents disagree: ``most``, and ``of_app`` for all mailboxes of an
+    app together.
+    """
 
     def __init__(self, *, on: bool, speed: float) -> None:
         self.on, self.speed = on, speed
+        self.most, self.of_app = AT_ONCE, False
         self.usage: dict[tuple[str, str], Usage] = defaultdict(Usage)
+        self._slots: dict[tuple[str, str], int] = defaultdict(int)
 
-    def arrive(self, app: str, mailbox: str, size: int, *, slot: bool = True) -> tuple[str, float] | None:
-        """A request arrives: None lets it in (``leave`` it afterwards); else the limit that it breaks and the seconds to wait."""
+    def arrive(self, app: str, mailbox: str, size: int, *, slot: bool = True, apart: str = "") -> tuple[str, float] | None:
+        """A request arrives: None lets it in (``leave`` it afterwards); else the limit that it breaks and the seconds to wait.
+        ``apart`` names the address whose requests at once are counted for themselves; it is to be said to ``leave``, too."""
         usage, now = self.usage[app, mailbox], time.monotonic()
         usage.total += 1
         usage.bytes += size
-        broken = self._check(usage, now, size, slot)
+        full = slot and self._full(app, mailbox, apart)
+        broken = self._check(usage, now, size) or (self._no_slot() if full else None)
         if broken is not None:
             usage.refused[broken[0]] += 1
             return broken
         if slot:
-            self._take_slot(usage)
+            self._take_slot(app, mailbox, apart)
         return None
 
     def hold(self, app: str, mailbox: str) -> tuple[str, float] | None:
         """One slot for a whole batch, whose parts count by themselves: None gives it (``leave`` it afterwards)."""
         usage = self.usage[app, mailbox]
-        if self.on and usage.running >= AT_ONCE:
+        if self._full(app, mailbox):
             broken = self._no_slot()
             usage.refused[broken[0]] += 1
             return broken
-        self._take_slot(usage)
+        self._take_slot(app, mailbox)
         return None
 
-    @staticmethod
-    def _take_slot(usage: Usage) -> None:
+    def _account(self, app: str, mailbox: str, apart: str) -> tuple[str, str]:
+        return app, ("" if self.of_app else mailbox) + apart
+
+    def _full(self, app: str, mailbox: str, apart: str = "") -> bool:
+        return self.on and self._slots[self._account(app, mailbox, apart)] >= self.most
+
+    def _take_slot(self, app: str, mailbox: str, apart: str = "") -> None:
+        self._slots[self._account(app, mailbox, apart)] += 1
+        usage = self.usage[app, mailbox]
         usage.running += 1
         usage.most = max(usage.most, usage.running)
 
     def _no_slot(self) -> tuple[str, float]:
         return "MailboxConcurrency", 1.0 / self.speed
 
-    def leave(self, app: str, mailbox: str) -> None:
+    def leave(self, app: str, mailbox: str, apart: str = "") -> None:
         """A request that was let in has been answered."""
         self.usage[app, mailbox].running -= 1
+        self._slots[self._account(app, mailbox, apart)] -= 1
 
-    def _check(self, usage: Usage, now: float, size: int, slot: bool) -> tuple[str, float] | None:
+    def _check(self, usage: Usage, now: float, size: int) -> tuple[str, float] | None:
         if not self.on:
             return None
         window, upload_window = REQUEST_WINDOW / self.speed, UPLOAD_WINDOW / self.speed
@@ -87,6 +103,4 @@ class Limits:
             return "requests", usage.requests[0] + window - now
         if size and before and usage.uploaded > UPLOAD:
             return "upload", usage.uploads[0][0] + upload_window - now
-        if slot and usage.running >= AT_ONCE:
-            return self._no_slot()
         return None

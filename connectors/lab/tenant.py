@@ -18,7 +18,7 @@ from urllib.parse import unquote, urlsplit
 from aiohttp import web
 
 from . import tenant_import as imports
-from .limits import Limits
+from .limits import AT_ONCE, Limits
 from .login import ROLES, Login, LoginError
 from .tenant_batch import all_parts, owner_of, path_of, read_parts, size_of, throttled
 from .tenant_call import FOUR_MB, Answer, Call, GraphError, read_query
@@ -39,6 +39,10 @@ class TenantOptions:
     ``visibility_lag`` seconds until lists and filters show an item; ``import_cap`` bytes of an import request, None for no cap;
     ``import_refuses`` is the error code by item class, in any case, that an import of such an item is answered with;
     ``import_alters`` changes items of a class on their way in, as a target would that reads a stream otherwise;
+    ``at_once`` requests are let in, of one mailbox, or with ``at_once_of_app`` of all mailboxes together, on which the documents
+    disagree; ``import_once`` knows a stream again that the same folder has, and makes no second item of it; ``import_apart``
+    counts requests at once to the import address for themselves; ``out_of_scope`` are addresses that the app may not open;
+    ``session_honoured`` is for how many seconds longer than it says a session is accepted, below 0: less long;
     ``need_claims`` refuses every token that was asked for without claims. While ``commit_after_timeout`` is above 0, a request
     that creates or imports an item is answered with 504 and carried out that many seconds later. ``roles`` are the app's
     permissions, in its tokens and for the tenant's own decision.
@@ -63,7 +67,13 @@ class TenantOptions:
     import_cap: int | None = 150_000_000
     import_refuses: dict[str, str] = field(default_factory=dict)
     import_alters: dict[str, Callable[[Item], None]] = field(default_factory=dict)
+    at_once: int = AT_ONCE
+    at_once_of_app: bool = False
+    import_once: bool = False
+    import_apart: bool = False
+    out_of_scope: set[str] = field(default_factory=set)
     session_seconds: float = 3600.0
+    session_honoured: float = 0.0
     token_seconds: int = 3600
     need_claims: bool = False
     commit_after_timeout: float = 0.0
@@ -124,6 +134,8 @@ class Tenant:
                 call.index = self.index(owner)
                 if call.index is None:
                     raise GraphError(404, "Request_ResourceNotFound", "The resource does not exist.")
+                if call.index.mailbox.address in self.options.out_of_scope:
+                    raise GraphError(403, "ErrorAccessDenied", "Access to OData is disabled.")
                 return route.handler
         if known:
             raise GraphError(405, "Request_BadRequest", "The method is not allowed.")
@@ -160,15 +172,20 @@ def _denied(call: Call) -> GraphError:
     return GraphError(403, "ErrorAccessDenied", "Access is denied. Check credentials and try again.")
 
 
-async def _within_limits(tenant: Tenant, owner: str, call: Call, act: Callable[[], Answer]) -> Answer:
-    if (broken := tenant.limits.arrive(call.app, owner, size_of(call))) is not None:
+def _switch_limits(tenant: Tenant) -> None:
+    tenant.limits.most, tenant.limits.of_app = tenant.options.at_once, tenant.options.at_once_of_app
+
+
+async def _within_limits(tenant: Tenant, owner: str, call: Call, act: Callable[[], Answer], apart: str = "") -> Answer:
+    _switch_limits(tenant)
+    if (broken := tenant.limits.arrive(call.app, owner, size_of(call), apart=apart)) is not None:
         return throttled(broken)
     try:
         if tenant.options.latency:
             await asyncio.sleep(tenant.options.latency)
         return act()
     finally:
-        tenant.limits.leave(call.app, owner)
+        tenant.limits.leave(call.app, owner, apart)
 
 
 async def _batch(tenant: Tenant, call: Call) -> Answer:
@@ -177,6 +194,7 @@ async def _batch(tenant: Tenant, call: Call) -> Answer:
     except GraphError as error:
         return error.answer()
     owners = {owner_of(tenant, path_of(part)) for part in parts}
+    _switch_limits(tenant)
     full = {owner: broken for owner in owners if (broken := tenant.limits.hold(call.app, owner)) is not None}
     try:
         if tenant.options.latency:
@@ -215,7 +233,7 @@ def _without_token(call: Call) -> None:
 
 async def _import(tenant: Tenant, call: Call) -> Answer:
     session = tenant.sessions.get(call.query.get("authtoken", ""))
-    if session is None or session.until < time.time():
+    if session is None or session.until + tenant.options.session_honoured < time.time():
         raise GraphError(401, "InvalidAuthenticationToken", "The session has expired.")
     _without_token(call)
     if call.method != "POST":
@@ -234,10 +252,11 @@ async def _import(tenant: Tenant, call: Call) -> Answer:
             classic_reply=classic,
             refuses=options.import_refuses,
             alters=options.import_alters,
+            once=options.import_once,
         )
 
-    owner = session.index.mailbox.guid
-    return await _within_limits(tenant, owner, call, lambda: tenant.carry_out(call, carry, creates=True))
+    owner, apart = session.index.mailbox.guid, "/import" if options.import_apart else ""
+    return await _within_limits(tenant, owner, call, lambda: tenant.carry_out(call, carry, creates=True), apart)
 
 
 async def _upload(tenant: Tenant, call: Call, token: str) -> Answer:

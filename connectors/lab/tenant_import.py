@@ -108,6 +108,12 @@ def open_session(call: Call) -> Answer:
     return Answer(201, {"@odata.context": context, "importUrl": url, "expirationDateTime": until})
 
 
+def _twin(index: Index, item: Item, folder_id: str) -> Item | None:
+    """An item of the folder that was made of the same stream."""
+    same = (there for there in index.mailbox.items_in(folder_id) if there.item_class == item.item_class)
+    return next((there for there in same if (there.message_id, there.subject) == (item.message_id, item.subject)), None)
+
+
 def import_item(
     call: Call,
     *,
@@ -116,6 +122,7 @@ def import_item(
     classic_reply: bool,
     refuses: Mapping[str, str],
     alters: Mapping[str, Callable[[Item], None]],
+    once: bool = False,
 ) -> Answer:
     """POST to an import address: one stream, made into an item or put in the place of one."""
     given = check(call.json(), _IMPORT, "importMailboxItem")
@@ -153,6 +160,8 @@ def import_item(
         index.mailbox.items[old.id] = item
         index.mailbox.touch(item)
         index.catch_up()
+    elif once and (twin := _twin(index, item, box.id)) is not None:
+        item = twin
     else:
         take_in(call, item, box)
     context = f"{call.import_base}/api/gv1.0/$metadata#microsoft.graph.importMailboxItemResponse"

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -26,10 +27,12 @@ if TYPE_CHECKING:
 @click.option("--mailbox", metavar="PILOT", help="The pilot's source address, as the waves file has it.")
 @click.option(
     "--allow",
-    type=click.Choice(["meetings", "receipts", "traffic"]),
+    type=click.Choice(["meetings", "receipts", "traffic", "waiting"]),
     multiple=True,
-    help="Ask what somebody else could notice: meetings with attendees, unread mail that asks for a receipt, up to 290 MB sent.",
+    help="Ask what somebody else could notice: meetings with attendees, unread mail that asks for a receipt, up to 290 MB sent;"
+    " or what takes as long as an import session lasts.",
 )
+@click.option("--beside", metavar="PILOT", help="A second pilot's source address, to ask whether both share a budget; only read.")
 @click.option("--outside", metavar="ADDRESS", help="A target mailbox that the app must not reach, to ask whether it is kept out.")
 @click.option(
     "--result", type=click.Path(dir_okay=False, path_type=Path), help="Write the answers into a new file that names nobody."
@@ -106,7 +109,16 @@ def _kept(words: Words) -> int:
     return 0
 
 
-def _ask(words: Words, mailbox: str, *, allow: tuple[str, ...], outside: str | None, result: Path | None, dry_run: bool) -> int:
+def _ask(
+    words: Words,
+    mailbox: str,
+    *,
+    allow: tuple[str, ...],
+    outside: str | None,
+    beside: str | None,
+    result: Path | None,
+    dry_run: bool,
+) -> int:
     from migrator import app, logs
     from migrator.commands.carry import stop_on_signals
     from migrator.config import BadInput
@@ -129,7 +141,9 @@ def _ask(words: Words, mailbox: str, *, allow: tuple[str, ...], outside: str | N
                 raise BadInput(f"{mailbox} is a wave; a probe asks one mailbox, so name the pilot's source address.")
             if outside is not None and outside.casefold() in {one.target.casefold() for one in rows}:
                 raise BadInput(f"{outside} is the target of a planned mailbox; --outside wants one that the app must not reach.")
-            replies, build = _probe(words, config, ledger, row, allow=allow, outside=outside or "", stop=stop, dry_run=dry_run)
+            second = _second(config, rows, row, beside) if beside else ""
+            ask = partial(_probe, words, config, ledger, row, allow=allow, outside=outside or "", beside=second)
+            replies, build = ask(stop=stop, dry_run=dry_run)
             if not dry_run:
                 ledger.plans.act(who_am_i(), "probe", wave=row.wave, mailbox_id=row.id, allow=list(allow))
     finally:
@@ -144,6 +158,20 @@ def _ask(words: Words, mailbox: str, *, allow: tuple[str, ...], outside: str | N
     elif result is not None and not dry_run:
         say_lines(f"The answers are in {result}; it names nobody, but look into it before you pass it on.")
     return code
+
+
+def _second(config: Config, rows: Sequence[MailboxRow], pilot: MailboxRow, beside: str) -> str:
+    """The target of a second pilot. Raises BadInput if nothing can be learnt from it."""
+    from migrator import app
+    from migrator.config import BadInput
+
+    found = next((row for row in rows if row.source.casefold() == beside.casefold()), None)
+    if found is None or found.id == pilot.id:
+        raise BadInput(f"{beside} is no other planned mailbox; --beside wants the source address of a second pilot.")
+    apps = len(config.target.apps) + 1
+    if app.app_of(found.target, apps) != app.app_of(pilot.target, apps):
+        raise BadInput(f"{beside} is carried by another app than {pilot.source}; name a second pilot of the same app.")
+    return found.target
 
 
 @contextmanager
@@ -179,11 +207,10 @@ def _probe(
     *,
     allow: tuple[str, ...],
     outside: str,
+    beside: str,
     stop: threading.Event,
     dry_run: bool,
 ) -> tuple[list[Reply], str]:
-    from functools import partial
-
     from migrator import app
     from migrator.engine.tenure import Tenure
     from migrator.probe.kit import ask_kit
@@ -225,4 +252,4 @@ def _probe(
             stop=stop,
             say=say,
         )
-        return run_probe(work, partial(ask_kit, outside=outside)), source.build
+        return run_probe(work, partial(ask_kit, outside=outside, beside=beside)), source.build

@@ -152,6 +152,7 @@ def carry(
         stack.callback(logs.take_down)
         ledger = stack.enter_context(app.throw_away_copy(config) if dry_run else app.open_ledger(config))
         app.bind(config, ledger)
+        config = app.measured(config, ledger)
         mailboxes = select(app.planned(config, ledger), names, "The ledger")
         if first:
             place = {address.casefold(): number for number, address in enumerate(first)}

@@ -77,7 +77,7 @@ def ready(words: Words, wave: str, no_dns: bool, internal_dns: str, public_dns: 
     config = words.load()
     with existing_ledger(config) as ledger:
         rows = wave_of(ledger, wave)
-        told = page(ledger, rows[0].wave, rows, config.run.mailboxes_at_once)
+        told = page(ledger, rows[0].wave, rows, config.run.mailboxes_at_once, len(config.target.apps) + 1)
         hints = hints_of(ledger, rows, not no_dns, internal_dns, public_dns)
         rule, measured = read_rule(config.errors.scoring), measure(ledger, [row.id for row in rows])
         scores = {row.source: score(measured[row.id], rule) for row in rows}
@@ -145,7 +145,7 @@ def start(
             for row in out:
                 work.withdraw(ledger, row, who, why)
         here = [row for row in wave_of(ledger, wave) if row.id not in {one.id for one in out}]
-        told = work.page(ledger, name, here, config.run.mailboxes_at_once)
+        told = work.page(ledger, name, here, config.run.mailboxes_at_once, len(config.target.apps) + 1)
         # What was stopped on its way goes on by being run again; only who has not begun can be left out.
         staying = [one for one in told.candidates if not one.goes and one.position.stands not in UNDER_WAY]
         stopped = why_not_at_all(ledger.plans.waves().get(name))
@@ -541,7 +541,7 @@ def rehearse(words: Words, wave: str, dry_run: bool, no_dns: bool, internal_dns:
                     looks[row.source] = len(connectors.look(row).newest(1))
         finally:
             logs.take_down()
-        told = work.page(ledger, name, rows, config.run.mailboxes_at_once)
+        told = work.page(ledger, name, rows, config.run.mailboxes_at_once, len(config.target.apps) + 1)
         hints = hints_of(ledger, rows, not no_dns, internal_dns, public_dns)
     kit = folder_for(config.folder, name)
     code = max([HELD if told.verdict is Verdict.NO_GO else 0, *(ending.code for ending in endings)])

@@ -65,6 +65,7 @@ def serve(words: Words, tick: float, processes: int | None, metrics: str, dry_ru
         stack.callback(logs.take_down)
         ledger = stack.enter_context(app.open_ledger(config))
         app.bind(config, ledger)
+        config = app.measured(config, ledger)
         connectors = stack.enter_context(app.Connected(config, stop, memory=app.Hints(ledger)))
         say_aside = lambda line: click.echo(f"migrator: {line}", err=True)  # noqa: E731
         around = at_the_edges(config, ledger, Telling(say), say=say_aside, metrics=metrics)

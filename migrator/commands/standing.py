@@ -129,12 +129,15 @@ def _mailboxes(_config: Config, glance: Glance | None, wave: str | None) -> View
 
 def _waves(config: Config, glance: Glance | None, wave: str | None) -> View:
     from migrator import forecast
+    from migrator.probe.answers import SHARED, YES
     from migrator.status import standings
     from migrator.waves.status import WAVE_COLUMNS, wave_headline, wave_sheet, wave_standings, wave_table
 
     rows = standings(glance, wave) if glance else []
     pool = forecast.speed(forecast.samples(glance.seeds())) if glance else forecast.Speed()
-    waves = wave_standings(rows, glance.waves() if glance else {}, pool, config.run.mailboxes_at_once)
+    # Where mailboxes share what may be under way at once, only those of another app have something for themselves.
+    apart = len(config.target.apps) + 1 if glance and glance.answered(SHARED) == YES else None
+    waves = wave_standings(rows, glance.waves() if glance else {}, pool, config.run.mailboxes_at_once, apart)
     return View(
         headline=wave_headline(waves),
         lines=lambda: ["", *wave_table(waves)] if waves else [],

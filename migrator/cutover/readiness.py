@@ -55,8 +55,11 @@ class Readiness:
     takes: Span | None
 
 
-def readiness(wave: str, positions: Iterable[Position], *, stopped: str = "", at_once: int = 1) -> Readiness:
-    """Whether a wave can be cut over. ``stopped`` says why the wave itself may not run; ``at_once`` final passes run together.
+def readiness(
+    wave: str, positions: Iterable[Position], *, stopped: str = "", at_once: int = 1, apart: int | None = None
+) -> Readiness:
+    """Whether a wave can be cut over. ``stopped`` says why the wave itself may not run; ``at_once`` final passes run together,
+    ``apart`` of them with budgets of their own (None: all).
 
     Closed mailboxes and those withdrawn are left out; those that are under way already count as going.
     """
@@ -68,7 +71,7 @@ def readiness(wave: str, positions: Iterable[Position], *, stopped: str = "", at
     remarks = list(_split_domains([one.position for one in going], [one.position for one in staying] + away))
     if away:
         remarks.append(f"Withdrawn, and left out here: {', '.join(one.address for one in away)}.")
-    takes = together([one.position.takes for one in going if one.position.stands not in AFTER_FLIP], at_once)
+    takes = together([one.position.takes for one in going if one.position.stands not in AFTER_FLIP], at_once, apart)
     if stopped:
         verdict, sentence = Verdict.NO_GO, stopped
     elif not candidates:

@@ -26,6 +26,7 @@ from migrator.cutover.readiness import Readiness, readiness
 from migrator.cutover.table import AFTER_FLIP, BEFORE_FLIP, UNDER_WAY, Position
 from migrator.engine.steps import AFTER_FLIP as AFTER_FLIP_REASON
 from migrator.errors.vault import make_private
+from migrator.probe.answers import known_of
 from migrator.settings.scripts import file_name
 from migrator.sheets import write_csv
 from state.model import ASIDE, ItemState, Lease, LeaseHeld, MailboxRow, MailboxState, Mark, Step
@@ -33,9 +34,12 @@ from state.plans import WaveState
 from state.store import Ledger
 
 
-def page(ledger: Ledger, wave: str, rows: Sequence[MailboxRow], at_once: int) -> Readiness:
-    """The page before a cutover."""
-    return readiness(wave, positions(ledger, rows), stopped=stopped(ledger.plans.waves().get(wave)), at_once=at_once)
+def page(ledger: Ledger, wave: str, rows: Sequence[MailboxRow], at_once: int, apps: int = 1) -> Readiness:
+    """The page before a cutover. ``apps`` carry the mailboxes, ``at_once`` of them together."""
+    # Where mailboxes share what may be under way at once, only those of another app have something for themselves.
+    apart = apps if known_of(ledger.plans.answers(), "").shared else None
+    why = stopped(ledger.plans.waves().get(wave))
+    return readiness(wave, positions(ledger, rows), stopped=why, at_once=at_once, apart=apart)
 
 
 def keep_ttls(ledger: Ledger, rows: Iterable[MailboxRow], ttls: Mapping[str, int]) -> None:

@@ -11,6 +11,8 @@ from typing import Any
 from migrator import forecast
 from migrator.engine.conservation import LOOKED_AT, last_told, off_by
 from migrator.errors.advice import advice
+from migrator.reporting.probed import sayings
+from migrator.reporting.words import language
 from migrator.scoring import Rule, measure, score
 from migrator.status import WIDTH, cut, moment, percent, seconds, standings
 from state.model import ItemState, MailboxRow
@@ -19,6 +21,8 @@ from state.store import Ledger
 PASSES = 5
 ACTS = 8
 NOTES = 5
+_PROBED = frozenset({"probe.composed", "probe.cap", "probe.at-once", "probe.mailboxes-yes"})
+"""What probes were answered that changes how this mailbox is carried."""
 
 
 def gather(ledger: Ledger, mailbox: MailboxRow, rule: Rule, *, now: float | None = None) -> dict[str, Any]:
@@ -58,6 +62,7 @@ def gather(ledger: Ledger, mailbox: MailboxRow, rule: Rule, *, now: float | None
             }
             for one in passes[:PASSES]
         ],
+        "probed": [language("en").say(one) for one in sayings(ledger.plans.answers()) if one.key in _PROBED],
         "settings": ledger.settings.counts().get(mailbox.id, {}),
         "confirmations": [asdict(one) for one in ledger.plans.confirmations(mailbox.id)],
         "observations": {one.kind: {"at": one.at, **one.about} for one in ledger.plans.observed(mailbox_id=mailbox.id)},
@@ -92,6 +97,7 @@ def lines(told: dict[str, Any], width: int = WIDTH) -> list[str]:
         found.append(("did not go", f"{one['items']:,} {one['state'].lower()}: {one['reason']}. {one['what_to_do']}"))
     for one in told["passes"]:
         found.append(("pass", _pass(one, now)))
+    found += [("probe", one) for one in told["probed"]]
     if told["settings"]:
         found.append(("settings", ", ".join(f"{number} {word}" for word, number in told["settings"].items())))
     for one in told["confirmations"]:

@@ -9,14 +9,26 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
-from state.plans import Answer
+from msgspec.structs import replace
+
+if TYPE_CHECKING:
+    # `status` asks for a word of this module, and has no time to load a database.
+    from migrator.config import LimitsSection
+    from state.plans import Answer
 
 LANE_IMPORT = "lane import"
 """Whether the import lane carries items of a class untouched: ``yes``, ``no`` or ``differs``."""
 
 IMPORT_CAP = "import size cap"
 """Bytes of an import request that the target refuses for their number, or ``none up to N``."""
+
+AT_ONCE = "requests at once"
+"""The most requests to one mailbox that were all answered when they left at once, or ``at least N``."""
+
+SHARED = "mailboxes share"
+"""Whether two mailboxes share what may be under way at once: ``yes`` or ``no``."""
 
 YES, NO, DIFFERS = "yes", "no", "differs"
 _WORSE = {YES: 0, DIFFERS: 1, NO: 2}
@@ -31,10 +43,13 @@ _BASE64 = 4 / 3
 @dataclass(frozen=True, slots=True)
 class Known:
     """What is known of one pair of servers: the answer of each item class, in lower case, and from how many bytes of a request
-    on the target refuses an import for its size."""
+    on the target refuses an import for its size. ``at_once`` is the measured number of requests to one mailbox, None if none
+    was refused; ``shared`` says that mailboxes share it."""
 
     classes: Mapping[str, str] = field(default_factory=dict)
     refused_from: float = math.inf
+    at_once: int | None = None
+    shared: bool = False
 
     @property
     def items_from(self) -> float:
@@ -60,14 +75,24 @@ class Known:
 NOTHING = Known()
 
 
+def narrowed(limits: LimitsSection, known: Known) -> LimitsSection:
+    """The limits of the config with what was measured where that is less; nothing measured ever makes them wider."""
+    at_once = limits.concurrency if known.at_once is None else min(limits.concurrency, known.at_once)
+    return replace(limits, concurrency=at_once, concurrency_scope="app" if known.shared else limits.concurrency_scope)
+
+
 def known_of(answers: Iterable[Answer], build: str) -> Known:
     """What the answers say about a source of this build; without a build nothing is known of its classes."""
     classes: dict[str, str] = {}
-    cap = math.inf
+    cap, at_once, shared = math.inf, None, False
     for one in answers:
         if one.question == LANE_IMPORT and build and one.build == build:
             name = one.subject.casefold().removesuffix(SERIES)
             classes[name] = max(classes.get(name, YES), one.answer, key=lambda answer: _WORSE.get(answer, 0))
         elif one.question == IMPORT_CAP and one.answer.isdigit():
             cap = float(one.answer)
-    return Known(classes, cap)
+        elif one.question == AT_ONCE and one.answer.isdigit():
+            at_once = max(1, int(one.answer))
+        elif one.question == SHARED:
+            shared = one.answer == YES
+    return Known(classes, cap, at_once, shared)

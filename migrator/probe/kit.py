@@ -10,8 +10,8 @@ from functools import partial
 
 from connectors.base import Entry, Item, Lane, Receipt, Refusal, Write, WriteKind
 from connectors.errors import Unavailable
-from connectors.probing import Workplace
-from migrator.probe.answers import IMPORT_CAP, NO, YES
+from connectors.probing import NO_SUCH_MAILBOX, Burst, Workplace
+from migrator.probe.answers import AT_ONCE, IMPORT_CAP, NO, SHARED, YES
 from migrator.probe.probing import NO_MAIL, NOT_ASKED, OPEN, Allow, Probe, Reply, ask_compose, fetched
 
 MEGABYTE = 1_000_000
@@ -19,6 +19,13 @@ LADDER = (1, 4, 25, 36, 75, 150)
 """Megabytes of an import request, rung by rung: the limits that documents and reports name."""
 FREE_UP_TO = 4
 """Megabytes up to which the ladder is climbed without ``--allow traffic``."""
+BURSTS = (2, 4, 8)
+"""Requests at once, rung by rung; documents name four."""
+LONGEST_SESSION = 2 * 3600.0
+"""Seconds of a session whose end is waited for at the most."""
+_AROUND = 30.0
+"""Seconds before a session's end, and after it, at which its address is tried."""
+_LONGEST_PAUSE = 60.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +50,12 @@ QUESTIONS = (
         "For how many seconds does an import session last?",
         "A session is opened and its end read; it is not used.",
         "None.",
+    ),
+    Question(
+        "import session end",
+        "Is a session refused when its time is over, and not before?",
+        "With --allow waiting its end is waited for; shortly before and after it a request is sent whose content is no item.",
+        "None, but that a probe takes as long as a session lasts, two hours at the most.",
     ),
     Question(
         "import twice",
@@ -87,10 +100,22 @@ QUESTIONS = (
         "None.",
     ),
     Question(
+        AT_ONCE,
+        "How many requests to one mailbox are answered at once?",
+        "Two, four and eight reads of the probe's own folder leave at once, each twice, until one of them is turned away.",
+        "Requests of the same app to the pilot's mailbox may be turned away for a second or two; they repeat by themselves.",
+    ),
+    Question(
         "budgets shared",
         "Do the import address and Graph share one budget of requests at once?",
-        "It would take more requests at once than are allowed.",
-        "The pilot would be throttled; it is not asked, and both are taken for one budget.",
+        "As many reads as were answered, and as many imports whose content is no item, leave at once.",
+        "The same.",
+    ),
+    Question(
+        SHARED,
+        "Do two mailboxes share one budget of requests at once?",
+        "With --beside PILOT as many reads of that mailbox's inbox leave together with those of the pilot.",
+        "The same, for both pilots.",
     ),
     Question(
         "meeting as a draft",
@@ -107,14 +132,15 @@ QUESTIONS = (
 )
 
 
-def ask_kit(probe: Probe, place: Workplace, mail: Entry | None, *, outside: str = "") -> Iterator[Reply]:
+def ask_kit(probe: Probe, place: Workplace, mail: Entry | None, *, outside: str = "", beside: str = "") -> Iterator[Reply]:
     """Every question of the kit, in order. ``mail`` is one of the pilot's, as its listing shows it; ``outside`` a mailbox
-    that the app must not reach, empty: that is not asked.
+    that the app must not reach, ``beside`` a second pilot's target that the same app carries; empty: that is not asked.
     """
     found = None if mail is None else fetched(probe.source, mail)
     example = found if isinstance(found, Item) else None
     asked: tuple[Callable[[], Reply], ...] = (
         partial(session_life, probe),
+        partial(session_end, probe, place),
         partial(twice, probe, place, example),
         partial(update, probe, place, example),
         partial(ask_compose, probe, place, mail),
@@ -126,8 +152,7 @@ def ask_kit(probe: Probe, place: Workplace, mail: Entry | None, *, outside: str 
             return
         probe.tenure.keep()
         yield ask()
-    detail = "Asking would throttle the pilot; both are taken for one budget."
-    yield Reply(question="budgets shared", answer=NOT_ASKED, detail=detail)
+    yield from at_once(probe, place, beside)
     detail = "The request that asks it could invite somebody; attendees stay text in the compose lane."
     yield Reply(question="meeting as a draft", answer=NOT_ASKED, detail=detail)
     yield Reply(question="rebuilt stream", answer=NOT_ASKED, detail="A stream is carried as the source wrote it, or not at all.")
@@ -139,6 +164,80 @@ def session_life(probe: Probe) -> Reply:
     if life is None:
         return Reply(question="import session life", answer=OPEN, detail="The session names no end.")
     return Reply(question="import session life", answer=str(round(life)), detail="seconds, by the session's own word")
+
+
+def session_end(probe: Probe, place: Workplace) -> Reply:
+    """Whether a session is accepted until its end and no longer, which takes as long as it lasts."""
+    question = "import session end"
+    if Allow.WAITING not in probe.allow:
+        return Reply(question=question, answer=NOT_ASKED, detail="It takes as long as a session lasts; ask with --allow waiting.")
+    life = probe.bench.session_life()
+    if life is None or life > LONGEST_SESSION:
+        detail = "The session names no end." if life is None else f"Its end is {round(life)} s away, too long to wait for."
+        return Reply(question=question, answer=OPEN, detail=detail)
+    around = min(_AROUND, max(life / 4, 2.0))
+    told = f"It was to last {round(life)} s"
+    for seconds, held in ((life - around, True), (2 * around, False)):
+        if probe.stop.wait(max(0.0, seconds)):
+            return Reply(question=question, answer=OPEN, detail="Stopped before its end.")
+        probe.tenure.keep()
+        accepted = probe.bench.knock(place)
+        if held and not accepted:
+            return Reply(question=question, answer="early", detail=f"{told}, and was refused {round(around)} s before that.")
+        if accepted and not held:
+            return Reply(question=question, answer="late", detail=f"{told}, and was accepted {round(around)} s after that.")
+    return Reply(question=question, answer="as told", detail=f"{told}; accepted before its end, and refused after it.")
+
+
+def at_once(probe: Probe, place: Workplace, beside: str) -> Iterator[Reply]:
+    """How many requests at once are answered, and who shares that number."""
+    most, refused = 1, Burst(0, 0)
+    for rung in BURSTS:
+        if probe.stop.is_set():
+            return
+        probe.tenure.keep()
+        refused = _twice_at_once(probe, place, rung)
+        if refused.refused:
+            break
+        most = rung
+    if not refused.refused:
+        detail = f"{most} at once were all answered; more are not asked for, and no more than the documented ones are used."
+        yield Reply(question=AT_ONCE, answer=f"at least {most}", detail=detail)
+        for question in ("budgets shared", SHARED):
+            yield Reply(
+                question=question, answer=OPEN, detail="No number of requests at once was refused, so this can't be told."
+            )
+        return
+    detail = f"{most} at once were all answered; of {rung} at once {refused.refused} were turned away."
+    yield Reply(question=AT_ONCE, answer=str(most), detail=detail, code=refused.code)
+    _rest(probe, refused)
+    both = _twice_at_once(probe, place, most, imports=most)
+    together = f"With {most} reads and {most} imports at once"
+    if both.refused:
+        yield Reply(question="budgets shared", answer=YES, detail=f"{together} {both.refused} were turned away.", code=both.code)
+    else:
+        yield Reply(question="budgets shared", answer=NO, detail=f"{together} none was turned away.")
+    if not beside:
+        yield Reply(question=SHARED, answer=NOT_ASKED, detail="Name a second pilot with --beside.")
+        return
+    _rest(probe, both)
+    both = _twice_at_once(probe, place, most, beside=beside)
+    together = f"With {most} reads at once of each of two mailboxes"
+    if both.refused:
+        yield Reply(question=SHARED, answer=YES, detail=f"{together} {both.refused} were turned away.", code=both.code)
+    else:
+        yield Reply(question=SHARED, answer=NO, detail=f"{together} none was turned away.")
+
+
+def _twice_at_once(probe: Probe, place: Workplace, reads: int, *, imports: int = 0, beside: str = "") -> Burst:
+    """One burst, and a second one if none of it was turned away: the first may have spent its time on connections."""
+    first = probe.bench.burst(place, reads, imports=imports, beside=beside)
+    return first if first.refused else probe.bench.burst(place, reads, imports=imports, beside=beside)
+
+
+def _rest(probe: Probe, burst: Burst) -> None:
+    """Leave the server alone for as long as it asked."""
+    probe.stop.wait(min(burst.wait, _LONGEST_PAUSE))
 
 
 def twice(probe: Probe, place: Workplace, example: Item | None) -> Reply:
@@ -211,6 +310,10 @@ def scope(probe: Probe, outside: str) -> Reply:
     question = "scope refusal"
     if not outside:
         return Reply(question=question, answer=NOT_ASKED, detail="Name a mailbox that the app must not reach with --outside.")
-    if probe.bench.reaches(outside):
+    code = probe.bench.reaches(outside)
+    if not code:
         return Reply(question=question, answer=NO, detail="A session was opened for a mailbox that should be out of reach.")
-    return Reply(question=question, answer=YES, detail="Refused when the session is opened.")
+    if code == NO_SUCH_MAILBOX:
+        detail = "There is no such mailbox in the target; name one with --outside that is there."
+        return Reply(question=question, answer=OPEN, detail=detail, code=code)
+    return Reply(question=question, answer=YES, detail="Refused before a session is opened.", code=code)

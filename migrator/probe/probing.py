@@ -58,6 +58,7 @@ class Allow(StrEnum):
 
     MEETINGS = "meetings"  # import and remove a meeting with attendees, who might be told
     RECEIPTS = "receipts"  # the same with an unread mail whose sender asked for a receipt
+    WAITING = "waiting"  # wait for the end of an import session, as long as it lasts
     TRAFFIC = "traffic"  # send so much that the pilot's mailbox may be slowed down for minutes
 
 

@@ -310,6 +310,7 @@ class Facts:
     reasons: list[ReasonLine]
     filtered: list[ReasonLine]
     degraded: dict[str, int]
+    probed: list[Saying]
     stayed: list[Stayed]
     stayed_not_shown: int
     left_alone: list[Stayed]

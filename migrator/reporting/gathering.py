@@ -31,6 +31,7 @@ from migrator.reporting.facts import (
 )
 from migrator.reporting.forecast import Rates, Stretch, forecast, rates, unlisted
 from migrator.reporting.names import Names, hidden, names_of
+from migrator.reporting.probed import sayings
 from migrator.reporting.verdict import verdict, wanted, why_date
 from migrator.waves import match
 from state.model import ASIDE, PENDING, Choice, ItemState, MailboxRow, MailboxState, PassRow, PassState
@@ -104,6 +105,7 @@ def gather(
         reasons=reasons,
         filtered=_reasons(stayed, (ItemState.FILTERED,), {}),
         degraded=_sum(line.degraded for line in lines),
+        probed=sayings(plans.answers()),
         stayed=refusals,
         stayed_not_shown=max(0, sum(one.items for one in reasons) - len(refusals)),
         left_alone=left_alone[:details],

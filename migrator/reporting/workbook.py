@@ -152,6 +152,7 @@ def _sheets(facts: Facts, folders: Sequence[FolderLine], t: Language) -> Iterato
         ("mailbox", "wave", "what", "items"),
         ((line.source, line.wave, what, items) for line in facts.mailboxes for what, items in line.degraded.items()),
     )
+    yield "Probe", ("what",), ((t.say(one),) for one in facts.probed)
     yield "LateMail", ("host", "mails", "mailboxes"), ((one.host, one.items, one.mailboxes) for one in facts.late)
     yield "Timeline", ("at", "who", "what", "wave", "mailbox", "why", "items", "size-mb"), _timeline(facts, t)
 

@@ -35,16 +35,17 @@ class WaveStanding:
 
 
 def wave_standings(
-    rows: Iterable[Standing], waves: Mapping[str, tuple[str, dict[str, Any]]], pool: Speed, at_once: int
+    rows: Iterable[Standing], waves: Mapping[str, tuple[str, dict[str, Any]]], pool: Speed, at_once: int, apart: int | None = None
 ) -> list[WaveStanding]:
-    """The waves in the order of their first mailbox. ``waves`` is what was said of them, ``pool`` what passes took."""
+    """The waves in the order of their first mailbox. ``waves`` is what was said of them, ``pool`` what passes took,
+    ``apart`` how many of those at once have budgets of their own (None: all)."""
     mine: dict[str, list[Standing]] = {}
     for row in rows:
         mine.setdefault(row.wave, []).append(row)
-    return [_wave(wave, some, waves.get(wave, ("OPEN", {}))[0], pool, at_once) for wave, some in mine.items()]
+    return [_wave(wave, some, waves.get(wave, ("OPEN", {}))[0], pool, at_once, apart) for wave, some in mine.items()]
 
 
-def _wave(wave: str, rows: Sequence[Standing], said: str, pool: Speed, at_once: int) -> WaveStanding:
+def _wave(wave: str, rows: Sequence[Standing], said: str, pool: Speed, at_once: int, apart: int | None) -> WaveStanding:
     states = Counter(row.state.value for row in rows)
     behind = [row.behind for row in rows if row.behind is not None and not row.flipped]
     return WaveStanding(
@@ -54,7 +55,7 @@ def _wave(wave: str, rows: Sequence[Standing], said: str, pool: Speed, at_once: 
         states=dict(states),
         gigabytes=sum(row.gigabytes for row in rows),
         oldest=max(behind, default=None),
-        finish=forecast.together([_left(row, pool) for row in rows], at_once),
+        finish=forecast.together([_left(row, pool) for row in rows], at_once, apart),
         needs_you=_needs(rows, said),
     )
 

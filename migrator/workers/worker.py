@@ -120,6 +120,7 @@ def work(begin: Begin, told: Iterable[Order], speaker: Speaker, stop: threading.
     share = app.Share(begin.part, begin.parts)
     with ExitStack() as stack:
         ledger = stack.enter_context(Ledger.open(begin.ledger))
+        config = app.measured(config, ledger)
         guard = None
         if begin.dry_run:
             from connectors.wrappers import DryRun

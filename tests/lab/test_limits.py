@@ -171,10 +171,10 @@ def test_more_than_four_at_once_are_refused_with_a_wait(lab: Lab, face: Face, mo
     assert "MailboxConcurrency" in refused[0].json()["error"]["message"]
 
 
-def test_a_batch_takes_one_slot_and_without_one_all_its_parts_wait(face: Face, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(limits, "AT_ONCE", 0)
+def test_a_batch_takes_one_slot_and_without_one_all_its_parts_wait(lab: Lab, face: Face, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(lab.options[1], "at_once", 0)
     assert [answer["status"] for answer in batch(face, part(face, 1), part(face, 2))] == [429, 429]
-    monkeypatch.setattr(limits, "AT_ONCE", 1)
+    monkeypatch.setattr(lab.options[1], "at_once", 1)
     for _ in range(2):
         assert [answer["status"] for answer in batch(face, part(face, 1), part(face, 2))] == [200, 200]
 
