@@ -149,6 +149,13 @@ class ErrorsSection(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     scoring: str = ""
 
 
+class CutoverSection(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """``[cutover]``: what a cutover asks beside the ledger. An empty ``public_dns``: no resolver but this machine's is asked."""
+
+    public_dns: str = ""
+    score_blocks: bool = True
+
+
 class NotifySection(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """``[notify]``: where the team is told what happens; the addresses of channels are references to secrets."""
 
@@ -158,6 +165,7 @@ class NotifySection(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     smtp_host: str = ""
     smtp_port: Annotated[int, Meta(ge=1, le=65535)] = 587
     smtp_security: Literal["starttls", "tls", "none"] = "starttls"
+    smtp_ca_file: str = ""
     smtp_user: str = ""
     smtp_password: str = ""
     smtp_from: str = ""
@@ -194,6 +202,7 @@ class Document(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     rails: RailsSection = RailsSection()
     waves: WavesSection = WavesSection()
     errors: ErrorsSection = ErrorsSection()
+    cutover: CutoverSection = CutoverSection()
     notify: NotifySection = NotifySection()
     mapping: MappingSection = MappingSection()
     filters: FiltersSection = FiltersSection()
@@ -206,7 +215,7 @@ class PassSettings:
     A folder's feed is read at least once in ``list_fully_hours``, whatever its change stamp says; 0: in every pass.
     ``answer`` is how long the target may take for an answer: nothing leaves when the lease would end before that.
     ``required_since`` is as in the config; old mail is carried for ``backfill_minutes`` after the rest, or with ``backfill`` as
-    long as it takes.
+    long as it takes; a sweep carries it until the next one is due, ``sweep_minutes`` after its begin.
     """
 
     lane: LaneChoice = "auto"
@@ -222,6 +231,7 @@ class PassSettings:
     filter_rules: tuple[FilterRule, ...] = ()
     required_since: str = ""
     backfill_minutes: float = 1440.0
+    sweep_minutes: float = 15.0
     backfill: bool = False
 
 
@@ -237,6 +247,7 @@ class Config:
     rails: RailsSection
     waves: WavesSection
     errors: ErrorsSection
+    cutover: CutoverSection
     notify: NotifySection
     mapping: MappingSection
     filters: FiltersSection
@@ -368,7 +379,8 @@ def load(file: Path) -> Config:
         errors=msgspec.structs.replace(
             document.errors, keep=_absolute(file, document.errors.keep), scoring=_absolute(file, document.errors.scoring)
         ),
-        notify=document.notify,
+        cutover=document.cutover,
+        notify=msgspec.structs.replace(document.notify, smtp_ca_file=_absolute(file, document.notify.smtp_ca_file)),
     )
 
 

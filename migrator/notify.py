@@ -142,7 +142,7 @@ def _why(error: object) -> str:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Relay:
-    """Mail through the operator's relay. ``security``: starttls, tls or none."""
+    """Mail through the operator's relay. ``security``: starttls, tls or none; ``ca_file`` instead of the system's authorities."""
 
     host: str
     port: int
@@ -151,6 +151,7 @@ class Relay:
     password: str = field(repr=False)
     sender: str
     to: tuple[str, ...]
+    ca_file: str = ""
 
     @property
     def name(self) -> str:
@@ -158,8 +159,8 @@ class Relay:
         return "smtp"
 
     def send(self, letter: Letter) -> None:
-        context = ssl.create_default_context()
         try:
+            context = ssl.create_default_context(cafile=self.ca_file or None)
             if self.security == "tls":
                 server: smtplib.SMTP = smtplib.SMTP_SSL(self.host, self.port, timeout=TIMEOUT, context=context)
             else:
@@ -174,6 +175,10 @@ class Relay:
             raise Failed(f"it answered with code {error.smtp_code}") from None
         except smtplib.SMTPException as error:
             raise Failed(f"it refused ({type(error).__name__})") from None
+        except ssl.SSLCertVerificationError:
+            raise Failed(
+                "nobody vouches for its certificate; notify.smtp_ca_file names the authority of a relay of your own"
+            ) from None
         except OSError as error:
             raise Failed(f"it can't be reached ({_why(error)})") from None
 
@@ -275,6 +280,7 @@ def channels(config: Config) -> list[Channel]:
                 password=password,
                 sender=section.smtp_from,
                 to=section.smtp_to,
+                ca_file=section.smtp_ca_file,
             )
         )
     return found

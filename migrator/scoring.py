@@ -64,11 +64,12 @@ class Measured:
     """What the ledger counts about one mailbox. ``refused`` and ``withheld`` are by reason, approved ones included.
 
     ``items`` are those that the source has and the ledger knows; ``approved`` those of the refused and withheld that a person
-    let stay behind; ``degraded`` properties that arrived in part, all passes together.
+    let stay behind, ``approved_by`` the same by who did; ``degraded`` properties that arrived in part, all passes together.
     """
 
     items: int
     pending: int = 0
+    approved_by: Mapping[str, int] = field(default_factory=dict)
     refused: Mapping[str, int] = field(default_factory=dict)
     withheld: Mapping[str, int] = field(default_factory=dict)
     approved: int = 0
@@ -103,7 +104,8 @@ def score(measured: Measured, rule: Rule) -> Score:
     points = _points(measured, rule.points)
     percent = 100 * points / max(1, measured.items)
     grade = next((one for one in rule.grade if _keeps(one, points, percent)), rule.grade[-1])
-    left = measured.stayed - measured.approved
+    named = accounts(grade.by)
+    left = measured.stayed - (_by(measured.approved_by, named) if named else measured.approved)
     needs = grade.completes == "approved" and (left > 0 or measured.unaccounted > 0)
     if measured.pending:
         may, why = False, f"{items(measured.pending)} {_WAITS}"
@@ -112,7 +114,8 @@ def score(measured: Measured, rule: Rule) -> Score:
     elif needs and measured.unaccounted:
         may, why = False, f"{items(measured.unaccounted)} not accounted for; `migrator status --folders` says where"
     elif needs:
-        may, why = False, f"{items(left)} that did not go and nobody approved yet"
+        who = f"{grade.by} did not approve" if named else "nobody approved yet"
+        may, why = False, f"{items(left)} that did not go and {who}"
     elif not points:
         may, why = True, "everything arrived"
     elif grade.completes == "yes":
@@ -128,6 +131,27 @@ def score(measured: Measured, rule: Rule) -> Score:
         why=why,
         version=rule.version,
     )
+
+
+def accounts(by: str) -> frozenset[str]:
+    """The accounts that a grade names (`anna@host`, as ``--who`` writes them), in small letters; none if it names an office.
+
+    Who holds an office nobody here can know, so anybody's approval counts there, under the name of whoever gave it.
+    """
+    return frozenset(word.strip(".,;").casefold() for word in by.split() if "@" in word.strip(".,;@"))
+
+
+def _by(approved: Mapping[str, int], named: frozenset[str]) -> int:
+    return sum(number for who, number in approved.items() if who.casefold() in named)
+
+
+def hindrance(one: Score) -> str:
+    """Why the rule does not let a mailbox complete, with whose word it waits for; empty if it does, or if the reason is what is
+    still to be carried, which everybody else says too."""
+    if one.may_complete or one.why.endswith(_WAITS):
+        return ""
+    who = f"; {one.by} has to approve (`migrator errors approve --who …`)." if one.by else "."
+    return f"By scoring rule {one.version} it is {one.grade}: {one.why}{who}"
 
 
 def _points(measured: Measured, points: Points) -> float:
@@ -174,8 +198,7 @@ def sentences(scores: Mapping[str, Score]) -> list[str]:
     grades = Counter(one.grade for one in scores.values())
     told = [f"By scoring rule {version}: {', '.join(f'{number} {grade}' for grade, number in grades.most_common())}."]
     for address, one in scores.items():
-        # What is still to be carried says the page itself.
-        if not one.may_complete and not one.why.endswith(_WAITS):
+        if hindrance(one):
             told.append(
                 f"{address} may not complete by that rule: {one.why}" + (f"; {one.by} has to approve." if one.by else ".")
             )
@@ -205,12 +228,15 @@ def measure(ledger: Ledger, mailbox_ids: Iterable[int] | None = None) -> dict[in
     counts: dict[int, Counter[ItemState]] = defaultdict(Counter)
     reasons: dict[int, dict[ItemState, Counter[str]]] = defaultdict(lambda: defaultdict(Counter))
     approved: Counter[int] = Counter()
+    approved_by: dict[int, Counter[str]] = defaultdict(Counter)
     for only in one_by_one:
         for mailbox_id, tally in ledger.tallies(only):
             counts[mailbox_id][tally.state] += tally.items
         for refused in ledger.refusals(only):
             reasons[refused.mailbox_id][refused.state][refused.reason] += 1
-        approved.update(ledger.approvals.approved_counts(only))
+        for mailbox_id, by in ledger.approvals.approved_by(only).items():
+            approved_by[mailbox_id] += by
+            approved[mailbox_id] += sum(by.values())
     found = {}
     for mailbox in ledger.mailboxes():
         if wanted is not None and mailbox.id not in wanted:
@@ -223,6 +249,7 @@ def measure(ledger: Ledger, mailbox_ids: Iterable[int] | None = None) -> dict[in
             refused=dict(reasons[mailbox.id][ItemState.REFUSED]),
             withheld=dict(reasons[mailbox.id][ItemState.WITHHELD]),
             approved=approved[mailbox.id],
+            approved_by=dict(approved_by[mailbox.id]),
             degraded=int(sum(value for one in passes for word, value in one.figures.items() if word.startswith("degraded."))),
             unaccounted=off_by(last_told(passes)),
         )

@@ -36,8 +36,8 @@ class Standing:
     ``gigabytes`` (10^9) are those that arrived. ``refused`` counts refused and withheld items, ``approved`` those of them that a
     person let stay behind; ``backfill`` are older items that are carried after everything else. ``behind`` is for how many
     seconds nobody has looked for changes at the source, ``last_pass`` when the last pass ended (wall-clock seconds), ``final``
-    how long a final pass would take now. ``flipped``: mail goes to the target. The last four are what was last seen of arriving
-    mail; times are ISO 8601 in UTC, empty if nothing was seen.
+    how long a final pass would take now. ``flipped``: mail goes to the target; ``unswept``: and its wave does not run, so late
+    mail waits. The last four are what was last seen of arriving mail; times are ISO 8601 in UTC, empty if nothing was seen.
     """
 
     wave: str
@@ -59,6 +59,7 @@ class Standing:
     final: Span | None = None
     waiting_for: str = ""
     flipped: bool = False
+    unswept: bool = False
     last_in_source: str = ""
     last_in_target: str = ""
     late: int = 0
@@ -142,6 +143,7 @@ def _standing(
             served=_served(served),
         ),
         flipped=flipped,
+        unswept=flipped and wave[0] != "OPEN" and row.state is not MailboxState.CLOSED,
         last_in_source=_text(arrivals, "last_in_source"),
         last_in_target=_text(arrivals, "last_in_target"),
         late=sum(_number(one) for one in (arrivals.get("late") or {}).values()),
@@ -191,7 +193,9 @@ def waits_for(
         return row.cause or "a person; nothing was written down about why"
     if running:
         return "its pass, which runs now"
-    if wave != "OPEN" and row.state not in AFTER_CUTOVER:
+    if wave != "OPEN" and row.state is not MailboxState.CLOSED:
+        if row.state in AFTER_CUTOVER:
+            return f"late mail; its wave is {wave}"
         return f"its wave, which is {wave}"
     if row.state in (MailboxState.PLANNED, MailboxState.SEEDING) and served:
         return served
@@ -216,6 +220,12 @@ def headline(rows: Sequence[Standing]) -> str:
     if aside:
         what = " and ".join(f"{number} {word}" for number, word in aside)
         return f"A person is needed: of {mailboxes(len(rows))}, {what}; the cause says what to do."
+    unswept = [row for row in rows if row.unswept]
+    if unswept:
+        return (
+            f"A person is needed: late mail of {mailboxes(len(unswept))} waits at the source, because the wave {unswept[0].wave}"
+            " does not run; see `migrator wave list`."
+        )
     old = sum(row.sent_from_old > 0 for row in rows)
     if old:
         return f"A person is needed: {mailboxes(old)} still sent from the old side; see `migrator status --old-profile`."
@@ -283,7 +293,7 @@ def after_table(rows: Sequence[Standing], width: int = WIDTH, *, now: float | No
             moment(seconds(row.last_in_target), now),
             f"{row.late:,}",
             f"{row.sent_from_old:,}",
-            f"{row.pending + row.backfill:,}" if row.pending + row.backfill else row.waiting_for,
+            row.waiting_for if row.unswept or not row.pending + row.backfill else f"{row.pending + row.backfill:,}",
         )
         for row in rows
     ]

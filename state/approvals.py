@@ -102,6 +102,18 @@ class Approvals:
 
         return self._read(unit)
 
+    def approved_by(self, mailbox_id: int | None = None) -> dict[int, Counter[str]]:
+        """The same by mailbox and by who approved."""
+
+        def unit(db: Connection) -> dict[int, Counter[str]]:
+            query = _approved(decisions.c.mailbox_id, decisions.c.who, func.count(), mailbox_id=mailbox_id)
+            found: dict[int, Counter[str]] = defaultdict(Counter)
+            for one in db.execute(query.group_by(decisions.c.mailbox_id, decisions.c.who)):
+                found[one[0]][one[1]] = int(one[2])
+            return dict(found)
+
+        return self._read(unit)
+
     def keep(self, one: Kept) -> None:
         """Write down where the content of an item lies; the last word counts."""
         values = {name: getattr(one, name) for name in Kept.__dataclass_fields__}

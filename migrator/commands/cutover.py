@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -22,9 +22,12 @@ from migrator.commands.words import HELD, Words, global_options, pass_words, say
 from migrator.counts import items, mailboxes
 
 if TYPE_CHECKING:
+    from migrator.config import Config
     from migrator.cutover.readiness import Readiness
     from migrator.cutover.table import Position
+    from migrator.scoring import Score
     from state.model import MailboxRow
+    from state.store import Ledger
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -39,7 +42,10 @@ def _dns(function: F) -> F:
     off = click.option("--no-dns", is_flag=True, help="Ask no resolver about MX records.")
     inside = click.option("--internal-dns", default="", metavar="ADDRESS[:PORT]", help="Instead of this machine's resolver.")
     outside = click.option(
-        "--public-dns", default="1.1.1.1", show_default=True, metavar="ADDRESS[:PORT]", help="The resolver of the public view."
+        "--public-dns",
+        default="",
+        metavar="ADDRESS[:PORT]",
+        help="A public resolver to ask too, instead of `cutover.public_dns`.",
     )
     return off(inside(outside(function)))
 
@@ -72,15 +78,14 @@ def ready(words: Words, wave: str, no_dns: bool, internal_dns: str, public_dns: 
     from migrator.commands.finding import existing_ledger, wave_of
     from migrator.cutover.readiness import Verdict
     from migrator.cutover.work import page
-    from migrator.scoring import measure, read_rule, score, sentences
+    from migrator.scoring import sentences
 
     config = words.load()
     with existing_ledger(config) as ledger:
         rows = wave_of(ledger, wave)
-        told = page(ledger, rows[0].wave, rows, config.run.mailboxes_at_once, len(config.target.apps) + 1)
-        hints = hints_of(ledger, rows, not no_dns, internal_dns, public_dns)
-        rule, measured = read_rule(config.errors.scoring), measure(ledger, [row.id for row in rows])
-        scores = {row.source: score(measured[row.id], rule) for row in rows}
+        scores, blocked = _scores(config, ledger, rows)
+        told = page(ledger, rows[0].wave, rows, config.run.mailboxes_at_once, len(config.target.apps) + 1, blocked)
+        hints = hints_of(ledger, rows, not no_dns, internal_dns, public_dns or config.cutover.public_dns)
     code = {Verdict.GO: 0, Verdict.WITHOUT: 2, Verdict.NO_GO: HELD}[told.verdict]
     if any(not scores[one.position.address].may_complete for one in told.candidates if one.goes):
         code = max(code, 2)
@@ -88,14 +93,27 @@ def ready(words: Words, wave: str, no_dns: bool, internal_dns: str, public_dns: 
         graded = {address: asdict(one) for address, one in scores.items()}
         say_json({**page_as_json(told), "scores": graded, "dns": [hint_as_json(hint) for hint in hints], "exit_code": code})
     else:
-        say_lines(*page_lines(told), *sentences(scores), *(hint.sentence() for hint in hints))
+        # What blocks says the page; where nothing is blocked by it, it has to be said here.
+        graded_lines = sentences(scores)[: 1 if config.cutover.score_blocks else None]
+        say_lines(*page_lines(told), *graded_lines, *(hint.sentence() for hint in hints))
     return code
+
+
+def _scores(config: Config, ledger: Ledger, rows: Sequence[MailboxRow]) -> tuple[dict[str, Score], dict[int, str]]:
+    """The score of each mailbox by its address, and what it keeps back by number; nothing where the config says so."""
+    from migrator.scoring import hindrance, measure, read_rule, score
+
+    rule, measured = read_rule(config.errors.scoring), measure(ledger, [row.id for row in rows])
+    scores = {row.id: score(measured[row.id], rule) for row in rows}
+    blocked = {number: why for number, one in scores.items() if (why := hindrance(one))} if config.cutover.score_blocks else {}
+    return {row.source: scores[row.id] for row in rows}, blocked
 
 
 @cutover.command("start", short_help="Lock what is ready, and run the final passes.")
 @click.argument("wave")
 @click.option("--without", multiple=True, metavar="ADDRESS", help="Withdraw this mailbox first; may be given several times.")
 @click.option("--with", "again", multiple=True, metavar="ADDRESS", help="Take in again one that was withdrawn.")
+@click.option("--early", is_flag=True, help="Begin although --complete-after is still to come; needs --why.")
 @click.option("--dry-run", is_flag=True, help="Say what would be done; do nothing.")
 @_dns
 @_said
@@ -106,6 +124,7 @@ def start(
     wave: str,
     without: tuple[str, ...],
     again: tuple[str, ...],
+    early: bool,
     dry_run: bool,
     no_dns: bool,
     internal_dns: str,
@@ -115,7 +134,8 @@ def start(
 ) -> int:
     """Move every mailbox whose lock is confirmed from READY to LOCKED and run the final passes, the smallest first.
 
-    Begins nothing while a mailbox of the wave is not ready and not named behind --without. Run it again after a stop: it goes on.
+    Begins nothing while a mailbox of the wave is not ready, or planned for later (`complete_after`), and not named behind
+    --without. Run it again after a stop: it goes on.
     A resolver is asked for the TTL of the records that will change: late mail is collected for twice that at least.
 
     \b
@@ -126,13 +146,16 @@ def start(
     from migrator.commands.carry import carry
     from migrator.commands.finding import existing_ledger, some_of, wave_of
     from migrator.commands.finding import who as who_am_i
+    from migrator.config import BadInput
     from migrator.cutover import work
     from migrator.cutover.positions import positions
     from migrator.cutover.positions import stopped as why_not_at_all
     from migrator.cutover.readiness import smallest_first
-    from migrator.cutover.table import UNDER_WAY, edge, hindrances
+    from migrator.cutover.table import UNDER_WAY, edge, hindrances, too_early
     from state.model import MailboxState
 
+    if early and not why.strip():
+        raise BadInput("--early needs a sentence behind --why; somebody planned it for later, and will ask.")
     config, who = words.load(), who or who_am_i()
     words.start_log()
     with existing_ledger(config) as ledger:
@@ -145,15 +168,25 @@ def start(
             for row in out:
                 work.withdraw(ledger, row, who, why)
         here = [row for row in wave_of(ledger, wave) if row.id not in {one.id for one in out}]
-        told = work.page(ledger, name, here, config.run.mailboxes_at_once, len(config.target.apps) + 1)
+        _, blocked = _scores(config, ledger, here)
+        told = work.page(ledger, name, here, config.run.mailboxes_at_once, len(config.target.apps) + 1, blocked)
         # What was stopped on its way goes on by being run again; only who has not begun can be left out.
         staying = [one for one in told.candidates if not one.goes and one.position.stands not in UNDER_WAY]
         stopped = why_not_at_all(ledger.plans.waves().get(name))
-        if staying or stopped:
-            return _not_begun(words, told, stopped)
+        waiting = (
+            {}
+            if early
+            else {
+                one.position.address: sentence
+                for one in told.candidates
+                if one.position.stands not in UNDER_WAY and (sentence := too_early(one.position))
+            }
+        )
+        if staying or stopped or waiting:
+            return _not_begun(words, told, stopped, waiting)
         kept: dict[str, str] = {}
         final: list[Position] = []
-        for one in positions(ledger, here):
+        for one in positions(ledger, here, scores=blocked):
             if one.withdrawn:
                 continue
             if one.stands is MailboxState.READY:
@@ -168,8 +201,8 @@ def start(
             elif one.stands is MailboxState.LOCKED:
                 final.append(one)
         if not dry_run:
-            hints_of(ledger, here, not no_dns, internal_dns, public_dns)
-            ledger.plans.act(who, "cutover start", wave=name, why=why, final=len(final), not_locked=len(kept))
+            hints_of(ledger, here, not no_dns, internal_dns, public_dns or config.cutover.public_dns)
+            ledger.plans.act(who, "cutover start", wave=name, why=why, final=len(final), not_locked=len(kept), early=early)
     order = [one.address for one in smallest_first(final)]
     endings = [] if dry_run or not order else carry(config, order, quiet=words.json, first=order)
     with existing_ledger(config) as ledger:
@@ -194,16 +227,17 @@ def start(
     return code
 
 
-def _not_begun(words: Words, told: Readiness, stopped: str) -> int:
+def _not_begun(words: Words, told: Readiness, stopped: str, waiting: Mapping[str, str]) -> int:
     from migrator.cutover.table import UNDER_WAY
 
     if words.json:
-        say_json({**page_as_json(told), "exit_code": HELD})
+        say_json({**page_as_json(told), "too_early": dict(waiting), "exit_code": HELD})
         return HELD
     say_lines(stopped or "Nothing was begun. Mend these, or name them behind --without:")
     for one in told.candidates:
-        if not one.goes and one.position.stands not in UNDER_WAY:
-            say_lines(f"{one.position.address}: {' '.join(one.hindrances)}")
+        sentences = [*one.hindrances, *filter(None, [waiting.get(one.position.address)])]
+        if sentences and one.position.stands not in UNDER_WAY:
+            say_lines(f"{one.position.address}: {' '.join(sentences)}")
     return HELD
 
 
@@ -229,7 +263,7 @@ def status(words: Words, wave: str, no_dns: bool, internal_dns: str, public_dns:
         rows = wave_of(ledger, wave)
         where, seen = positions(ledger, rows), arrivals(ledger)
         hosts = still_delivering(ledger, rows)
-        hints = hints_of(ledger, rows, not no_dns, internal_dns, public_dns)
+        hints = hints_of(ledger, rows, not no_dns, internal_dns, public_dns or config.cutover.public_dns)
     if words.json:
         say_json(
             {
@@ -541,8 +575,9 @@ def rehearse(words: Words, wave: str, dry_run: bool, no_dns: bool, internal_dns:
                     looks[row.source] = len(connectors.look(row).newest(1))
         finally:
             logs.take_down()
-        told = work.page(ledger, name, rows, config.run.mailboxes_at_once, len(config.target.apps) + 1)
-        hints = hints_of(ledger, rows, not no_dns, internal_dns, public_dns)
+        _, blocked = _scores(config, ledger, rows)
+        told = work.page(ledger, name, rows, config.run.mailboxes_at_once, len(config.target.apps) + 1, blocked)
+        hints = hints_of(ledger, rows, not no_dns, internal_dns, public_dns or config.cutover.public_dns)
     kit = folder_for(config.folder, name)
     code = max([HELD if told.verdict is Verdict.NO_GO else 0, *(ending.code for ending in endings)])
     if words.json:

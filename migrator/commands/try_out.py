@@ -16,6 +16,9 @@ from migrator.commands.words import Words, global_options, pass_words, say_json,
 WAVES = (40, 12)
 """How many mailboxes the demo of waves has, and items in each."""
 
+SERVED = 20
+"""Items in each where `serve` is killed: some of them can't go, so that there is something to approve."""
+
 LANES = click.Choice(["auto", "import", "compose"])
 
 
@@ -43,6 +46,12 @@ LANES = click.Choice(["auto", "import", "compose"])
 )
 @click.option("--whole", is_flag=True, help="Everything that a mailbox can hold, not only mail, by each lane, and its settings.")
 @click.option("--waves", is_flag=True, help="Show 40 mailboxes in 3 waves instead, from a spreadsheet to a signed-off report.")
+@click.option(
+    "--kill-serve",
+    type=int,
+    metavar="SEED",
+    help="With --waves: let `serve` carry them, kill it at moments that this number draws, and show what survives.",
+)
 @click.option("--kill/--no-kill", default=True, help="Kill the first pass in the middle and go on.  [default: kill]")
 @global_options()
 @pass_words
@@ -56,26 +65,34 @@ def demo(words: Words, /, **options: Any) -> int:
       migrator demo --faults 0.05
       migrator demo --whole
       migrator demo --waves --keep ./project
+      migrator demo --waves --kill-serve 7
     """
     from migrator.demo.faults import run_fault_demo
     from migrator.demo.run import DemoFailed, DemoPlan, run_demo
+    from migrator.demo.served import run_served_demo
     from migrator.demo.waves import run_wave_demo
     from migrator.demo.whole import run_whole_demo
 
     def say(text: str) -> None:
         click.echo(text, err=words.json)
 
-    hostile, whole, waves = options["faults"] > 0, options.pop("whole"), options.pop("waves")
+    hostile, whole, waves, dies = options["faults"] > 0, *(options.pop(word) for word in ("whole", "waves", "kill_serve"))
+    if dies is not None and not waves:
+        raise click.UsageError("--kill-serve is for --waves; add --waves, or leave --kill-serve out.")
     if whole and (hostile or options["mail"]):
         raise click.UsageError("--whole is a demo of its own; leave --faults and --mail out.")
     if waves and (whole or hostile or options["mail"]):
         raise click.UsageError("--waves is a demo of its own; leave --whole, --faults and --mail out.")
     mailboxes = WAVES[0] if waves else options["mailboxes"] or (4 if hostile else 3)
-    items = options["items"] or (2500 if hostile else 100 if whole else WAVES[1] if waves else 1000)
+    items = options["items"] or (
+        2500 if hostile else 100 if whole else SERVED if dies is not None else WAVES[1] if waves else 1000
+    )
     plan = DemoPlan(**(options | {"mailboxes": mailboxes, "items": items}))
     try:
         show = (
-            partial(run_wave_demo, type_it=_typed)
+            partial(run_served_demo, type_it=_typed, seed=dies)
+            if dies is not None
+            else partial(run_wave_demo, type_it=_typed)
             if waves
             else run_whole_demo
             if whole
@@ -97,6 +114,11 @@ def demo(words: Words, /, **options: Any) -> int:
         say_lines(*_whole(told))
     elif waves:
         say_lines(", ".join(f"{number} {state}" for state, number in told["states"].items()) + f"; {told['seconds']} s.")
+        if dies is not None:
+            say_lines(
+                f"serve was killed {told['deaths']} times, in the middle of {told['cut_off']} passes; nothing is lost, nothing is"
+                f" there twice, and schedules, pauses and {told['approvals']} approvals stand as they were given."
+            )
     else:
         say_lines(f"Everything arrived: {told['items']:,} items, {told['differences']} differences, {told['seconds']} s.")
     return 0

@@ -209,6 +209,8 @@ def _schedule(one: Wave) -> str:
         f"cutover after {details['complete_after']}" if "complete_after" in details else "",
         f"every {plan.every_hours:g} h",
         f"not {details['blackout']}" if "blackout" in details else "",
+        f"sweeps every {plan.sweep_minutes:g} min" if "sweep_minutes" in details else "",
+        f"for {details['sweep_hours']:g} h" if "sweep_hours" in details else "",
         str(details.get("time_zone", "")),
     ]
     return ", ".join(part for part in parts if part)
@@ -381,6 +383,10 @@ def _tell_cards(words: Words, cards: Sequence[tuple[MailboxRow, Mapping[str, Any
 @click.option("--time-zone", help="The zone of these moments and of the blackout, such as Europe/Berlin; else this machine's.")
 @click.option("--every-hours", type=click.FloatRange(min=0, min_open=True), help="Hours between two deltas (4 unless set).")
 @click.option("--blackout", help='When no seed and no delta begins: "Mon-Fri 08:00-18:00", or several with commas.')
+@click.option("--sweep-minutes", type=click.FloatRange(min=0, min_open=True), help="Minutes between two sweeps (15 unless set).")
+@click.option(
+    "--sweep-hours", type=click.FloatRange(min=0), help="How long late mail is collected (72, twice the old TTL at least)."
+)
 @click.option("--pilot/--no-pilot", default=None, help="Other waves begin when all of the pilot is READY.")
 @_acting
 @global_options()
@@ -393,6 +399,8 @@ def start(
     time_zone: str | None,
     every_hours: float | None,
     blackout: str | None,
+    sweep_minutes: float | None,
+    sweep_hours: float | None,
     pilot: bool | None,
     who: str,
     why: str,
@@ -419,6 +427,8 @@ def start(
             complete_after=complete_after,
             every_hours=every_hours,
             blackout=blackout,
+            sweep_minutes=sweep_minutes,
+            sweep_hours=sweep_hours,
             pilot=pilot,
         )
         begin(ledger, one, details, _me(who), why)
@@ -439,17 +449,26 @@ def _putting(verb: str, state: str, short: str, text: str) -> None:
     @global_options()
     @pass_words
     def act(words: Words, name: str, who: str, why: str) -> int:
-        from migrator.waves.work import put, wave_named
+        from migrator.counts import mailboxes
+        from migrator.waves.work import late_mail_waits, put, wave_named
         from state.plans import WaveState
 
         config = words.load()
         with _ledger(config) as ledger:
             one = wave_named(ledger, name)
             changed = put(ledger, one, WaveState(state), verb, _me(who), why)
+        late = late_mail_waits(one) if WaveState(state) is not WaveState.OPEN else []
         if words.json:
-            say_json({"wave": one.plan.name, "state": state, "changed": changed, "exit_code": 0})
+            flipped = [row.source for row in late]
+            say_json({"wave": one.plan.name, "state": state, "changed": changed, "no_sweeps": flipped, "exit_code": 0})
         else:
             say_lines(f"{one.plan.name} is {state}{'' if changed else ' already'}.")
+            if late:
+                back = "resume" if state == "PAUSED" else "start"
+                say_lines(
+                    f"The mail of {mailboxes(len(late))} of it goes to the target already: they are not swept now, so mail that"
+                    f" still comes to the old side waits there until `migrator wave {back} {one.plan.name}`."
+                )
         return 0
 
 
@@ -458,6 +477,7 @@ _putting(
     "PAUSED",
     "Stop a wave for a while.",
     "Stop a wave for a while, in whichever process it runs: what is under way ends at its next lot.\n\n"
+    "Sweeps stop too: it says so if mail has flipped already, because late mail waits then.\n\n"
     '\b\nExample:\n  migrator wave pause wave1 --why "the line is needed"',
 )
 _putting("resume", "OPEN", "Let a paused wave go on.", "Let a wave go on.\n\n\b\nExample:\n  migrator wave resume wave1")

@@ -1,6 +1,7 @@
 """What DNS says of the domains that flip, as a hint: an MX record proves nothing, arrivals do.
 
-The same question goes to the resolver of this machine and to a public one, because many organisations answer differently inside.
+The question goes to the resolver of this machine, and to a public one too where the config names it (``cutover.public_dns``),
+because many organisations answer differently inside. Nobody else is ever asked: who moves its mail is nobody's business.
 A resolver that remembers counts the TTL down, so what is read is never more than the record's own; the largest ever seen is kept.
 """
 
@@ -11,8 +12,6 @@ from dataclasses import dataclass
 
 PATIENCE = 2.0
 """Seconds that a resolver may take; it is only a hint."""
-
-PUBLIC = "1.1.1.1"
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,14 +31,11 @@ class Hint:
         return f"MX of {self.domain}, {self.view}: {', '.join(self.hosts)}; TTL {self.ttl:,} s or more."
 
 
-def look_up(domains: Sequence[str], *, internal: str = "", public: str = PUBLIC) -> list[Hint]:
-    """The MX records of these domains, internal and public. A resolver is ``ADDRESS`` or ``ADDRESS:PORT``; an empty internal one
-    is this machine's. Raises nothing: whatever goes wrong is a hint too."""
-    hints = []
-    for domain in domains:
-        for view, server in (("internal", internal), ("public", public)):
-            hints.append(_ask(domain, view, server))
-    return hints
+def look_up(domains: Sequence[str], *, internal: str = "", public: str = "") -> list[Hint]:
+    """The MX records of these domains, internal and, with ``public``, public. A resolver is ``ADDRESS`` or ``ADDRESS:PORT``; an
+    empty internal one is this machine's. Raises nothing: whatever goes wrong is a hint too."""
+    views = [("internal", internal), *([("public", public)] if public else [])]
+    return [_ask(domain, view, server) for domain in domains for view, server in views]
 
 
 def _ask(domain: str, view: str, server: str) -> Hint:

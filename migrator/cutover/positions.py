@@ -9,6 +9,7 @@ from __future__ import annotations
 import time
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
 from typing import Any
 
 from migrator import forecast
@@ -29,8 +30,10 @@ _FREE = ("final", "route", "sweep", "backfill")
 _LOOKED_AT = 12
 
 
-def positions(ledger: Ledger, mailboxes: Sequence[MailboxRow], now: float | None = None) -> list[Position]:
-    """The position of each of these mailboxes, in their order."""
+def positions(
+    ledger: Ledger, mailboxes: Sequence[MailboxRow], now: float | None = None, *, scores: Mapping[int, str] | None = None
+) -> list[Position]:  # fmt: skip
+    """The position of each of these mailboxes, in their order. ``scores`` says which may not complete, and why."""
     now = time.time() if now is None else now
     # A pass asks for its own mailbox alone; nothing is read of the other ten thousand then.
     only = mailboxes[0].id if len(mailboxes) == 1 else None
@@ -59,6 +62,8 @@ def positions(ledger: Ledger, mailboxes: Sequence[MailboxRow], now: float | None
         done, failed = steps_now(confirmed[row.id])
         routed = done.get(cutover.ROUTE)
         hours = _number(wave.details.get("sweep_hours")) if wave else None
+        mine_said = details.get(row.id, {})
+        complete, complete_says = _complete_after(wave, mine_said)
         ttl = _number(sights.get(SIGHT, {}).get("old_ttl")) or 0.0
         found.append(
             Position(
@@ -76,7 +81,7 @@ def positions(ledger: Ledger, mailboxes: Sequence[MailboxRow], now: float | None
                 takes=_final_takes(passes, open_now, behind),
                 confirmed=frozenset(done),
                 failed=frozenset(failed),
-                route=route_of(details.get(row.id, {})),
+                route=route_of(mine_said),
                 locked=done.get(cutover.LOCK),
                 final=_last_clean(passes, PassKind.FINAL),
                 routed=routed,
@@ -84,10 +89,28 @@ def positions(ledger: Ledger, mailboxes: Sequence[MailboxRow], now: float | None
                 sweep_until=None if routed is None else cutover.sweep_until(routed, ttl, hours),
                 withdrawn=sights.get(WITHDRAWN, {}).get("wave") == row.wave,
                 answered=frozenset(answers_of(wave)),
+                score=(scores or {}).get(row.id, ""),
+                complete_after=complete,
+                complete_says=complete_says,
                 now=now,
             )
         )
     return found
+
+
+def _complete_after(wave: WaveRow | None, mailbox: Mapping[str, Any]) -> tuple[float | None, str]:
+    """Before when it is not to be cut over, the later of what its wave and its own line say; and that moment for people."""
+    latest: float | None = None
+    says = ""
+    for details in (wave.details if wave else {}, mailbox):
+        try:
+            moment = datetime.fromisoformat(str(details["complete_after"]))
+        except (KeyError, ValueError):
+            continue
+        if latest is None or moment.timestamp() > latest:
+            zone = str(details.get("time_zone", ""))
+            latest, says = moment.timestamp(), f"{moment:%Y-%m-%d %H:%M} {zone or f'(UTC{moment:%z})'}"
+    return latest, says
 
 
 def _final_takes(passes: Sequence[PassRow], open_now: int, behind: float | None) -> forecast.Span | None:

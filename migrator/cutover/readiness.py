@@ -16,6 +16,8 @@ from migrator.cutover.table import (
     approved,
     carried,
     goes_on,
+    scored,
+    too_early,
 )
 from migrator.forecast import Span, together
 from state.model import ASIDE, MailboxState
@@ -69,6 +71,7 @@ def readiness(
     going = [one for one in candidates if one.goes]
     staying = [one for one in candidates if not one.goes]
     remarks = list(_split_domains([one.position for one in going], [one.position for one in staying] + away))
+    remarks += _not_yet([one.position for one in going])
     if away:
         remarks.append(f"Withdrawn, and left out here: {', '.join(one.address for one in away)}.")
     takes = together([one.position.takes for one in going if one.position.stands not in AFTER_FLIP], at_once, apart)
@@ -91,11 +94,11 @@ def _candidate(one: Position) -> Candidate:
     if one.stands in UNDER_WAY:
         return Candidate(one, tuple(filter(None, (goes_on(one),))), missing)
     if one.stands is not MailboxState.READY:
-        why = carried(one) or approved(one)
+        why = " ".join(filter(None, (carried(one) or approved(one), scored(one))))
         waits = f"It is {one.stands.value}, not READY." if one.state not in ASIDE else ""
         return Candidate(one, tuple(filter(None, (goes_on(one), waits, why))), missing)
     # Whether the source is locked is not asked here: that is done once the decision is go.
-    return Candidate(one, tuple(filter(None, (goes_on(one), carried(one), approved(one)))), missing)
+    return Candidate(one, tuple(filter(None, (goes_on(one), carried(one), approved(one), scored(one)))), missing)
 
 
 def _split_domains(going: Sequence[Position], staying: Sequence[Position]) -> Iterable[str]:
@@ -108,6 +111,13 @@ def _split_domains(going: Sequence[Position], staying: Sequence[Position]) -> It
                 f"The MX record of {domain} is for all of it: mail for {_some(left)} would reach the target too;"
                 " give those a forward to the old side first, or flip by forward (`route`)."
             )
+
+
+def _not_yet(going: Sequence[Position]) -> Iterable[str]:
+    """Whoever is ready, and planned for a later moment: the decision may be taken now, the start waits."""
+    for moment in sorted({one.complete_says for one in going if one.stands not in UNDER_WAY and too_early(one)}):
+        named = [one.address for one in going if one.complete_says == moment]
+        yield f"Not to be cut over before {moment}: {_some(named)}."
 
 
 def smallest_first(positions: Iterable[Position]) -> list[Position]:

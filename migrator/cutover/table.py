@@ -61,7 +61,9 @@ class Position:
     ``pending`` counts what is still to carry before cutover, ``backfill`` what may follow after it. ``refused`` counts what
     can't go and nobody approved. ``behind`` is how long ago the last clean pass began, None without one. ``locked``, ``routed``
     are when that was confirmed; ``final`` when the last clean final pass began, ``swept`` when the last clean sweep did.
-    ``answered`` holds the keys of ``QUESTIONS`` that the wave has answers to.
+    ``answered`` holds the keys of ``QUESTIONS`` that the wave has answers to. ``score`` says why the scoring rule does not let it
+    complete, in a sentence; empty if it does or was not asked. It is not to be cut over before ``complete_after``, which
+    ``complete_says`` as it was planned, with its zone.
     """
 
     mailbox_id: int
@@ -86,6 +88,9 @@ class Position:
     sweep_until: float | None = None
     withdrawn: bool = False
     answered: frozenset[str] = frozenset()
+    score: str = ""
+    complete_after: float | None = None
+    complete_says: str = ""
     now: float = 0.0
 
     @property
@@ -141,6 +146,18 @@ def approved(one: Position) -> str:
             f" `migrator errors list {one.address}` has them, `migrator errors approve` lets them stay behind."
         )
     return ""
+
+
+def scored(one: Position) -> str:
+    """That the scoring rule lets it complete."""
+    return one.score
+
+
+def too_early(one: Position) -> str:
+    """Why it is not to be cut over yet, by the clock alone; empty once its time has come. A person may go ahead of it."""
+    if one.complete_after is None or one.now >= one.complete_after:
+        return ""
+    return f"It is not to be cut over before {one.complete_says}; `--early` with a reason behind `--why` does so all the same."
 
 
 def _locked(one: Position) -> str:
@@ -211,7 +228,7 @@ _BACK_TO_SOURCE = (
 
 EDGES: tuple[Edge, ...] = (
     Edge(
-        name="lock", came=MailboxState.READY, to=MailboxState.LOCKED, tests=(goes_on, carried, approved, _locked),
+        name="lock", came=MailboxState.READY, to=MailboxState.LOCKED, tests=(goes_on, carried, approved, scored, _locked),
         back=MailboxState.SYNCING, way_back=_BACK_TO_SYNC,
     ),
     Edge(

@@ -34,12 +34,20 @@ from state.plans import WaveState
 from state.store import Ledger
 
 
-def page(ledger: Ledger, wave: str, rows: Sequence[MailboxRow], at_once: int, apps: int = 1) -> Readiness:
-    """The page before a cutover. ``apps`` carry the mailboxes, ``at_once`` of them together."""
+def page(
+    ledger: Ledger,
+    wave: str,
+    rows: Sequence[MailboxRow],
+    at_once: int,
+    apps: int = 1,
+    scores: Mapping[int, str] | None = None,
+) -> Readiness:
+    """The page before a cutover. ``apps`` carry the mailboxes, ``at_once`` of them together. ``scores`` says which mailboxes may
+    not complete by the scoring rule, and why."""
     # Where mailboxes share what may be under way at once, only those of another app have something for themselves.
     apart = apps if known_of(ledger.plans.answers(), "").shared else None
     why = stopped(ledger.plans.waves().get(wave))
-    return readiness(wave, positions(ledger, rows), stopped=why, at_once=at_once, apart=apart)
+    return readiness(wave, positions(ledger, rows, scores=scores), stopped=why, at_once=at_once, apart=apart)
 
 
 def keep_ttls(ledger: Ledger, rows: Iterable[MailboxRow], ttls: Mapping[str, int]) -> None:

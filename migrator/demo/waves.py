@@ -6,6 +6,7 @@
                          ─► reports, workbook, protocol, cards, kit
 
 Every step is the real command, as an operator would type it; in this process, because nearly all of a small command is its start.
+``migrator.demo.served`` lets a `serve` that dies again and again do what `run` does here.
 """
 
 from __future__ import annotations
@@ -28,9 +29,6 @@ from state.model import MailboxState
 from state.store import Ledger
 
 SIZES = {"pilot": 6, "wave2": 22, "wave3": 12}
-SINCE = "2020-01-01"
-"""The pilot's mail from then on is what its cutover waits for; the rest follows."""
-
 PARTNER = "mx7.partner.example"
 
 _RESULT = "Wave,Mailbox,Step,Result,Detail,Was,At,Who\r\n"
@@ -44,24 +42,12 @@ Type = Callable[[Sequence[str]], tuple[int, str]]
 """Runs one command line; its exit code and what it said."""
 
 
-def run_wave_demo(plan: DemoPlan, *, say: Callable[[str], None], type_it: Type) -> dict[str, Any]:
-    """Show the life of three waves and return what came of it; raises DemoFailed when a promise does not hold."""
-    folder = plan.keep or Path(tempfile.mkdtemp(prefix="migrator-demo-"))
-    folder.mkdir(parents=True, exist_ok=True)
-    begun = time.perf_counter()
-    config = folder / "lab.toml"
-    with lab_for(plan, folder) as control:
-        told = _Project(config, control, say, type_it).run()
-    told |= {"seconds": round(time.perf_counter() - begun, 1), "folder": str(folder)}
-    say(
-        f"done in {told['seconds']:.0f} s; {'everything is in ' + str(folder) if plan.keep else 'nothing is kept without --keep'}"
-    )
-    if plan.keep is None:
-        shutil.rmtree(folder, ignore_errors=True)
-    return told
+class Project:
+    """The steps, each with the commands that an operator would type."""
 
+    since = "2020-01-01"
+    """The pilot's mail from then on is what its cutover waits for; the rest follows."""
 
-class _Project:
     def __init__(self, config: Path, control: Control, say: Callable[[str], None], type_it: Type) -> None:
         self._config = config
         self._type = type_it
@@ -71,6 +57,7 @@ class _Project:
         self._targets: dict[str, str] = {}
 
     def run(self) -> dict[str, Any]:
+        """All of it, in order; what came of it. Raises DemoFailed when a promise does not hold."""
         self._plan()
         held, retried = self._troubles()
         self._pilot()
@@ -112,7 +99,7 @@ class _Project:
             for number, source in enumerate(self._people[wave]):
                 target = self._targets[source] = by_name.get(source.partition("@")[0], source)
                 route = "forward" if number % 2 else "domain"
-                since = SINCE if wave == "pilot" else ""
+                since = self.since if wave == "pilot" else ""
                 rows.append((wave, source, target, "user", route, since, f"Team {number % 3 + 1}", f"CHG-{at + number:04}"))
         config = self._config
         # What the lab writes is for passes of seconds; a machine that also does other things needs a longer lease.
@@ -134,19 +121,30 @@ class _Project:
         self._control.disarm()
         self._say(f"run: the targets of {held} and {retried} are full, so both are held, with what to do")
         self._run("wave", "retry", retried, "--why", "its quota was raised")
-        others = [address for address in self._people["wave2"] if address != held]
-        self._run("run", *others)
-        self._say(f"run wave2: {len(others)} carried, one of them tried again; {held} is still held")
+        self._others([address for address in self._people["wave2"] if address != held])
+        self._say(f"and of wave2 all others are carried, one of them tried again; {held} is still held")
         return held, retried
+
+    def _others(self, addresses: Sequence[str]) -> None:
+        """Carry those of wave2 that can be carried."""
+        self._run("run", *addresses)
 
     def _pilot(self) -> None:
         self._run("run", "pilot")
-        for reason in {one["reason"] for one in self._run("errors", "list", "pilot")["items"]}:
-            self._run("errors", "approve", "--reason", reason, "--why", "their owners know")
-        for address in self._people["pilot"]:
-            self._control.churn(address, new=2, read=2)
+        self._approve()
+        self._churn()
         self._run("run", "pilot")
         self._say("run pilot: carried, users went on working, and a delta brought it in step")
+
+    def _approve(self) -> None:
+        """Let what can't go of the pilot stay behind."""
+        for reason in {one["reason"] for one in self._run("errors", "list", "pilot")["items"]}:
+            self._run("errors", "approve", "--reason", reason, "--why", "their owners know")
+
+    def _churn(self) -> None:
+        """Let the pilot's people go on working."""
+        for address in self._people["pilot"]:
+            self._control.churn(address, new=2, read=2)
 
     # -- the weekend
 
@@ -168,12 +166,16 @@ class _Project:
             self._control.new(self._targets[address], side="target", subject="arrived the new way")
         for address in going[:2]:
             self._control.new(address, host=PARTNER, subject="late")
-        run("run", *going)
+        self._sweep(going)
         seen = run("cutover", "status", "pilot", "--no-dns")
         late = {host: int(number) for host, number in seen["late"].items()}
         left = sum(one["backfill"] for one in seen["mailboxes"])
         self._say(f"a sweep finds late mail, by the host that still delivers to the old side: {late}; {left} older items follow")
         return late, withdrawn
+
+    def _sweep(self, going: Sequence[str]) -> None:
+        """Collect what came late."""
+        self._run("run", *going)
 
     def _by_script(self, kit: Path, script: str, step: str, addresses: list[str]) -> Path:
         """The result file that a script of the kit would write; there is no PowerShell in this demo."""
@@ -229,3 +231,21 @@ class _Project:
         if wrong:
             raise DemoFailed("; ".join(wrong))
         return backfill
+
+
+def run_wave_demo(
+    plan: DemoPlan, *, say: Callable[[str], None], type_it: Type, project: Callable[..., Project] = Project
+) -> dict[str, Any]:  # fmt: skip
+    """Show the life of three waves and return what came of it; raises DemoFailed when a promise does not hold."""
+    folder = plan.keep or Path(tempfile.mkdtemp(prefix="migrator-demo-"))
+    folder.mkdir(parents=True, exist_ok=True)
+    begun = time.perf_counter()
+    with lab_for(plan, folder) as control:
+        told = project(folder / "lab.toml", control, say, type_it).run()
+    told |= {"seconds": round(time.perf_counter() - begun, 1), "folder": str(folder)}
+    say(
+        f"done in {told['seconds']:.0f} s; {'everything is in ' + str(folder) if plan.keep else 'nothing is kept without --keep'}"
+    )
+    if plan.keep is None:
+        shutil.rmtree(folder, ignore_errors=True)
+    return told

@@ -55,17 +55,26 @@ def is_backfill(facts: Facts, since: date) -> bool:
 
 
 SWEEP_MINUTES = 15.0
-"""The most that a sweep goes on with old mail: new mail that still comes to the old side must not wait for it."""
+"""Between two sweeps, where the wave says nothing."""
+
+_AT_LEAST = 60.0
+"""Seconds of old mail that a sweep carries however late it is, or a mailbox with much late mail would never end."""
 
 
-def minutes_for(kind: PassKind, state: MailboxState, minutes: float, *, asked: bool) -> float | None:
-    """How long a pass may carry old mail after everything else; 0: not at all, None: as long as it takes.
+def until_when(
+    kind: PassKind, state: MailboxState, began: float, now: float, minutes: float, sweep_minutes: float, *, asked: bool
+) -> float | None:  # fmt: skip
+    """Until when (wall-clock seconds) a pass that began then may carry old mail; ``now`` or earlier: none, None: to its end.
 
-    A final pass carries none, because a person waits for it. A mailbox that is BACKFILLING, or whose operator ``asked``, takes
-    all the time it needs; else ``minutes`` bounds it.
+    A final pass carries none, because a person waits for it. A sweep stops when the next one is due, whatever is left: mail that
+    still comes to the old side must not wait for years of old mail. In BACKFILLING there is nothing else to do, whatever
+    ``minutes`` says. ``asked`` is the operator's word that it takes what it takes.
     """
     if kind is PassKind.FINAL:
-        return 0.0
-    if asked or state is MailboxState.BACKFILLING:
+        return now
+    if asked:
         return None
-    return min(minutes, SWEEP_MINUTES) if kind is PassKind.SWEEP else minutes
+    if kind is not PassKind.SWEEP:
+        return now + minutes * 60
+    due = max(began + sweep_minutes * 60, now + _AT_LEAST)
+    return due if state is MailboxState.BACKFILLING else min(due, now + minutes * 60)

@@ -31,7 +31,7 @@ from connectors.pacer import Stopped
 from migrator.config import PassSettings
 from migrator.engine import plan, stamps
 from migrator.engine.adopt import Adopted, adopt
-from migrator.engine.backfill import minutes_for
+from migrator.engine.backfill import until_when
 from migrator.engine.claims import check_claim
 from migrator.engine.conservation import LOOKED_AT, PREFIX, last_told, unaccounted
 from migrator.engine.crew import Crew, Keep, keep_nothing
@@ -144,6 +144,7 @@ class _Pass:
     def __init__(self, crew: Crew, kind: PassKind) -> None:
         self._crew = crew
         self._kind = kind
+        self._began = crew.clock()
         self._transfer = Transfer(crew)
         self._listing = Listing(crew, self._transfer)
         self._left_places: frozenset[str] = frozenset()
@@ -309,12 +310,14 @@ class _Pass:
         crew = self._crew
         if not any(tally.state is ItemState.BACKFILL and tally.items for _, tally in crew.ledger.tallies(self._mailbox_id)):
             return
+        settings, now = crew.settings, crew.clock()
+        minutes = settings.backfill_minutes, settings.sweep_minutes
         state = crew.ledger.mailbox(self._mailbox_id).state
-        minutes = minutes_for(self._kind, state, crew.settings.backfill_minutes, asked=crew.settings.backfill)
-        if minutes is None or minutes > 0:
+        until = until_when(self._kind, state, self._began, now, *minutes, asked=settings.backfill)
+        if until is None or until > now:
             if crew.settings.look_first:
                 look_first(crew, ItemState.BACKFILL)
-            self._transfer.drain(state=ItemState.BACKFILL, until=None if minutes is None else crew.clock() + minutes * 60)
+            self._transfer.drain(state=ItemState.BACKFILL, until=until)
             # What an answer was lost for, or another lane has to carry.
             self._transfer.drain()
             self._heal_until_quiet()

@@ -66,12 +66,16 @@ def _left(row: Standing, pool: Speed) -> Span | None:
     return forecast.carrying(Load(row.pending, row.pending_bytes), pool)
 
 
+_UNSWEPT = "have late mail waiting"
+
+
 def _needs(rows: Sequence[Standing], said: str) -> str:
     states = Counter(row.state for row in rows)
     approvals = sum(row.refused > row.approved for row in rows)
     told = [
         (states[MailboxState.HELD], "held"),
         (states[MailboxState.FAILED], "failed"),
+        (sum(row.unswept for row in rows), _UNSWEPT),
         (sum(row.sent_from_old > 0 for row in rows), "still send from the old side"),
         (approvals, "want approvals"),
         (states[MailboxState.READY], "to cut over"),
@@ -89,6 +93,9 @@ def wave_headline(rows: Sequence[WaveStanding]) -> str:
     if waiting:
         more = f" and {len(waiting) - 3} more" if len(waiting) > 3 else ""
         return f"A person is needed: of {number}, {', '.join(waiting[:3])}{more} have mailboxes that are held or failed."
+    unswept = [row.wave for row in rows if _UNSWEPT in row.needs_you]
+    if unswept:
+        return f"A person is needed: late mail waits at the source, because these do not run: {', '.join(unswept[:3])}."
     wanting = [row.wave for row in rows if "approvals" in row.needs_you]
     if wanting:
         more = f" and {len(wanting) - 3} more" if len(wanting) > 3 else ""

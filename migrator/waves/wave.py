@@ -17,7 +17,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal, Protocol
 
 from connectors.base import Destination, Source
@@ -39,6 +39,7 @@ from migrator.status import sentences
 from migrator.waves import match
 from migrator.waves.pauses import Asked, Pauses, why_not
 from migrator.waves.ready import Found, state_after
+from migrator.waves.schedule import plan_of
 from state.model import (
     ASIDE,
     PENDING,
@@ -375,7 +376,7 @@ class _Mailbox:
                     source=lookout or source,
                     destination=destination,
                     kind=self._kind or PassKind.DELTA,
-                    settings=run.settings,
+                    settings=replace(run.settings, sweep_minutes=self._sweep_minutes()),
                     stop=self._asked,
                     watch=lambda word, items, size: self._watch(tenure, word, items, size),
                     clock=run.clock,
@@ -392,6 +393,10 @@ class _Mailbox:
                 destination.close()
         finally:
             source.close()
+
+    def _sweep_minutes(self) -> float:
+        """Between two sweeps of its wave."""
+        return plan_of(self._row.wave, self._run.ledger.plans.waves().get(self._row.wave)).sweep_minutes
 
     def _see_arrivals(self, lookout: Lookout) -> None:
         look = self._run.look

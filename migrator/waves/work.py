@@ -14,7 +14,7 @@ from migrator.config import BadInput
 from migrator.waves.columns import Unfit, moment_of, near
 from migrator.waves.hours import BadHours, parse_hours, parse_zone
 from migrator.waves.schedule import WavePlan, plan_of
-from state.model import MailboxRow, MailboxState
+from state.model import AFTER_CUTOVER, ASIDE, MailboxRow, MailboxState
 from state.plans import WaveRow, WaveState
 from state.store import Ledger
 
@@ -76,6 +76,8 @@ def schedule_of(
     complete_after: str | None = None,
     every_hours: float | None = None,
     blackout: str | None = None,
+    sweep_minutes: float | None = None,
+    sweep_hours: float | None = None,
     pilot: bool | None = None,
 ) -> dict[str, Any]:
     """A wave's details with what the command line says; None leaves as it is, an empty text takes away. Raises BadInput."""
@@ -98,12 +100,13 @@ def schedule_of(
             given[name] = moment_of(text, str(zone)).isoformat(timespec="minutes") if text else ""
         except Unfit as error:
             raise BadInput(f"--{name.replace('_', '-')} {error}.") from None
-    if every_hours is not None:
-        given["every_hours"] = every_hours
+    for name, number in (("every_hours", every_hours), ("sweep_minutes", sweep_minutes), ("sweep_hours", sweep_hours)):
+        if number is not None:
+            given[name] = number
     if pilot is not None:
         given["pilot"] = pilot
     for name, value in given.items():
-        if value in ("", False):
+        if value == "" or value is False:
             details.pop(name, None)
         else:
             details[name] = value
@@ -124,6 +127,12 @@ def put(ledger: Ledger, wave: Wave, state: WaveState, verb: str, who: str, why: 
     ledger.plans.keep_wave(wave.plan.name, state, wave.details)
     ledger.plans.act(who, f"wave {verb}", wave=wave.plan.name, why=why, mailboxes=len(wave.mailboxes))
     return True
+
+
+def late_mail_waits(wave: Wave) -> list[MailboxRow]:
+    """Mailboxes of a wave whose mail goes to the target: as long as it does not run, what still comes to the old side waits."""
+    flipped = AFTER_CUTOVER - {MailboxState.CLOSED}
+    return [row for row in wave.mailboxes if (row.came_from if row.state in ASIDE else row.state) in flipped]
 
 
 # -- mailboxes

@@ -7,7 +7,7 @@ from datetime import UTC, date, datetime, timedelta, timezone
 import pytest
 
 from connectors.base import Facts
-from migrator.engine.backfill import Parts, is_backfill, minutes_for, open_parts
+from migrator.engine.backfill import Parts, is_backfill, open_parts, until_when
 from migrator.engine.rules import BadRule, day_from
 from state.model import ItemState, MailboxState, Open, PassKind, Row, Step
 from state.store import Ledger
@@ -68,19 +68,23 @@ def test_what_is_open_is_told_by_sums(ledger: Ledger) -> None:
 
 
 @pytest.mark.parametrize(
-    ("kind", "state", "minutes", "asked", "allowed"),
+    ("kind", "state", "minutes", "sweeps", "asked", "until"),
     [
-        (PassKind.SEED, MailboxState.SEEDING, 60, False, 60),
-        (PassKind.DELTA, MailboxState.READY, 0, False, 0),
-        (PassKind.DELTA, MailboxState.READY, 0, True, None),
-        (PassKind.FINAL, MailboxState.LOCKED, 60, False, 0),
-        (PassKind.FINAL, MailboxState.LOCKED, 60, True, 0),
-        (PassKind.SWEEP, MailboxState.SWEEPING, 60, False, 15),
-        (PassKind.SWEEP, MailboxState.SWEEPING, 5, False, 5),
-        (PassKind.SWEEP, MailboxState.BACKFILLING, 0, False, None),
+        (PassKind.SEED, MailboxState.SEEDING, 60, 15, False, 1000 + 3600),
+        (PassKind.DELTA, MailboxState.READY, 0, 15, False, 1000),
+        (PassKind.DELTA, MailboxState.READY, 0, 15, True, None),
+        (PassKind.FINAL, MailboxState.LOCKED, 60, 15, False, 1000),
+        (PassKind.FINAL, MailboxState.LOCKED, 60, 15, True, 1000),
+        (PassKind.SWEEP, MailboxState.SWEEPING, 1440, 15, False, 900 + 900),
+        (PassKind.SWEEP, MailboxState.SWEEPING, 5, 15, False, 1000 + 300),
+        (PassKind.SWEEP, MailboxState.SWEEPING, 0, 15, False, 1000),
+        (PassKind.SWEEP, MailboxState.SWEEPING, 1440, 1, False, 1000 + 60),
+        (PassKind.SWEEP, MailboxState.BACKFILLING, 1440, 15, False, 900 + 900),
+        (PassKind.SWEEP, MailboxState.BACKFILLING, 0, 5, False, 900 + 300),
+        (PassKind.SWEEP, MailboxState.BACKFILLING, 1440, 15, True, None),
     ],
 )
-def test_a_final_pass_carries_no_old_mail_and_a_sweep_only_for_a_while(
-    kind: PassKind, state: MailboxState, minutes: float, asked: bool, allowed: float | None
+def test_a_final_pass_carries_no_old_mail_and_a_sweep_until_the_next_one_is_due(
+    kind: PassKind, state: MailboxState, minutes: float, sweeps: float, asked: bool, until: float | None
 ) -> None:
-    assert minutes_for(kind, state, minutes, asked=asked) == allowed
+    assert until_when(kind, state, 900.0, 1000.0, minutes, sweeps, asked=asked) == until

@@ -17,7 +17,20 @@ from migrator import cli, logs
 from migrator.config import BadInput
 from migrator.cutover import work
 from migrator.cutover.positions import advance, positions, steps_now
-from state.model import MAILBOX_MOVES, LeaseHeld, MailboxRow, MailboxState, PassKind, PassState
+from migrator.scoring import packaged
+from state.model import (
+    MAILBOX_MOVES,
+    ItemState,
+    LeaseHeld,
+    MailboxRow,
+    MailboxState,
+    Open,
+    PassKind,
+    PassState,
+    Row,
+    Step,
+    Work,
+)
 from state.plans import Confirmation, WaveState
 from state.store import Ledger
 
@@ -219,6 +232,88 @@ def test_start_begins_nothing_while_somebody_is_not_ready(typed: Callable[..., T
     paused = ledger.plans.keep_wave("wave1", WaveState.PAUSED, {})
     assert paused is None
     assert "The wave is PAUSED" in typed("cutover", "start", "wave1", "--without", carla.source, "--dry-run").out
+
+
+def refuse(ledger: Ledger, row: MailboxRow, number: int) -> list[bytes]:
+    """Let so many items of a mailbox be refused, and one arrive."""
+    lease = ledger.lease(row.id, "a pass", 60)
+    [folder] = ledger.record_folders(lease, [("f", None, "Inbox", "IPF.Note", "inbox", 5)], 1)
+    keys = [row.id.to_bytes(8, "big") + at.to_bytes(8, "big") for at in range(number + 1)]
+    steps = [
+        Step(
+            None,
+            Row(key=key, folder_id=folder.id, state=ItemState.DONE if key == keys[0] else ItemState.REFUSED, size=10),
+            None if key == keys[0] else Open(item_id=key.hex(), work=Work.CREATE, reason="too-large"),
+        )
+        for key in keys
+    ]
+    ledger.settle(lease, steps)
+    ledger.release(lease)
+    return keys[1:]
+
+
+def test_a_mailbox_that_the_rule_does_not_let_complete_is_kept_back_until_the_one_it_names_approves(
+    typed: Callable[..., Typed], ledger: Ledger, tmp_path: Path
+) -> None:
+    rule = (
+        packaged().read_text("utf-8").replace('by = "the mailbox\'s owner and the lead of the migration"', 'by = "kim@admin-pc"')
+    )
+    (tmp_path / "scoring.toml").write_text(rule)
+    config = tmp_path / "migrator.toml"
+    config.write_text(config.read_text() + '\n[errors]\nscoring = "scoring.toml"\n')
+    for row in ledger.mailboxes():
+        put(ledger, row, MailboxState.READY)
+        ledger.plans.confirm(row.id, "lock", "me", "done")
+    anna = ledger.mailboxes()[0]
+    refuse(ledger, anna, 4)
+    assert typed("errors", "approve", "--reason", "too-large", "--why", "fine", "--who", "lee@admin-pc").code == 0
+    told = typed("cutover", "ready", "wave1", "--no-dns")
+    assert (told.code, told.out.partition(":")[0]) == (2, "GO WITHOUT THESE")
+    assert "it is poor: 4 items that did not go and kim@admin-pc did not approve" in " ".join(told.out.split())
+    start = typed("cutover", "start", "wave1", "--dry-run")
+    assert start.code == 4
+    assert "anna@old.example: By scoring rule 1 it is poor" in start.out
+    assert "kim@admin-pc has to approve" in start.out
+    assert typed("errors", "approve", "--reason", "too-large", "--why", "they have copies", "--who", "Kim@Admin-PC").code == 0
+    assert typed("cutover", "start", "wave1", "--dry-run", "--no-dns").code == 0
+    assert typed("cutover", "ready", "wave1", "--no-dns").code == 0
+
+
+def test_the_scoring_rule_keeps_nobody_back_where_the_config_says_so(
+    typed: Callable[..., Typed], ledger: Ledger, tmp_path: Path
+) -> None:
+    (tmp_path / "scoring.toml").write_text(packaged().read_text("utf-8").replace('completes = "yes"', 'completes = "no"'))
+    config = tmp_path / "migrator.toml"
+    config.write_text(config.read_text() + '\n[errors]\nscoring = "scoring.toml"\n')
+    for row in ledger.mailboxes():
+        put(ledger, row, MailboxState.READY)
+        ledger.plans.confirm(row.id, "lock", "me", "done")
+    assert typed("cutover", "start", "wave1", "--dry-run").code == 4
+    assert typed("cutover", "ready", "wave1", "--no-dns").code == 4
+    config.write_text(config.read_text() + "\n[cutover]\nscore_blocks = false\n")
+    assert typed("cutover", "start", "wave1", "--dry-run").code == 0
+    ready = typed("cutover", "ready", "wave1", "--no-dns")
+    assert (ready.code, ready.out.partition(":")[0]) == (2, "GO"), "what is not blocked is still told"
+
+
+def test_start_waits_for_the_planned_moment_and_says_it_with_its_zone(typed: Callable[..., Typed], ledger: Ledger) -> None:
+    for row in ledger.mailboxes():
+        put(ledger, row, MailboxState.READY)
+        ledger.plans.confirm(row.id, "lock", "me", "done")
+    assert typed("wave", "start", "wave1", "--complete-after", "2099-06-05 18:00", "--time-zone", "Europe/Berlin").code == 0
+    ready = typed("cutover", "ready", "wave1", "--no-dns")
+    assert ready.code == 0, "the decision may be taken before"
+    assert "Not to be cut over before 2099-06-05 18:00 Europe/Berlin: anna@old.example, ben@old.example" in ready.out
+    told = typed("cutover", "start", "wave1", "--dry-run")
+    assert told.code == 4
+    assert "anna@old.example: It is not to be cut over before 2099-06-05 18:00 Europe/Berlin; `--early`" in told.out
+    assert json.loads(typed("cutover", "start", "wave1", "--dry-run", "--json").out)["too_early"].keys() == {
+        row.source for row in ledger.mailboxes()
+    }
+    assert typed("cutover", "start", "wave1", "--dry-run", "--early").code == 65
+    assert typed("cutover", "start", "wave1", "--dry-run", "--early", "--why", "their office closes").code == 0
+    assert typed("wave", "start", "wave1", "--complete-after", "2020-06-05 18:00").code == 0
+    assert typed("cutover", "start", "wave1", "--dry-run").code == 0
 
 
 def test_start_goes_on_with_what_was_stopped_in_the_middle(typed: Callable[..., Typed], ledger: Ledger) -> None:

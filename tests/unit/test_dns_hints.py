@@ -10,6 +10,7 @@ import dns.flags
 import dns.message
 import dns.rcode
 import dns.rdatatype
+import dns.resolver
 import dns.rrset
 import pytest
 
@@ -71,10 +72,25 @@ def test_hosts_come_in_the_order_of_their_preference_with_their_ttl(resolver: Re
     ("domain", "word"), [("gone.example", "there is no such domain"), ("bare.example", "the domain has none")]
 )
 def test_what_is_not_there_is_a_hint_too(resolver: Resolver, domain: str, word: str) -> None:
-    hint, _ = look_up([domain], internal=resolver.address, public=resolver.address)
+    [hint] = look_up([domain], internal=resolver.address)
     assert (hint.ttl, hint.trouble) == (None, word)
 
 
 def test_a_resolver_that_can_not_be_asked_stops_nothing() -> None:
     hint, _ = look_up(["old.example"], internal="127.0.0.1:nonsense", public="127.0.0.1:nonsense")
     assert "can't be asked" in hint.sentence()
+
+
+def test_nobody_is_asked_but_this_machine_s_resolver_unless_the_operator_names_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[list[str]] = []
+
+    def ask(resolver: dns.resolver.Resolver, *_: object, **__: object) -> None:
+        asked.append([str(server) for server in resolver.nameservers])
+        raise dns.resolver.NoAnswer
+
+    monkeypatch.setattr(dns.resolver.Resolver, "resolve", ask)
+    own = [str(server) for server in dns.resolver.Resolver().nameservers]
+    look_up(["old.example"])
+    assert asked == [own]
+    look_up(["old.example"], public="192.0.2.53")
+    assert asked == [own, own, ["192.0.2.53"]]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import email
 import email.policy
 import json
@@ -9,7 +10,7 @@ import socketserver
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -17,6 +18,7 @@ from typing import Any
 
 import pytest
 
+from connectors.lab.tls import Papers, make_papers
 from migrator import cli, logs
 from migrator.config import BadInput, load
 from migrator.edges import DIGEST, Digests, Edges, at_the_edges, digest, next_time
@@ -78,23 +80,56 @@ def hook() -> Iterator[Hook]:
 
 
 class Post_Office(socketserver.ThreadingTCPServer):
-    """A small relay: takes mail of anybody, or refuses the recipient; it offers no encryption."""
+    """A small relay: takes mail of anybody, or refuses the recipient. With ``papers`` it takes mail and passwords by TLS alone:
+    after STARTTLS, or from the first byte with ``at_once``."""
 
     daemon_threads = True
     allow_reuse_address = True
 
-    def __init__(self, refuse: bool = False) -> None:
+    def __init__(self, refuse: bool = False, *, papers: Papers | None = None, at_once: bool = False) -> None:
         self.mails: list[bytes] = []
         self.to: list[str] = []
+        self.signed_in: list[bytes] = []
+        self.in_clear: list[str] = []
         office = self
+        tls = papers.server_context() if papers else None
 
         class Handler(socketserver.StreamRequestHandler):
             def handle(self) -> None:
+                with suppress(OSError):  # a client that does not like our certificate goes
+                    self.serve()
+
+            def secure(self) -> None:
+                assert tls is not None
+                self.connection = tls.wrap_socket(self.connection, server_side=True)
+                self.rfile, self.wfile = self.connection.makefile("rb"), self.connection.makefile("wb", buffering=0)
+
+            def finish(self) -> None:
+                with suppress(OSError):
+                    super().finish()
+                self.connection.close()
+
+            def serve(self) -> None:
                 say = lambda line: self.wfile.write(line.encode() + b"\r\n")  # noqa: E731
+                safe = at_once
+                if at_once:
+                    self.secure()
                 say("220 here")
                 while line := self.rfile.readline().decode().strip():
                     word = line.upper()
-                    if word.startswith("RCPT"):
+                    if tls and not safe:
+                        office.in_clear.append(word.split(maxsplit=1)[0])
+                    if word.startswith("EHLO") and tls:
+                        say("250-here")
+                        say("250 AUTH PLAIN" if safe else "250 STARTTLS")
+                    elif word == "STARTTLS" and tls:
+                        say("220 go ahead")
+                        self.secure()
+                        safe = True
+                    elif word.startswith("AUTH PLAIN") and safe:
+                        office.signed_in.append(base64.b64decode(line.split()[2]))
+                        say("235 welcome")
+                    elif word.startswith("RCPT"):
                         office.to.append(line)
                         say("550 no such person secret@example.com" if refuse else "250 ok")
                     elif word == "DATA":
@@ -151,6 +186,25 @@ def test_mail_goes_to_the_team_and_is_marked_as_made_by_a_program() -> None:
     assert mail["Auto-Submitted"] == "auto-generated"
     assert mail.get_content().strip() == "Grüße: HELD"  # type: ignore[attr-defined]
     assert len(office.to) == 2
+
+
+@pytest.mark.parametrize("security", ["starttls", "tls"])
+def test_password_and_mail_travel_to_the_relay_by_tls_alone(tmp_path: Path, security: str) -> None:
+    papers = make_papers(tmp_path)
+    with up(Post_Office(papers=papers, at_once=security == "tls")) as office:
+        mine = {"security": security, "user": "robot", "password": "hunter2", "ca_file": str(papers.ca_file)}
+        relay(office, **mine).send(letter("Grüße: HELD"))
+    assert office.signed_in == [b"\0robot\0hunter2"]
+    assert len(office.mails) == 1
+    assert office.in_clear == (["EHLO", "STARTTLS"] if security == "starttls" else [])
+
+
+@pytest.mark.parametrize("security", ["starttls", "tls"])
+def test_a_relay_whose_certificate_nobody_vouches_for_gets_neither_password_nor_mail(tmp_path: Path, security: str) -> None:
+    with up(Post_Office(papers=make_papers(tmp_path), at_once=security == "tls")) as office:
+        with pytest.raises(Failed, match="names the authority"):
+            relay(office, security=security, user="robot", password="hunter2").send(letter())
+        assert (office.signed_in, office.mails) == ([], [])
 
 
 def test_trouble_is_said_without_the_channels_address(hook: Hook) -> None:

@@ -146,6 +146,22 @@ def test_every_mailbox_waits_for_something_that_has_a_name(
     assert words in waits_for(row, **({"running": False, "pending": 0, "unapproved": 0} | told))
 
 
+def test_a_wave_that_is_paused_after_its_flip_is_what_a_person_has_to_see_first(ledger: Ledger) -> None:
+    fill(ledger, state=S.SWEEPING)
+    assert not standings(ledger)[0].unswept
+    ledger.plans.keep_wave("w", WaveState.PAUSED, {})
+    [row] = standings(ledger)
+    assert row.unswept
+    assert headline([row]).startswith(
+        "A person is needed: late mail of 1 mailbox waits at the source, because the wave w does not"
+    )
+    assert row.waiting_for == "late mail; its wave is PAUSED"
+    assert "late mail; its" in " ".join(after_table([row]))
+    [wave] = wave_standings([row], {"w": ("PAUSED", {})}, Speed(), 1)
+    assert "1 have late mail waiting" in wave.needs_you
+    assert wave_headline([wave]).startswith("A person is needed: late mail waits")
+
+
 def test_there_is_no_state_without_a_cause(ledger: Ledger) -> None:
     row = ledger.plan_mailbox("w", "a@old.example", "a@new.example")
     for state in S:

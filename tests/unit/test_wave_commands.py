@@ -168,6 +168,18 @@ def test_a_wave_is_paused_resumed_stopped_and_started_with_who_and_why(shell: Sh
     ]  # fmt: skip
 
 
+def test_a_pause_after_the_flip_says_that_late_mail_waits(shell: Shell, ledger: Ledger) -> None:
+    row = ledger.plan_mailbox("pilot", "anna@old.example", "anna@new.example")
+    assert told(shell, "wave", "pause", "pilot")["no_sweeps"] == []
+    for state in ("SEEDING", "SYNCING", "READY", "LOCKED", "FINAL", "ROUTED", "SWEEPING"):
+        ledger.move_mailbox(row.id, MailboxState(state), "")
+    code, out, _ = shell("wave", "pause", "pilot")
+    assert code == 0
+    assert "mail that still comes to the old side waits there until `migrator wave resume pilot`" in out
+    assert told(shell, "wave", "stop", "pilot")["no_sweeps"] == ["anna@old.example"]
+    assert told(shell, "wave", "resume", "pilot")["no_sweeps"] == []
+
+
 def test_a_schedule_is_kept_with_an_offset_and_taken_away_by_an_empty_text(shell: Shell, ledger: Ledger) -> None:
     words = ("wave", "start", "wave1", "--start-after", "2026-11-27 18:00", "--time-zone", "Europe/Berlin")
     assert told(shell, *words)["schedule"] == {"start_after": "2026-11-27T18:00+01:00", "time_zone": "Europe/Berlin"}
