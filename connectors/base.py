@@ -22,6 +22,7 @@ Ids are opaque, case-sensitive text. Times are aware datetimes in UTC. Sizes are
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
@@ -126,11 +127,17 @@ SUBJECT_KEPT = 255
 """Characters of a subject that every target keeps; a reply to a subject of that length is longer at the source."""
 
 
+_UNLAWFUL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\ufffe\uffff]")
+
+
 def hash_subject(subject: str) -> bytes:
     """Eight bytes that stand for a subject, so that no subject is ever stored; case and spacing are levelled.
 
-    What lies beyond SUBJECT_KEPT does not count, so that a copy whose subject the target cut is known as one.
+    What lies beyond SUBJECT_KEPT does not count, so that a copy whose subject the target cut is known as one; nor do characters
+    that XML can't hold, because only one of both wires shows them.
     """
+    if not subject.isprintable():
+        subject = _UNLAWFUL.sub("", subject)
     levelled = " ".join(subject[:SUBJECT_KEPT].casefold().split())
     return hashlib.blake2b(levelled.encode("utf-8", "surrogatepass"), digest_size=8).digest()
 

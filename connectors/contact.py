@@ -57,7 +57,8 @@ class Contact:
     """A person or company. ``emails`` has three places, ``business_phones`` and ``home_phones`` two each; None or empty if free.
 
     ``notes`` is plain text; ``notes_formatted`` says that the source has more than plain text there. ``follow_up`` says that a
-    flag or a reminder is set. ``attachments`` are without the photo.
+    flag or a reminder is set. ``attachments`` are without the photo. ``unlawful`` says that the source sent characters that its
+    wire can't hold, and that they were left out.
     """
 
     display_name: str = ""
@@ -100,6 +101,7 @@ class Contact:
     photo: Attachment | None = None
     attachments: tuple[Attachment, ...] = ()
     kept: tuple[Kept, ...] = ()
+    unlawful: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -107,7 +109,7 @@ class Task:
     """Something to do. ``start``, ``due`` and ``completed`` are days; ``percent`` is 0 to 100.
 
     ``repeat`` is None for a task that doesn't, and for one whose pattern can't be read (``repeats`` then is still true).
-    ``kept``, ``companies`` and ``people`` are what To Do has no place for.
+    ``kept``, ``companies`` and ``people`` are what To Do has no place for. ``unlawful`` is that of ``Contact``.
     """
 
     subject: str = field(default="", repr=False)
@@ -128,3 +130,4 @@ class Task:
     kept: tuple[Kept, ...] = ()
     companies: tuple[str, ...] = ()
     people: tuple[str, ...] = ()
+    unlawful: bool = False

@@ -4,8 +4,8 @@
     degraded  it arrives in part, or differently; ``name`` is the word by which the receipt, the report and the figures call it
     lost      it does not arrive, and why
 
-``migrator check --fidelity`` prints it. It is held from both sides: every word that the code can put into a receipt has a row,
-and the round-trip tests (tests/lab/test_contacts.py, test_tasks.py, test_deep.py, tests/unit/test_fidelity.py) carry every row.
+``migrator check --fidelity`` prints it. It is held from both sides: every word that the code can put into a receipt has a row
+(tests/unit/test_fidelity.py), and every row is carried from server to server (tests/lab/test_fidelity_table.py says by whom).
 """
 
 from __future__ import annotations

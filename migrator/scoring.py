@@ -24,6 +24,7 @@ from migrator.config import BadInput
 from migrator.counts import items
 
 if TYPE_CHECKING:
+    from state.model import PassRow
     from state.store import Ledger
 
 Completes = Literal["yes", "approved", "no"]
@@ -64,7 +65,11 @@ class Measured:
     """What the ledger counts about one mailbox. ``refused`` and ``withheld`` are by reason, approved ones included.
 
     ``items`` are those that the source has and the ledger knows; ``approved`` those of the refused and withheld that a person
+<<<<<<< HEAD
     let stay behind, ``approved_by`` the same by who did; ``degraded`` properties that arrived in part, all passes together.
+=======
+    let stay behind; ``degraded`` properties that arrived in part, an item once for each, however often it was carried.
+>>>>>>> 75c9142 (Carry every row of the fidelity table by both lanes, and say so where the source's characters were left out)
     """
 
     items: int
@@ -221,6 +226,7 @@ def packaged() -> Path:
 def measure(ledger: Ledger, mailbox_ids: Iterable[int] | None = None) -> dict[int, Measured]:
     """What the ledger counts, by mailbox: those named, or all."""
     from migrator.engine.conservation import last_told, off_by
+    from migrator.engine.shortfall import shortfalls
     from state.model import PENDING, ItemState
 
     wanted = None if mailbox_ids is None else set(mailbox_ids)
@@ -229,7 +235,9 @@ def measure(ledger: Ledger, mailbox_ids: Iterable[int] | None = None) -> dict[in
     reasons: dict[int, dict[ItemState, Counter[str]]] = defaultdict(lambda: defaultdict(Counter))
     approved: Counter[int] = Counter()
     approved_by: dict[int, Counter[str]] = defaultdict(Counter)
+    lessened: dict[int, dict[str, int]] = {}
     for only in one_by_one:
+        lessened.update(shortfalls(ledger, only))
         for mailbox_id, tally in ledger.tallies(only):
             counts[mailbox_id][tally.state] += tally.items
         for refused in ledger.refusals(only):
@@ -250,7 +258,12 @@ def measure(ledger: Ledger, mailbox_ids: Iterable[int] | None = None) -> dict[in
             withheld=dict(reasons[mailbox.id][ItemState.WITHHELD]),
             approved=approved[mailbox.id],
             approved_by=dict(approved_by[mailbox.id]),
-            degraded=int(sum(value for one in passes for word, value in one.figures.items() if word.startswith("degraded."))),
+            degraded=sum(lessened[mailbox.id].values()) if mailbox.id in lessened else _told(passes),
             unaccounted=off_by(last_told(passes)),
         )
     return found
+
+
+def _told(passes: Iterable[PassRow]) -> int:
+    """What passes said that are older than the count of items: each time that one was carried."""
+    return int(sum(value for one in passes for word, value in one.figures.items() if word.startswith("degraded.")))

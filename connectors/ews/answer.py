@@ -23,6 +23,10 @@ _OF_THE_HOST = frozenset({"Server", "Receiver", "InternalServiceFault", "ServerT
 _HEX = rb"[0-8bBcCeEfF]|1[0-9a-fA-F]|[fF]{3}[eEfF]|[dD][89a-fA-F][0-9a-fA-F]{2}"
 _DECIMAL = rb"[0-8]|1[124-9]|2[0-9]|3[01]"
 _ILLEGAL = re.compile(rb"&#(?:x0*(?:%b)|0*(?:%b));|\xef\xbf[\xbe\xbf]" % (_HEX, _DECIMAL))
+_HERE = "\U0010ffff"
+"""Stands for a forbidden character until the document is read: the last of all signs, which XML allows and no text holds."""
+
+_LEFT_OUT = "left-out"
 _CONTROLS = bytes(byte for byte in range(0x20) if byte not in b"\t\n\r")
 
 
@@ -36,7 +40,7 @@ def parse(answer: bytes, *, fault: bool = False) -> Any:
     """The root element of a complete document; Unavailable if it is none. With ``fault`` a fault is what is asked for.
 
     Exchange writes characters that XML forbids [github.com/OfficeDev/ews-managed-api/issues/136]; those are left out at a second
-    attempt, which is strict again in all else.
+    attempt, which is strict again in all else, and ``left_out`` says of which elements.
     """
     raise_if_truncated(answer)
     parser = etree.XMLParser(resolve_entities=False, no_network=True, huge_tree=True, remove_comments=True)
@@ -44,7 +48,7 @@ def parse(answer: bytes, *, fault: bool = False) -> Any:
         root = etree.fromstring(answer, parser)
     except (etree.XMLSyntaxError, ValueError):
         try:
-            root = etree.fromstring(_lawful(answer), parser)
+            root = _noted(etree.fromstring(_lawful(answer), parser))
         except (etree.XMLSyntaxError, ValueError) as error:
             raise Unavailable("The source's answer is no complete document.", code="malformed") from error
     if not fault and root.find(f"{SOAP}Body/{SOAP}Fault") is not None:
@@ -53,8 +57,26 @@ def parse(answer: bytes, *, fault: bool = False) -> Any:
 
 
 def _lawful(answer: bytes) -> bytes:
-    kept = _ILLEGAL.sub(b"", answer.translate(None, _CONTROLS))
+    kept = _ILLEGAL.sub(_HERE.encode(), answer.translate(None, _CONTROLS))
     return kept.decode("utf-8", "replace").encode()
+
+
+def _noted(root: Any) -> Any:
+    """The document without the signs that stand for what was forbidden; elements that held one bear a mark."""
+    for element in root.iter("*"):
+        if element.text and _HERE in element.text:
+            element.text = element.text.replace(_HERE, "")
+            element.set(_LEFT_OUT, "true")
+        for name, value in element.items():
+            if _HERE in value:
+                element.set(name, value.replace(_HERE, ""))
+                element.set(_LEFT_OUT, "true")
+    return root
+
+
+def left_out(element: Any) -> bool:
+    """Whether the server sent characters within this element that XML forbids, so that they could not be read."""
+    return element.get(_LEFT_OUT) is not None or element.find(f".//*[@{_LEFT_OUT}]") is not None
 
 
 def raise_fault(root: Any) -> NoReturn:

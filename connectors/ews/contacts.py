@@ -14,7 +14,7 @@ from typing import Any, Literal
 
 from connectors.base import Attachment
 from connectors.contact import Contact, Kept, Mail, Postal
-from connectors.ews.answer import M, T
+from connectors.ews.answer import M, T, left_out
 from connectors.ews.client import escape
 from connectors.ews.marks import importance_of, sensitivity_of
 from connectors.ews.soap import extended, moment, number
@@ -223,6 +223,7 @@ def contact_of(element: Any, attached: Sequence[tuple[Attachment, bool]] = ()) -
         photo=photo,
         attachments=tuple(one for one, _ in attached if one is not photo),
         kept=kept_of(told, KEPT),
+        unlawful=left_out(element),
     )
 
 

@@ -14,7 +14,7 @@ import pybase64
 
 from connectors.base import Address, FollowUp, Item, Lane, Message, Ref, digest_of
 from connectors.errors import Unavailable
-from connectors.ews.answer import T
+from connectors.ews.answer import T, left_out
 from connectors.ews.marks import importance_of, sensitivity_of
 from connectors.ews.mime import take_apart
 from connectors.ews.soap import Prop, extended, moment, number, truth
@@ -47,12 +47,13 @@ def item_of(ref: Ref, element: Any, raw: Content | None = None) -> Item:
 def message_of(element: Any, raw: Content) -> Message:
     """The message that the element's fields and its MIME describe."""
     apart = take_apart(raw)
+    found = fields_of(element)
     return replace(
-        fields_of(element),
+        found,
         body=apart.body,
         body_kind="html" if apart.kind == "html" else "text",
         attachments=tuple(apart.attachments),
-        odd=tuple(apart.odd),
+        odd=(*found.odd, *apart.odd),
     )
 
 
@@ -83,6 +84,7 @@ def fields_of(element: Any) -> Message:
         wants_delivery_receipt=_yes(element, "IsDeliveryReceiptRequested"),
         icon=number(told.get(Prop.ICON)),
         last_verb=number(told.get(Prop.LAST_VERB)),
+        odd=("characters",) if left_out(element) else (),
     )
 
 

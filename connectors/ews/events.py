@@ -19,7 +19,7 @@ from lxml import etree
 from connectors.base import Address, Attachment
 from connectors.errors import Unavailable
 from connectors.event import WEEK, Attendee, Event, Index, Occurrence, PatternKind, Recurrence, Turn, Weekday, Zone
-from connectors.ews.answer import T
+from connectors.ews.answer import T, left_out
 from connectors.ews.client import escape
 from connectors.ews.marks import importance_of, sensitivity_of
 from connectors.ews.soap import Prop, extended, moment, number, truth
@@ -162,6 +162,8 @@ def _event(element: Any, owner: str) -> Event:
     told = extended(element)
     if end is None or end < start:
         end, odd = start, ["end"]
+    if left_out(element):
+        odd.append("characters")
     body = element.find(f"{T}Body")
     people = [
         Attendee(_address(one.find(f"{T}Mailbox")), role, _RESPONSE.get(one.findtext(f"{T}ResponseType") or "", "none"))

@@ -71,7 +71,7 @@ def message_of(element: Any, attached: Sequence[tuple[Attachment, bool]]) -> Mes
         received=found.received or found.submitted or made,
         is_read=bool((number(told.get(Prop.FLAGS)) or 0) & _READ),
         attachments=tuple(one for one, _ in attached),
-        odd=(CARRIED,),
+        odd=(*found.odd, CARRIED),
     )
 
 

@@ -13,7 +13,7 @@ from typing import Any, Literal, cast
 from connectors.base import Attachment
 from connectors.contact import Task
 from connectors.event import WEEK, Index, PatternKind, Recurrence, Weekday
-from connectors.ews.answer import T
+from connectors.ews.answer import T, left_out
 from connectors.ews.client import escape
 from connectors.ews.contacts import COMMON, body_of, kept_of, key_of, path_of
 from connectors.ews.marks import importance_of, sensitivity_of
@@ -100,6 +100,7 @@ def task_of(element: Any, attached: Sequence[tuple[Attachment, bool]] = ()) -> T
         kept=kept_of(told, KEPT),
         companies=_several(element, _COMPANIES[1]),
         people=_several(element, _PEOPLE[1]),
+        unlawful=left_out(element),
     )
 
 

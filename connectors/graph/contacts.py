@@ -122,7 +122,7 @@ def compose_contact(contact: Contact, stamp: str, item_class: str = CLASS) -> Co
     photo = _photo(contact.photo, lost)
     properties.append(x.pair(x.STAMP, stamp + x.PARTIAL if photo else stamp))
     fields["singleValueExtendedProperties"] = properties
-    if fit.odd:
+    if fit.odd or contact.unlawful:
         lost.append("characters")
     body = orjson.dumps(fields)
     if len(body) > REQUEST_LIMIT:

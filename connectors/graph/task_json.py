@@ -39,7 +39,7 @@ def compose_task(task: Task, stamp: str, now: datetime) -> ComposedTask | Refusa
     lost: list[str] = []
     title, odd = safe_text(task.subject)
     content, odd_body = safe_text(task.body)
-    if odd or odd_body:
+    if odd or odd_body or task.unlawful:
         lost.append("characters")
     if len(title) > TITLE_LIMIT:
         title = title[:TITLE_LIMIT]

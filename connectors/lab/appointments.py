@@ -122,12 +122,15 @@ def by_rule(item: Item, diary: Diary | None = None) -> Iterator[datetime]:
 
 
 def occasions(item: Item, low: datetime | None = None, high: datetime | None = None) -> Iterator[Occasion]:
-    """What takes place between two moments, in the order of the rule; deleted occurrences are left out."""
+    """What takes place between two moments, in the order of the rule; deleted occurrences are left out.
+
+    Changed occurrences that the rule does not have are held by a store all the same, as after its rule was changed.
+    """
     diary = diary_of(item)
     start, end = span(item)
     changes = {one.original: one for one in diary.changes}
     deleted = set(diary.deleted)
-    for original in by_rule(item, diary):
+    for original in _originals(item, diary):
         if original in deleted:
             continue
         change = changes.get(original)
@@ -140,6 +143,18 @@ def occasions(item: Item, low: datetime | None = None, high: datetime | None = N
             return
         if low is None or found.end > low or found.start >= low:
             yield found
+
+
+def _originals(item: Item, diary: Diary) -> Iterator[datetime]:
+    """The moments of the rule, and between them those of changed occurrences that it does not have."""
+    waiting = sorted(one.original for one in diary.changes)
+    for original in by_rule(item, diary):
+        while waiting and waiting[0] < original:
+            yield waiting.pop(0)
+        if waiting and waiting[0] == original:
+            waiting.pop(0)
+        yield original
+    yield from waiting
 
 
 _PLAIN = ("subject", "body_text", "body_html", "importance", "sensitivity", "categories")

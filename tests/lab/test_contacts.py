@@ -8,21 +8,23 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
+from fidelity_world import Row, all_the_same
 
+from connectors.graph.contacts import NOTES_LIMIT
 from connectors.lab.exchange_properties import own_value, place_of
 from connectors.lab.login import ROLES
 from connectors.lab.oddities import ADDRESS
 from connectors.lab.people import an_empty, make_path
 from connectors.lab.server import Lab, LabPlan
 from connectors.lab.truth import Estate, Item, Mailbox, Part
-from migrator import app, cli, config, fidelity
+from migrator import app, cli, config
 from state.model import ItemState
 
 WHEN = datetime(2021, 3, 4, 5, 6, 7, tzinfo=UTC)
@@ -111,7 +113,21 @@ def odd_contacts() -> dict[str, Item]:
         "contact-attachments": a_contact("attached", parts=[Part("plan.txt", "text/plain", b"plan")]),
         "photo": a_contact("png", parts=[Part("ContactPicture.png", "image/png", b"\x89PNG\r\n\x1a\n.", photo=True)]),
         "phone-order": a_contact("second", extended={"String 0x3A1B": "2"}),
+        "characters": a_contact("chars", extended={"String 0x3A17": "Bo\x01ss"}),
+        "notes": a_contact("talkative", body_text="n" * (NOTES_LIMIT + 1)),
     }
+
+
+DEGRADED: dict[str, Callable[[Item], object]] = {
+    "notes-formatting": lambda item: item.body_html,
+    "follow-up": lambda item: item.extended.get("Integer 0x1090"),
+    "contact-attachments": lambda item: len(item.parts),
+    "photo": lambda item: len(item.parts),
+    "phone-order": lambda item: item.extended.get("String 0x3A1B"),
+    "characters": lambda item: item.extended.get("String 0x3A17"),
+    "notes": lambda item: item.body_text,
+}
+"""What each of them has less, as both stores hold it."""
 
 
 def simple_contacts() -> list[Item]:
@@ -140,8 +156,8 @@ class Carried:
         return found[0]
 
 
-@pytest.fixture(scope="module")
-def carried(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Carried]:
+def filled() -> tuple[Estate, Mailbox]:
+    """A mailbox of contacts, in the default folder and in one below it."""
     estate = Estate()
     mailbox = estate.add(an_empty(0, 1))
     home = mailbox.by_role("contacts")
@@ -154,7 +170,14 @@ def carried(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Carried]:
     lower = a_contact("below")
     lower.id, lower.folder_id, lower.search_key = "below" + "0" * 19, below.id, b"below search key"
     mailbox.add(lower)
-    with Lab(LabPlan(folder=tmp_path_factory.mktemp("contacts"), source=estate, mailboxes=1)) as lab:
+    return estate, mailbox
+
+
+@pytest.fixture(scope="module")
+def carried(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Carried]:
+    estate, mailbox = filled()
+    folder, unlawful = tmp_path_factory.mktemp("contacts"), {"illegal_characters": True}
+    with Lab(LabPlan(folder=folder, source=estate, mailboxes=1, exchange=unlawful)) as lab:
         codes = [cli.run(["-c", str(lab.config_file), "run", "--lane", "compose"]) for _ in range(2)]
         target = next(iter(lab.target.mailboxes.values()))
         with app.open_ledger(config.load(lab.config_file)) as ledger:
@@ -205,10 +228,30 @@ def test_search_key_and_time_of_creation_are_new(carried: Carried) -> None:
     assert copy.created != ours.created
 
 
-def test_these_are_the_rows_of_the_fidelity_table() -> None:
-    assert fidelity.what("contact", "kept") == {*TEXTS, *OTHERS, *OF_ITS_OWN}
-    assert fidelity.what("contact", "degraded") == {*odd_contacts(), "characters", "notes"}  # these two in test_fidelity
-    assert fidelity.what("contact", "lost") == {*LOST, "search-key", "created"}
+ROWS: set[Row] = {
+    *(("compose", "contact", name, "kept") for name in (*TEXTS, *OTHERS, *OF_ITS_OWN)),
+    *(("compose", "contact", name, "degraded") for name in DEGRADED),
+    *(("compose", "contact", name, "lost") for name in (*LOST, "search-key", "created")),
+    ("import", "contact", "every property", "kept"),
+}
+
+
+def test_every_contact_that_is_less_is_one_that_is_looked_at() -> None:
+    assert odd_contacts().keys() == DEGRADED.keys()
+
+
+@pytest.mark.parametrize("name", DEGRADED)
+def test_what_is_said_to_be_less_is_less(carried: Carried, name: str) -> None:
+    ours = odd_contacts()[name]
+    assert DEGRADED[name](carried.copy(ours.subject)) != DEGRADED[name](ours)
+
+
+def test_nothing_of_a_contact_is_less_by_the_import_lane(tmp_path: Path) -> None:
+    estate, mailbox = filled()
+    with Lab(LabPlan(folder=tmp_path, source=estate, mailboxes=1)) as lab:
+        assert cli.run(["-c", str(lab.config_file), "run", "--lane", "import"]) == 0
+        [target] = lab.target.mailboxes.values()
+    all_the_same(mailbox, target)
 
 
 @pytest.mark.parametrize("name", sorted(odd_contacts()))

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from fidelity_world import Row
 
 from connectors.lab import churn
 from connectors.lab.faults import FaultPlan
@@ -17,7 +18,9 @@ from connectors.lab.truth import Item, Mailbox
 from migrator import cli
 
 CARRIED = "carried-as-attachment"
-CLASSES = {"IPM.StickyNote", "IPM.Activity", "IPM.DistList", "IPM.Vendor.Ticket", "IPM.Schedule.Meeting.Request"}
+KINDS = {"note": "IPM.StickyNote", "journal": "IPM.Activity", "list": "IPM.DistList", "any other class": "IPM.Vendor.Ticket"}
+ROWS: set[Row] = {("compose", kind, CARRIED, "degraded") for kind in KINDS}
+CLASSES = {*KINDS.values(), "IPM.Schedule.Meeting.Request"}
 
 
 @pytest.fixture

@@ -65,6 +65,12 @@ def test_a_subject_that_the_target_cut_is_still_the_same_subject() -> None:
     assert hash_subject(long) != hash_subject(long[:250])
 
 
+def test_a_subject_is_the_same_with_and_without_what_xml_can_not_hold() -> None:
+    assert hash_subject("a\x01b\x1fc\ufffe") == hash_subject("abc")
+    assert hash_subject("a\tb") != hash_subject("ab")
+    assert hash_subject("\x01" * 9 + "x" * 300) == hash_subject("x" * 300)
+
+
 @given(st.text(), st.text())
 def test_keys_are_short_and_tell_ids_apart(one: str, other: str) -> None:
     assert len(item_key(one)) == 16

@@ -9,6 +9,7 @@ import pytest
 
 from migrator import cli
 from migrator.config import BadInput
+from migrator.engine.shortfall import SIGHT
 from migrator.errors.advice import REASONS
 from migrator.scoring import Measured, measure, packaged, read_rule, score, sentences
 from state.model import ItemState, Open, PassKind, PassState, Row, Step, Work
@@ -113,13 +114,23 @@ def test_the_ledger_is_measured_as_it_is(ledger: Ledger) -> None:
         ],
     )
     number = ledger.begin_pass(lease, PassKind.SEED)
-    ledger.end_pass(lease, number, PassState.DONE, "", {"degraded.headers": 3, f"unaccounted.{folder.id}": -2})
+    ledger.end_pass(lease, number, PassState.DONE, "", {f"unaccounted.{folder.id}": -2})
+    ledger.plans.observe(mailbox_id, SIGHT, {"headers": 2, "body": 1})
     found = measure(ledger)
     assert found[mailbox_id] == Measured(
         items=4, pending=1, refused={"too-large": 1}, withheld={"too-large": 1}, degraded=3, unaccounted=2
     )
     assert found[other] == Measured(items=0)
     assert measure(ledger, [mailbox_id]) == {mailbox_id: found[mailbox_id]}
+
+
+def test_an_item_that_is_carried_again_counts_once_for_what_it_lacks(ledger: Ledger) -> None:
+    mailbox_id = ledger.plan_mailbox("w", "anna@old.example", "anna@new.example").id
+    lease = ledger.lease(mailbox_id, "me", 60)
+    ledger.plans.observe(mailbox_id, SIGHT, {"attendees": 1})
+    for kind in (PassKind.SEED, PassKind.DELTA, PassKind.DELTA):
+        ledger.end_pass(lease, ledger.begin_pass(lease, kind), PassState.DONE, "", {"degraded.attendees": 1})
+    assert measure(ledger)[mailbox_id].degraded == measure(ledger, [mailbox_id])[mailbox_id].degraded == 1
 
 
 def test_the_command_grades_every_mailbox_and_prints_its_rule(
