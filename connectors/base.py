@@ -540,6 +540,12 @@ class Destination(Protocol):
         ...
 
     @property
+    def largest(self) -> Mapping[Lane, int]:
+        """Bytes of an item, as its source lists it, above which a lane is documented to take none; a lane that is not in it has
+        no documented limit."""
+        ...
+
+    @property
     def movable(self) -> tuple[str, ...]:
         """The item class prefixes that can be moved; others are created anew and removed."""
         ...

@@ -60,6 +60,7 @@ class MemoryDestination:
         limits: Limits | None = None,
         accepts: Mapping[Lane, tuple[str, ...]] | None = None,
         movable: tuple[str, ...] = COMPOSE_CLASSES,
+        largest: Mapping[Lane, int] | None = None,
     ) -> None:
         self.target = target
         self._keep_search_key = keep_search_key
@@ -71,6 +72,7 @@ class MemoryDestination:
         self._limits = limits or Limits(settle_horizon=lag)
         self._accepts = accepts or {Lane.IMPORT: ("",), Lane.COMPOSE: COMPOSE_CLASSES}
         self._movable = movable
+        self._largest = largest or {}
         self._placed: dict[str, str] = {}  # target id: the source folder that names it
         self._figures: Counter[str] = Counter()
         self._may_leave: Callable[[], bool] = lambda: True
@@ -82,6 +84,10 @@ class MemoryDestination:
     @property
     def accepts(self) -> Mapping[Lane, tuple[str, ...]]:
         return self._accepts
+
+    @property
+    def largest(self) -> Mapping[Lane, int]:
+        return self._largest
 
     @property
     def movable(self) -> tuple[str, ...]:

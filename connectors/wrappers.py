@@ -98,6 +98,10 @@ class AroundDestination:
         return self.inner.accepts
 
     @property
+    def largest(self) -> Mapping[Lane, int]:
+        return self.inner.largest
+
+    @property
     def movable(self) -> tuple[str, ...]:
         return self.inner.movable
 

@@ -32,7 +32,7 @@ from migrator.footprint import few_arenas
 from state.model import MailboxRow
 
 if TYPE_CHECKING:
-    from connectors.base import Answer, Destination, Inventory, Source
+    from connectors.base import Answer, Destination, Inventory, Lane, Source
     from connectors.directory import Person
     from connectors.ews.client import ExchangeServer
     from connectors.ews.endpoint import Exchange
@@ -636,6 +636,17 @@ def measured(config: Config, ledger: Ledger) -> Config:
         "limits follow a probe", concurrency=limits.concurrency, concurrency_scope=limits.concurrency_scope
     )
     return replace(config, target=rebuilt(config.target, limits=limits))
+
+
+def takes(config: Config, ledger: Ledger) -> dict[Lane, float]:
+    """Bytes of an item that each lane takes, of those that the config opens: measured, or else documented for any message."""
+    from connectors.base import Lane
+    from connectors.graph.convert import ITEM_LIMIT
+    from migrator.probe.answers import known_of
+
+    measured = known_of(ledger.plans.answers(), "").items_from - 1
+    found = {Lane.IMPORT: min(measured, ITEM_LIMIT), Lane.COMPOSE: float(ITEM_LIMIT)}
+    return {lane: most for lane, most in found.items() if config.run.lane in ("auto", lane)}
 
 
 def owner() -> str:

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import threading
 from collections import Counter
+from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Final
@@ -25,9 +26,6 @@ KIND: Final = "assessed"
 LARGE: Final = 25_000_000
 """Bytes from which an item is told apart: mail systems of today refuse to send it, so it stands out in a migration too."""
 
-TOO_LARGE: Final = 150_000_000
-"""Bytes of an item above which no lane is documented to carry it."""
-
 _ENCODED: Final = 4 / 3
 """Bytes that leave for each byte of an item: base64."""
 
@@ -36,7 +34,8 @@ _ENCODED: Final = 4 / 3
 class Survey:
     """What one mailbox holds. Sizes in bytes by the source's own words; ``classes`` maps a class to items and bytes.
 
-    ``oldest`` and ``newest`` are ISO dates of receipt, empty without any. ``unsized`` items told no size.
+    ``too_large`` items are larger than every lane takes, ``one_lane`` items than one of two. ``oldest`` and ``newest`` are ISO
+    dates of receipt, empty without any. ``unsized`` items told no size.
     """
 
     folders: int
@@ -44,6 +43,7 @@ class Survey:
     bytes: int
     largest: int
     large: int
+    one_lane: int
     too_large: int
     unsized: int
     oldest: str
@@ -57,9 +57,10 @@ class Survey:
 
 
 class _Sums:
-    def __init__(self) -> None:
+    def __init__(self, most: Collection[float]) -> None:
+        self._least, self._most = min(most), max(most)
         self.items, self.sizes = Counter[str](), Counter[str]()
-        self.largest = self.large = self.too_large = self.unsized = 0
+        self.largest = self.large = self.one_lane = self.too_large = self.unsized = 0
         self.oldest: datetime | None = None
         self.newest: datetime | None = None
 
@@ -68,7 +69,8 @@ class _Sums:
         self.sizes[facts.item_class] += facts.size
         self.largest = max(self.largest, facts.size)
         self.large += facts.size >= LARGE
-        self.too_large += facts.size > TOO_LARGE
+        self.too_large += facts.size > self._most
+        self.one_lane += self._least < facts.size <= self._most
         self.unsized += not facts.size
         when = facts.received or facts.submitted
         if when is not None:
@@ -76,9 +78,11 @@ class _Sums:
             self.newest = when if self.newest is None else max(self.newest, when)
 
 
-def survey(source: Source, stop: threading.Event) -> Survey:
-    """Read every folder of a mailbox to its end. Raises Stopped, and what the source raises."""
-    sums, folders = _Sums(), 0
+def survey(source: Source, stop: threading.Event, most: Collection[float]) -> Survey:
+    """Read every folder of a mailbox to its end. ``most`` is how many bytes of an item each lane that is open takes. Raises
+    Stopped, and what the source raises.
+    """
+    sums, folders = _Sums(most), 0
     for folder in source.folders():
         if folder.role is Role.ROOT:
             continue
@@ -100,6 +104,7 @@ def survey(source: Source, stop: threading.Event) -> Survey:
         bytes=sums.sizes.total(),
         largest=sums.largest,
         large=sums.large,
+        one_lane=sums.one_lane,
         too_large=sums.too_large,
         unsized=sums.unsized,
         oldest=_day(sums.oldest),

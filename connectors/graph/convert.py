@@ -32,6 +32,9 @@ DIRECT_LIMIT = 3 * 1024 * 1024 - 1024
 """Raw bytes below which an attachment is posted; larger ones need an upload session."""
 
 UPLOAD_LIMIT = 150 * 1024 * 1024
+ITEM_LIMIT = UPLOAD_LIMIT + REQUEST_LIMIT
+"""No tenant can be set to take a message of more than 150 MB [learn.microsoft.com/graph/api/attachment-createuploadsession]; an
+attachment of that size is left a text beside it."""
 SUBJECT_LIMIT = 255
 ATTACHMENT_COUNT = 250
 HEADER_LIMIT = 250_000

@@ -39,6 +39,7 @@ from connectors.graph.batch import Part, batch
 from connectors.graph.carriers import Carriers
 from connectors.graph.classify import Meaning, Rejected
 from connectors.graph.client import GraphClient
+from connectors.graph.convert import ITEM_LIMIT
 from connectors.graph.events import Events
 from connectors.graph.folders import Folders
 from connectors.graph.importing import Importing, MailboxId
@@ -106,6 +107,10 @@ class GraphDestination:
     def accepts(self) -> Mapping[Lane, tuple[str, ...]]:
         others = (item_class for resource in self._resources for item_class in resource.classes)
         return {Lane.IMPORT: ("",), Lane.COMPOSE: ("",) if self._others else (*COMPOSE_CLASSES, *others)}
+
+    @property
+    def largest(self) -> Mapping[Lane, int]:
+        return {Lane.COMPOSE: ITEM_LIMIT}
 
     @property
     def movable(self) -> tuple[str, ...]:

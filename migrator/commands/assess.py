@@ -11,12 +11,14 @@ from migrator.commands.words import BUG, PAUSED, Words, explain, global_options,
 
 if TYPE_CHECKING:
     import threading
+    from collections.abc import Collection, Mapping
 
+    from connectors.base import Lane
     from migrator.assess import Survey
     from migrator.config import Config
     from state.model import MailboxRow
 
-HEADING = ("MAILBOX", "ITEMS", "GB", "FOLDERS", "OLDEST", "LARGEST MB", ">25 MB", ">150 MB", "SEED >=")
+HEADING = ("MAILBOX", "ITEMS", "GB", "FOLDERS", "OLDEST", "LARGEST MB", ">25 MB", "TOO LARGE", "SEED >=")
 _CLASSES = 12
 
 
@@ -48,7 +50,8 @@ def assess(words: Words, names: tuple[str, ...], as_csv: bool) -> int:
         with app.open_ledger(config) as ledger, stop_on_signals(stop):
             app.bind(config, ledger)
             rows = select(app.planned(config, ledger), names, "The ledger")
-            found = _surveys(config, rows, stop)
+            most = app.takes(config, ledger)
+            found = _surveys(config, rows, stop, most.values())
             for row, one, _ in found:
                 if one is not None:
                     ledger.plans.observe(row.id, KIND, one.as_json())
@@ -60,28 +63,32 @@ def assess(words: Words, names: tuple[str, ...], as_csv: bool) -> int:
     together = least_together(seconds, config.run.mailboxes_at_once)
     if words.json:
         mailboxes = [_as_json(row, one, error, least(one.items, one.bytes, limits) if one else None) for row, one, error in found]
-        say_json({"mailboxes": mailboxes, "seed_seconds_at_least": together, "exit_code": code})
+        lanes = {lane.value: size for lane, size in most.items()}
+        say_json({"mailboxes": mailboxes, "lanes_take_bytes": lanes, "seed_seconds_at_least": together, "exit_code": code})
     elif as_csv:
         say_csv(HEADING, [_cells(row, one, least(one.items, one.bytes, limits)) for row, one, _ in found if one])
     else:
         _say(config, found, together)
+        say_lines(*_too_large([one for _, one, _ in found if one], most))
     return code
 
 
 _Found = list[tuple["MailboxRow", "Survey | None", tuple[int, str] | None]]
 
 
-def _surveys(config: Config, rows: list[MailboxRow], stop: threading.Event) -> _Found:
+def _surveys(config: Config, rows: list[MailboxRow], stop: threading.Event, most: Collection[float]) -> _Found:
     from concurrent.futures import ThreadPoolExecutor
 
     from migrator import app
 
     with app.Connected(config, stop) as connectors, ThreadPoolExecutor(config.run.mailboxes_at_once, "mailbox") as threads:
-        tasks = [threads.submit(_survey, connectors, row, stop) for row in rows]
+        tasks = [threads.submit(_survey, connectors, row, stop, most) for row in rows]
         return [(row, *task.result()) for row, task in zip(rows, tasks, strict=True)]
 
 
-def _survey(connectors: Any, row: MailboxRow, stop: threading.Event) -> tuple[Survey | None, tuple[int, str] | None]:
+def _survey(
+    connectors: Any, row: MailboxRow, stop: threading.Event, most: Collection[float]
+) -> tuple[Survey | None, tuple[int, str] | None]:
     from contextlib import closing
 
     from migrator.assess import survey
@@ -90,7 +97,7 @@ def _survey(connectors: Any, row: MailboxRow, stop: threading.Event) -> tuple[Su
         return None, (PAUSED, "Not begun: stopped before its turn.")
     try:
         with closing(connectors.source(row, stop)) as source:
-            return survey(source, stop), None
+            return survey(source, stop, most), None
     except Exception as error:
         code, sentence = explain(error)
         if code == BUG:
@@ -130,6 +137,17 @@ def _say(config: Config, found: _Found, together: float) -> None:
             "", *lay_out(HEADING, cells, WIDTH, left=frozenset({0}), limits={0: 32}), "", *_classes([one for _, one in surveys])
         )
     say_lines(*(f"{row.source}: not read. {error[1]}" for row, _, error in found if error))
+
+
+def _too_large(surveys: list[Survey], most: Mapping[Lane, float]) -> list[str]:
+    """What of it no lane takes, and what only one does, if there is such."""
+    limits = ", ".join(f"{lane} {size / 1e6:,.0f} MB" for lane, size in most.items())
+    lines = []
+    if number := sum(one.too_large for one in surveys):
+        lines.append(f"{number:,} items are larger than what any lane takes ({limits}); expect them to be refused by name.")
+    if number := sum(one.one_lane for one in surveys):
+        lines.append(f"{number:,} items are larger than one of the lanes takes ({limits}), and go by the other.")
+    return ["", *lines] if lines else []
 
 
 def _classes(surveys: list[Survey]) -> list[str]:

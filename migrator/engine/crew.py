@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import math
 import threading
 import time
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import TypeAlias
+from typing import Final, TypeAlias
 
 import structlog
 
@@ -20,10 +21,13 @@ from migrator.engine.mapping import FINGERPRINT, Way
 from migrator.engine.shortfall import Shortfall
 from migrator.engine.tenure import Tenure
 from migrator.probe.answers import Known, known_of
-from state.model import FolderRow, Lease, Open, Row
+from state.model import FolderRow, Lease, Open, Row, Work
 from state.store import Ledger
 
 _log = structlog.get_logger("migrator.engine.crew")
+
+_CARRIED: Final = (Work.CREATE, Work.UPDATE)
+_NONE: Final[frozenset[Lane]] = frozenset()
 
 Keep: TypeAlias = Callable[[Row, Item, Refusal], None]
 """Takes the content of what the target refused, for a person to act on; never raises."""
@@ -56,8 +60,9 @@ class Crew:
     shortfall: Shortfall = field(init=False)
     ways: dict[int, Way] = field(default_factory=dict)
     """What the operator's rules say of each folder; empty without any rule."""
-    _lanes: dict[tuple[str, str, bool], Lane | None] = field(default_factory=dict)
+    _lanes: dict[tuple[str, str, frozenset[Lane]], Lane | None] = field(default_factory=dict)
     _known: Known | None = None
+    _smallest: float | None = None
 
     def __post_init__(self) -> None:
         self.shortfall = Shortfall(self.ledger, self.lease.mailbox_id)
@@ -107,16 +112,44 @@ class Crew:
         return FINGERPRINT if way is None else way.fingerprint
 
     def lane(self, row: Row, opened: Open) -> Lane | None:
-        """The lane that this row travels by; None if none carries its class."""
-        known = self._known or self.known()
-        which = plan.class_in(opened.facts), row.lane, row.size >= known.items_from
+        """The lane that this row travels by; None if none carries it, and ``no_lane`` says why."""
+        return self._lane(row, plan.class_in(opened.facts), self._narrow(row.size) if opened.work in _CARRIED else _NONE)
+
+    def no_lane(self, row: Row, opened: Open) -> Refusal:
+        """Why no lane carries a row."""
+        item_class, most = plan.class_in(opened.facts), self._most()
+        # What would carry it if it were small, one lane after the other.
+        fits = {lane for lane in Lane if self._lane(row, item_class, frozenset(Lane) - {lane}) is lane}
+        return plan.too_large(row.size, fits, most) if fits else plan.without_lane(item_class)
+
+    def composes_too(self, row: Row, item_class: str) -> bool:
+        """Whether the compose lane is open to a row that the import lane was chosen for."""
+        sides = self.source.offers, self.destination.accepts
+        return plan.choose(item_class, Lane.COMPOSE, "auto", *sides, narrow=self._narrow(row.size)) is Lane.COMPOSE
+
+    def _lane(self, row: Row, item_class: str, narrow: frozenset[Lane]) -> Lane | None:
+        which = item_class, row.lane, narrow
         if which not in self._lanes:
             # What the two sides carry does not change within a pass.
-            item_class, kept, large = which
-            last = self.settings.lane == "auto" and (large or known.shuns_import(item_class))
+            last = self.settings.lane == "auto" and self.known().shuns_import(item_class)
             sides = self.source.offers, self.destination.accepts
-            self._lanes[which] = plan.choose(item_class, kept, self.settings.lane, *sides, import_last=last)
+            self._lanes[which] = plan.choose(item_class, row.lane, self.settings.lane, *sides, import_last=last, narrow=narrow)
         return self._lanes[which]
+
+    def _narrow(self, size: int) -> frozenset[Lane]:
+        """The lanes that take nothing of that size."""
+        if self._smallest is None:
+            self._smallest = min(self._most().values())
+        if size <= self._smallest:
+            return _NONE
+        return frozenset(lane for lane, most in self._most().items() if size > most)
+
+    def _most(self) -> Mapping[Lane, float]:
+        """Bytes of an item that each lane takes at the most: what was measured, or else what is documented."""
+        return {
+            Lane.IMPORT: min(self.known().items_from - 1, self.destination.largest.get(Lane.IMPORT, math.inf)),
+            Lane.COMPOSE: self.destination.largest.get(Lane.COMPOSE, math.inf),
+        }
 
     def known(self) -> Known:
         """What probes found out about this pair of servers; read once, when the source has told its version."""

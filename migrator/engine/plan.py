@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import itertools
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, TypeVar
 
@@ -286,17 +286,18 @@ def choose(
     accepts: Mapping[Lane, Sequence[str]],
     *,
     import_last: bool = False,
+    narrow: Collection[Lane] = (),
 ) -> Lane | None:
     """The lane of an item: the one it is bound to (``kept``), else the operator's, else import before compose; the other way
-    round with ``import_last``, for what a probe found the import to refuse.
+    round with ``import_last``, for what a probe found the import to refuse. ``narrow`` are lanes that take nothing of its size.
 
-    None if no lane carries its class.
+    None if no lane carries it.
     """
     order = (Lane.COMPOSE, Lane.IMPORT) if import_last else (Lane.IMPORT, Lane.COMPOSE)
     for lane in order:
         if (kept and lane != kept) or (wanted != "auto" and lane != wanted):
             continue
-        if lane in offers and carries(accepts.get(lane, ()), item_class):
+        if lane in offers and lane not in narrow and carries(accepts.get(lane, ()), item_class):
             return lane
     return None
 
@@ -318,6 +319,12 @@ def without_lane(item_class: str) -> Refusal:
         if carries((prefix,), item_class):
             return refusal
     return Refusal("no-lane", f"No lane that is open carries the class {item_class}.")
+
+
+def too_large(size: int, open_to: Collection[Lane], most: Mapping[Lane, float]) -> Refusal:
+    """Why an item of that size is not even fetched: every lane that is open to its class takes less. ``most`` is in bytes."""
+    takes = ", ".join(f"{lane} {most[lane] / 1e6:,.0f} MB" for lane in Lane if lane in open_to)
+    return Refusal("too-large-to-carry", f"It has {size / 1e6:,.1f} MB; at the most the lanes that are open to it take: {takes}.")
 
 
 @dataclass(frozen=True, slots=True)

@@ -145,7 +145,7 @@ class Transfer:
             if lane is not None or opened.work in (Work.FLAG, Work.MOVE):
                 yield row, opened, lane or Lane.IMPORT
             else:
-                refused.append(refuse(row, opened, plan.without_lane(plan.class_in(opened.facts))))
+                refused.append(refuse(row, opened, self._crew.no_lane(row, opened)))
         if refused:
             self._crew.ledger.settle(self._crew.lease, refused)
             self._crew.count("refused", len(refused))
@@ -373,8 +373,7 @@ class Transfer:
             raise MailboxBlocked(refusal.detail, code=refusal.code, side="target", mend="Raise the quota or archive mail.")
         item_class = plan.class_in(opened.facts)
         free = opened.work is Work.CREATE and lot.lane is Lane.IMPORT and crew.settings.lane == "auto"
-        other = Lane.COMPOSE
-        if free and plan.choose(item_class, other, "auto", crew.source.offers, crew.destination.accepts) is other:
+        if free and crew.composes_too(row, item_class):
             crew.count("other_lane")
             _log.info(
                 "import refused, composed instead",
@@ -385,7 +384,7 @@ class Transfer:
                 stream=made_by(item.stream) if item is not None else "",
                 build=crew.source.build,
             )
-            return Step(row, replace(row, state=ItemState.LISTED, lane=other), opened)
+            return Step(row, replace(row, state=ItemState.LISTED, lane=Lane.COMPOSE), opened)
         crew.count("refused")
         return refuse(row, opened, refusal)
 

@@ -64,6 +64,12 @@ OF_ITEMS: Final[dict[str, Advice]] = {
         _OTHER_LANE,
         "Source: raise the size limits of EWS in web.config. Target: save large attachments elsewhere; then retry or approve.",
     ),
+    "too-large-to-carry": Advice(
+        "It is larger than each lane that is open to it takes, by what a probe measured or what is documented.",
+        "Leaves it out, by name, before anything of it is fetched. It is judged again when it changes, or when you say so.",
+        "Ask for the real limit with `migrator probe --allow traffic`, or open the other lane; then retry. Or let its owner save"
+        " its attachments elsewhere, and approve.",
+    ),
     "too-many-attachments": Advice(
         "It has more attachments than the target takes.",
         _SETTLED,

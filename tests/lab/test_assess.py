@@ -14,10 +14,12 @@ from connectors.base import Role
 from connectors.lab.server import Lab, LabPlan
 from connectors.memory import MemoryMailbox, MemorySource
 from connectors.pacer import Stopped
-from migrator.assess import KIND, LARGE, TOO_LARGE, least, least_together, survey
+from migrator.assess import KIND, LARGE, least, least_together, survey
 from migrator.cli import run
 from migrator.config import LimitsSection, load
 from state.store import Ledger
+
+MOST = 150_000_000
 
 
 @pytest.fixture(scope="module")
@@ -85,16 +87,16 @@ def test_one_that_can_not_be_read_is_said_and_the_others_are_counted(
 
 def test_large_ones_are_told_apart_and_a_stop_ends_it() -> None:
     mailbox = MemoryMailbox()
-    for size in (10, LARGE, TOO_LARGE, TOO_LARGE + 1):
+    for size in (10, LARGE, 36_000_000, 36_000_001, MOST, MOST + 1):
         mailbox.put(mailbox.special(Role.INBOX), size=size)
     source = MemorySource(mailbox)
-    found = survey(source, threading.Event())
-    assert (found.items, found.large, found.too_large, found.largest) == (4, 3, 1, TOO_LARGE + 1)
-    assert found.classes == {"IPM.Note": (4, found.bytes)}
+    found = survey(source, threading.Event(), [36_000_000, MOST])
+    assert (found.items, found.large, found.one_lane, found.too_large, found.largest) == (6, 5, 2, 1, MOST + 1)
+    assert found.classes == {"IPM.Note": (6, found.bytes)}
     stop = threading.Event()
     stop.set()
     with pytest.raises(Stopped):
-        survey(source, stop)
+        survey(source, stop, [MOST])
 
 
 def test_a_seed_takes_as_long_as_its_tightest_limit_and_its_longest_mailbox() -> None:

@@ -237,6 +237,29 @@ def test_a_measured_cap_of_the_import_address_sends_larger_items_by_compose(lab:
     assert row.lane == "compose"
 
 
+def test_what_is_too_large_to_carry_is_told_beforehand_refused_unfetched_and_goes_once_a_larger_one_was_taken(
+    lab: Lab, capsys: pytest.CaptureFixture[str]
+) -> None:
+    keep(lab, IMPORT_CAP, "", "4000000")
+    source, _ = sides(lab)
+    note = next(item for item in source.items.values() if item.item_class == "IPM.StickyNote")
+    note.body_text = "x" * 3_200_000
+    source.touch(note)
+    command = ["-c", str(lab.config_file)]
+    assert cli.run([*command, "assess", "--json"]) == 0
+    [told] = json.loads(capsys.readouterr().out)["mailboxes"]
+    assert (told["one_lane"], told["too_large"]) == (1, 0), "a listing tells no class of its lane, and some go by the other"
+    figures = run(lab)
+    assert figures["refused"] == 1
+    assert figures["source.bytes.received"] < 3_000_000
+    assert cli.run([*command, "errors", "list", "--json"]) == 0
+    assert "too-large-to-carry" in capsys.readouterr().out
+    keep(lab, IMPORT_CAP, "", "none up to 25000000")
+    assert cli.run([*command, "errors", "retry", "--reason", "too-large-to-carry"]) == 0
+    run(lab)
+    assert lanes(lab) == ["import"] * 6
+
+
 def test_a_meeting_with_attendees_is_not_asked_without_a_word(lab: Lab, ask: Ask) -> None:
     source, target = sides(lab)
     for item in [one for one in source.items.values() if one.item_class == "IPM.Appointment"]:
