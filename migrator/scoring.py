@@ -65,11 +65,8 @@ class Measured:
     """What the ledger counts about one mailbox. ``refused`` and ``withheld`` are by reason, approved ones included.
 
     ``items`` are those that the source has and the ledger knows; ``approved`` those of the refused and withheld that a person
-<<<<<<< HEAD
-    let stay behind, ``approved_by`` the same by who did; ``degraded`` properties that arrived in part, all passes together.
-=======
-    let stay behind; ``degraded`` properties that arrived in part, an item once for each, however often it was carried.
->>>>>>> 75c9142 (Carry every row of the fidelity table by both lanes, and say so where the source's characters were left out)
+    let stay behind, ``approved_by`` the same by who did; ``degraded`` properties that arrived in part, an item once for each,
+    however often it was carried.
     """
 
     items: int
