@@ -66,7 +66,8 @@ class Measured:
 
     ``items`` are those that the source has and the ledger knows; ``approved`` those of the refused and withheld that a person
     let stay behind, ``approved_by`` the same by who did; ``degraded`` properties that arrived in part, an item once for each,
-    however often it was carried.
+    however often it was carried. ``read`` says whether a pass of this mailbox ever came to its end: before that nobody knows what
+    there is.
     """
 
     items: int
@@ -77,6 +78,7 @@ class Measured:
     approved: int = 0
     degraded: int = 0
     unaccounted: int = 0
+    read: bool = True
 
     @property
     def stayed(self) -> int:
@@ -98,11 +100,15 @@ class Score:
     version: str
 
 
+NO_GRADE = "none yet"
 _WAITS = "still to be carried"
 
 
 def score(measured: Measured, rule: Rule) -> Score:
     """Grade a mailbox."""
+    if not measured.read:
+        why = "no pass of it came to its end yet"
+        return Score(grade=NO_GRADE, points=0, percent=0, may_complete=False, by="", why=why, version=rule.version)
     points = _points(measured, rule.points)
     percent = 100 * points / max(1, measured.items)
     grade = next((one for one in rule.grade if _keeps(one, points, percent)), rule.grade[-1])
@@ -224,7 +230,7 @@ def measure(ledger: Ledger, mailbox_ids: Iterable[int] | None = None) -> dict[in
     """What the ledger counts, by mailbox: those named, or all."""
     from migrator.engine.conservation import last_told, off_by
     from migrator.engine.shortfall import shortfalls
-    from state.model import PENDING, ItemState
+    from state.model import PENDING, ItemState, PassState
 
     wanted = None if mailbox_ids is None else set(mailbox_ids)
     one_by_one = [None] if wanted is None or len(wanted) > 20 else sorted(wanted)
@@ -257,6 +263,7 @@ def measure(ledger: Ledger, mailbox_ids: Iterable[int] | None = None) -> dict[in
             approved_by=dict(approved_by[mailbox.id]),
             degraded=sum(lessened[mailbox.id].values()) if mailbox.id in lessened else _told(passes),
             unaccounted=off_by(last_told(passes)),
+            read=any(one.state is PassState.DONE for one in passes),
         )
     return found
 

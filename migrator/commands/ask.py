@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, closing, contextmanager
+from collections.abc import Sequence
+from contextlib import ExitStack, closing
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
@@ -17,7 +17,6 @@ from migrator.commands.words import Words, global_options, pass_words, say_json,
 
 if TYPE_CHECKING:
     from migrator.config import Config
-    from migrator.engine.tenure import Tenure
     from migrator.probe.probing import Reply
     from state.model import MailboxRow
     from state.store import Ledger
@@ -174,31 +173,6 @@ def _second(config: Config, rows: Sequence[MailboxRow], pilot: MailboxRow, besid
     return found.target
 
 
-@contextmanager
-def _kept_alive(tenure: Tenure, seconds: float) -> Iterator[None]:
-    """Renew a lease in time, in a thread of its own: one question may take longer than the lease lasts."""
-    from state.model import Fenced
-
-    over = threading.Event()
-
-    def renew() -> None:
-        while not over.wait(seconds / 3):
-            try:
-                tenure.renew()
-            except Fenced:
-                return  # the next write meets the same, and ends there
-            except Exception:  # noqa: S112 - trouble of the ledger is told where an answer is kept
-                continue
-
-    thread = threading.Thread(target=renew, name="lease", daemon=True)
-    thread.start()
-    try:
-        yield
-    finally:
-        over.set()
-        thread.join()
-
-
 def _probe(
     words: Words,
     config: Config,
@@ -212,7 +186,7 @@ def _probe(
     dry_run: bool,
 ) -> tuple[list[Reply], str]:
     from migrator import app
-    from migrator.engine.tenure import Tenure
+    from migrator.engine.tenure import Tenure, kept_alive
     from migrator.probe.kit import ask_kit
     from migrator.probe.probing import Allow, Probe, check_state, run_probe, would_ask
 
@@ -237,7 +211,7 @@ def _probe(
         lease = ledger.lease(row.id, app.owner(), config.run.lease)
         stack.callback(ledger.release, lease)
         tenure = Tenure(ledger, lease, config.run.lease, config.target.timeout, began)
-        stack.enter_context(_kept_alive(tenure, config.run.lease))
+        stack.enter_context(kept_alive(tenure, config.run.lease))
         destination = stack.enter_context(closing(connected.destination(row, never)))
         destination.guard(tenure.may_leave)
         work = Probe(

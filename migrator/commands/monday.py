@@ -179,6 +179,7 @@ def _redone(again: int, found: int, lost: int, dry_run: bool) -> str:
 
 
 @click.group("mailbox", short_help="Acts upon one mailbox.")
+@global_options()
 def mailbox() -> None:
     """Acts upon one mailbox.
 
@@ -225,7 +226,6 @@ def undo(words: Words, user: str, dry_run: bool, yes: bool, why: str, who: str) 
             if not dry_run:
                 if not yes:
                     click.confirm(f"Remove {found.ours:,} items from {row.target}? This can't be undone", abort=True)
-                    tenure.renew()
                 by = who or who_am_i()
                 ledger.plans.act(by, "mailbox undo", wave=row.wave, mailbox_id=row.id, why=why, items=found.ours)
                 destination.guard(tenure.may_leave)
@@ -312,12 +312,15 @@ def _both(words: Words, config: Config, ledger: Ledger, row: MailboxRow) -> Iter
 def _tenure(config: Config, ledger: Ledger, row: MailboxRow) -> Iterator[Tenure]:
     """The right to change one mailbox's rows. Raises LeaseHeld while a pass runs."""
     from migrator import app
-    from migrator.engine.tenure import Tenure
+    from migrator.engine.tenure import Tenure, kept_alive
 
     began = time.time()
     lease = ledger.lease(row.id, app.owner(), config.run.lease)
+    tenure = Tenure(ledger, lease, config.run.lease, config.target.timeout, began)
     try:
-        yield Tenure(ledger, lease, config.run.lease, config.target.timeout, began)
+        # A look at a large mailbox, a question to a person and a throttled lot all last longer than a lease.
+        with kept_alive(tenure, config.run.lease):
+            yield tenure
     finally:
         ledger.release(lease)
 

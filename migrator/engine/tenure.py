@@ -6,10 +6,12 @@ beside its heir is this clock: a request that may write leaves only while the le
 
 from __future__ import annotations
 
+import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
-from state.model import Lease
+from state.model import Fenced, Lease
 from state.store import Ledger
 
 
@@ -46,3 +48,26 @@ class Tenure:
     def may_leave(self) -> bool:
         """Whether a request that leaves now is answered before an heir can begin."""
         return self._until - self._clock() > self._answer
+
+
+@contextmanager
+def kept_alive(tenure: Tenure, seconds: float) -> Iterator[None]:
+    """Renew a lease of ``seconds`` in time, in a thread of its own: one answer may take longer than the lease lasts."""
+    over = threading.Event()
+
+    def renew() -> None:
+        while not over.wait(seconds / 3):
+            try:
+                tenure.renew()
+            except Fenced:
+                return  # the next write meets the same, and ends there
+            except Exception:  # noqa: S112 - trouble of the ledger is told where something is written down
+                continue
+
+    thread = threading.Thread(target=renew, name="lease", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        over.set()
+        thread.join()

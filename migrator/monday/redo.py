@@ -10,6 +10,7 @@ What its user moved within the target is there, and is left where it is. Asks bo
 
 from __future__ import annotations
 
+import difflib
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -48,9 +49,16 @@ def choose(ledger: Ledger, mailbox_id: int, path: str) -> list[tuple[str, Folder
     paths = sorted(((path_of(folder, named), folder) for folder in folders), key=lambda pair: pair[0].casefold())
     wanted = path.strip("/").casefold()
     chosen = [(name, folder) for name, folder in paths if not wanted or f"{name.casefold()}/".startswith(f"{wanted}/")]
+    if not paths:
+        raise BadInput("No pass has read this mailbox yet, so nothing of it can be missing; run it first.")
     if not chosen:
-        near = ", ".join(name for name, _ in paths[:20]) or "none yet"
-        raise BadInput(f"No pass has met a folder called {path} in this mailbox; there are: {near}.")
+        names = [name for name, _ in paths]
+        near = difflib.get_close_matches(wanted, [name.casefold() for name in names], 1)
+        meant = next((name for name in names if near and name.casefold() == near[0]), "")
+        raise BadInput(
+            f"No pass has met a folder called {path} in this mailbox; "
+            + (f"did you mean {meant}?" if meant else "`migrator status --folders` lists them.")
+        )
     return chosen
 
 

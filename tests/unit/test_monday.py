@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import json
+import time
 from pathlib import Path
 
 import pytest
@@ -176,6 +177,19 @@ def test_redo_says_what_the_source_has_lost_too_and_which_folders_there_are(worl
     world.mailboxes["anna"].delete(next(iter(world.mailboxes["anna"].items)))
     assert "1 are gone from the source too" in shell("redo", ANNA, "--folder", "Inbox")[1]
     assert shell("redo", ANNA, "--folder", "Nowhere")[0] == 65
+    code, out = shell("--json", "redo", ANNA, "--folder", "Inbxo")
+    assert (code, json.loads(out)["error"]) == (
+        65, "No pass has met a folder called Inbxo in this mailbox; did you mean Inbox?",
+    )  # fmt: skip
+
+
+def test_of_a_mailbox_that_no_pass_has_read_nothing_can_be_missing(world: World, shell: Shell, tmp_path: Path) -> None:
+    shell("wave", "import", str(tmp_path / "waves.csv"))
+    code, out = shell("--json", "redo", ANNA)
+    assert (code, json.loads(out)["error"]) == (
+        65, "No pass has read this mailbox yet, so nothing of it can be missing; run it first.",
+    )  # fmt: skip
+    assert "grade      none yet: no pass of it came to its end yet" in shell("show", ANNA)[1]
 
 
 def test_undo_removes_exactly_what_was_brought_and_nobody_touched(world: World, shell: Shell, tmp_path: Path) -> None:
@@ -208,6 +222,23 @@ def test_undo_removes_exactly_what_was_brought_and_nobody_touched(world: World, 
     assert shell("run", ANNA)[0] == 0, "a further run begins from nothing"
     subjects = sorted(item.content.message.subject for item in target(world).items.values())
     assert subjects == sorted(["", "mine now", "anna 2", "meeting", "anna 0", "anna 3", "anna 4"])
+
+
+def test_an_undo_outlasts_its_lease_however_long_the_target_takes(
+    world: World, shell: Shell, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = tmp_path / "migrator.toml"
+    config.write_text(config.read_text(encoding="utf-8") + "lease = 1.0\n", encoding="utf-8")
+    shell("run")
+    real = MemoryDestination._one
+
+    def slowly(self: MemoryDestination, write: object) -> object:
+        time.sleep(0.4)  # the last of five leaves after the lease that the command began with
+        return real(self, write)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(MemoryDestination, "_one", slowly)
+    code, out = shell("mailbox", "undo", ANNA, "--yes")
+    assert (code, target(world).items) == (0, {}), out
 
 
 def test_undo_asks_first_and_leaves_all_as_it_is_on_a_no(

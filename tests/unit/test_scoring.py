@@ -52,6 +52,13 @@ def test_nothing_completes_while_something_is_still_to_be_carried() -> None:
     assert (found.grade, found.may_complete, found.why) == ("perfect", False, "1 item still to be carried")
 
 
+def test_a_mailbox_that_no_pass_has_read_has_no_grade_and_does_not_complete(ledger: Ledger) -> None:
+    row = ledger.plan_mailbox("wave", "anna@source.example", "anna@target.example")
+    found = score(measure(ledger, [row.id])[row.id], RULE)
+    assert (found.grade, found.may_complete) == ("none yet", False)
+    assert found.why == "no pass of it came to its end yet"
+
+
 def test_what_is_not_accounted_for_can_not_be_approved_item_by_item() -> None:
     found = score(Measured(items=500, unaccounted=20), RULE)
     assert not found.may_complete
@@ -120,7 +127,7 @@ def test_the_ledger_is_measured_as_it_is(ledger: Ledger) -> None:
     assert found[mailbox_id] == Measured(
         items=4, pending=1, refused={"too-large": 1}, withheld={"too-large": 1}, degraded=3, unaccounted=2
     )
-    assert found[other] == Measured(items=0)
+    assert found[other] == Measured(items=0, read=False)
     assert measure(ledger, [mailbox_id]) == {mailbox_id: found[mailbox_id]}
 
 
@@ -144,7 +151,9 @@ def test_the_command_grades_every_mailbox_and_prints_its_rule(
         "utf-8",
     )
     with Ledger.open(f"sqlite:///{tmp_path / 'migrator.db'}") as ledger:
-        ledger.plan_mailbox("w", "anna@old.example", "anna@new.example")
+        row = ledger.plan_mailbox("w", "anna@old.example", "anna@new.example")
+        lease = ledger.lease(row.id, "me", 60)
+        ledger.end_pass(lease, ledger.begin_pass(lease, PassKind.SEED), PassState.DONE, "", {})
     assert cli.run(["-c", str(config), "errors", "score"]) == 0
     said = capsys.readouterr().out.splitlines()
     assert said[0] == "Under rule 1, 1 of 1 mailboxes may complete."

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import threading
+import time
+
 import pytest
 
 from connectors.base import Lane, Unsent, Write, WriteKind
 from connectors.memory_destination import MemoryDestination
 from connectors.memory_target import Content, MemoryTarget
 from connectors.pacer import Stopped
-from migrator.engine.tenure import Tenure
+from migrator.engine.tenure import Tenure, kept_alive
 from state.model import Fenced
 from state.store import Ledger
 
@@ -84,3 +87,28 @@ def test_a_guarded_destination_leaves_everything_unsent() -> None:
     assert isinstance(outcome, Unsent)
     assert isinstance(outcome.cause, Stopped)
     assert list(target.items) == [copy]
+
+
+def test_a_lease_that_is_kept_alive_outlasts_an_answer_of_any_length(ledger: Ledger, mailbox: int) -> None:
+    renewed = threading.Semaphore(0)
+
+    class Told(Tenure):
+        def renew(self) -> None:
+            super().renew()
+            renewed.release()
+
+    tenure = Told(ledger, ledger.lease(mailbox, "us", 0.3), 0.3, 0.1, time.time())
+    with kept_alive(tenure, 0.3):
+        for _ in range(4):
+            assert renewed.acquire(timeout=60)
+    assert not any(thread.name == "lease" for thread in threading.enumerate())
+
+
+def test_keeping_a_lease_alive_ends_with_the_lease(ledger: Ledger, mailbox: int) -> None:
+    tenure = Tenure(ledger, ledger.lease(mailbox, "us", 0.1), 0.1, 0.05, time.time())
+    ledger.release(tenure.lease)
+    ledger.lease(mailbox, "heir", 300.0)
+    with kept_alive(tenure, 0.1):
+        [thread] = [one for one in threading.enumerate() if one.name == "lease"]
+        thread.join(timeout=60)
+        assert not thread.is_alive()
