@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -21,15 +22,23 @@ def existing_ledger(config: Config) -> Ledger:
 
 def wave_of(ledger: Ledger, name: str) -> list[MailboxRow]:
     """The mailboxes of one wave, its name in any case. Raises BadInput if there is none."""
+    rows = ledger.mailboxes()
+    wave_named(rows, name)
+    return [row for row in rows if row.wave.casefold() == name.casefold()]
+
+
+def wave_named(rows: Sequence[MailboxRow], name: str | None) -> str | None:
+    """A wave's name as these mailboxes have it, whatever the case it was typed in; None is all waves. Raises BadInput."""
     from migrator.config import BadInput
 
-    rows = ledger.mailboxes()
-    mine = [row for row in rows if row.wave.casefold() == name.casefold()]
-    if not mine:
-        there = ", ".join(dict.fromkeys(row.wave for row in rows)) or "none"
-        what = "is a mailbox; name its wave" if any(row.source.casefold() == name.casefold() for row in rows) else "is no wave"
-        raise BadInput(f"{name} {what}; waves in the ledger: {there}.")
-    return mine
+    if name is None:
+        return None
+    for row in rows:
+        if row.wave.casefold() == name.casefold():
+            return row.wave
+    there = ", ".join(dict.fromkeys(row.wave for row in rows)) or "none"
+    what = "is a mailbox; name its wave" if any(row.source.casefold() == name.casefold() for row in rows) else "is no wave"
+    raise BadInput(f"{name} {what}; waves in the ledger: {there}.")
 
 
 def some_of(mailboxes: list[MailboxRow], addresses: tuple[str, ...]) -> list[MailboxRow]:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from migrator.commands.finding import wave_named
 from migrator.commands.words import Words, global_options, pass_words, say_csv, say_json, say_lines
 
 if TYPE_CHECKING:
@@ -60,10 +61,13 @@ def status(
     if live and (words.json or as_csv or folders or old_profile):
         raise click.UsageError("--watch is for people, and for the plain view or --waves; leave the other options out.")
     config = words.load()
-    ask = _waves if waves else _old_profile if old_profile else _folders if folders else _mailboxes
+    view = _waves if waves else _old_profile if old_profile else _folders if folders else _mailboxes
+
+    def ask(glance: Glance | None) -> View:
+        return view(config, glance, wave_named(glance.mailboxes(), wave) if glance and wave else None)
 
     def now() -> View:
-        return _look(config, lambda glance: ask(config, glance, wave))
+        return _look(config, ask)
 
     if live:
         _watch(now, every)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from migrator.commands.finding import wave_named
 from migrator.commands.look import need_ledger
 from migrator.commands.words import Words, global_options, pass_words, say_json, say_lines
 
@@ -152,7 +153,7 @@ def _write(asked: Asked) -> tuple[Facts, list[str]]:
         raise click.UsageError(f"A report can't be a {min(other)} file; the endings are .html, .xlsx, .json and .csv.")
     whole = bool(kinds & {".xlsx", ".json"})
     with app.look_at_ledger(asked.config) as ledger:
-        facts = gather(ledger, asked.wave, details=_DETAILS if whole else LISTED)
+        facts = gather(ledger, wave_named(ledger.mailboxes(), asked.wave), details=_DETAILS if whole else LISTED)
         folders = gather_folders(ledger, facts, anonymous=asked.anonymous) if ".xlsx" in kinds else []
         reasons, rules = gather_reasons(ledger) if asked.cards else ({}, {})
     facts = veiled(facts, anonymous=asked.anonymous)
@@ -241,6 +242,7 @@ def dashboard(
     need_ledger(config)
     stop = threading.Event()
     with app.look_at_ledger(config) as ledger:
+        wave = wave_named(ledger.mailboxes(), wave)
         hiding = Names((), (), "", anonymous=anonymous)
 
         def fresh() -> Facts:

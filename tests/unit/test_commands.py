@@ -479,3 +479,12 @@ def test_check_asks_for_those_of_the_ledger_too(world: World, shell: Shell, tmp_
     code, out = shell("check", "y", "--json")
     assert code == 0
     assert "ben@old.example" in {one["mailbox"] for one in json.loads(out)["questions"]}
+
+
+def test_a_wave_that_is_not_there_is_said_by_whoever_shows_one_wave(world: World, shell: Shell) -> None:
+    shell("run", "x")
+    for words in (("status",), ("status", "--waves"), ("status", "--folders"), ("report",), ("dashboard",)):
+        code, out = shell("--json", *words, "--wave", "nix")
+        assert (code, json.loads(out)["error"]) == (65, "nix is no wave; waves in the ledger: x, y."), words
+    told = json.loads(shell("--json", "status", "--wave", "X")[1])
+    assert [row["source"] for row in told["mailboxes"]] == ["anna@old.example"], "the case of its letters does not matter"
