@@ -65,6 +65,13 @@ class Commands(click.Group):
         command: click.Command = getattr(importlib.import_module(COMMANDS[cmd_name]), cmd_name)
         return command
 
+    def resolve_command(self, ctx: click.Context, args: list[str]) -> tuple[str | None, click.Command | None, list[str]]:
+        try:
+            return super().resolve_command(ctx, args)
+        except click.exceptions.NoSuchCommand as error:
+            # click looks for what was meant among commands that were added to it; ours are named only.
+            raise click.exceptions.NoSuchCommand(error.command_name, possibilities=list(COMMANDS), ctx=ctx) from None
+
 
 @click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="mailbox-migrator", prog_name="migrator")
@@ -91,6 +98,7 @@ def cli() -> None:
 
 def run(arguments: Sequence[str]) -> int:
     """Run one command line and return its exit code. Errors are said on stderr, with ``--json`` on stdout too."""
+    as_json = "--json" in arguments
     words = Words()
     try:
         ended = cli.main(list(arguments), prog_name="migrator", standalone_mode=False, obj=words)
@@ -102,6 +110,8 @@ def run(arguments: Sequence[str]) -> int:
         return USAGE
     except click.ClickException as error:
         error.show()
+        if as_json:
+            say_json({"error": error.format_message(), "exit_code": USAGE})
         return USAGE
     except (click.Abort, KeyboardInterrupt):
         return _say(words, "Stopped.", PAUSED)

@@ -51,6 +51,7 @@ def _dns(function: F) -> F:
 
 
 @click.group("cutover", short_help="Cut a wave over: ready, start, confirm, roll back, close.")
+@global_options()
 def cutover() -> None:
     """Cut a wave over: decide, lock, final passes, route, collect late mail, close; with a way back on every step.
 

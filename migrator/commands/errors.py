@@ -31,6 +31,7 @@ _HIDDEN = ("mailbox_id", "item_id")
 
 
 @click.group("errors", short_help="Work on what did not go.")
+@global_options()
 def errors() -> None:
     """Work on what did not go: see it by cause, try it again, or approve that it stays behind.
 

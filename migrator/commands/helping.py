@@ -10,6 +10,7 @@ from migrator.commands.words import Words, global_options, pass_words, say_json,
 
 
 @click.group("support", short_help="Make something to send to whoever helps.")
+@global_options()
 def support() -> None:
     """Make something to send to whoever helps.
 

@@ -22,6 +22,7 @@ class _Kit(click.Group):
 
 
 @click.group("kit", cls=_Kit, short_help="Write the scripts of a cutover; read results back.")
+@global_options()
 def kit() -> None:
     """Write the scripts and the checklist of a wave's cutover, and read back what people did with them.
 

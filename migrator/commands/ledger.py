@@ -10,6 +10,7 @@ from migrator.commands.words import HALTED, Words, global_options, pass_words, s
 
 
 @click.group("db")
+@global_options()
 def db() -> None:
     """Look after the ledger.
 

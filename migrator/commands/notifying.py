@@ -11,6 +11,7 @@ from migrator.commands.words import PAUSED, Words, global_options, pass_words, s
 
 
 @click.group("notify", short_help="Tell the team, and prepare what owners are told.")
+@global_options()
 def notify() -> None:
     """Tell the team what happens, by the channels of [notify]; runs do it by themselves. Owners of mailboxes get nothing.
 

@@ -22,6 +22,7 @@ _HERE = "windows" if os.name == "nt" else "systemd"
 
 
 @click.group("service", short_help="Let the system keep `serve` alive.")
+@global_options()
 def service() -> None:
     """Let the system keep `migrator serve` alive: a systemd unit, or a task of the Windows Task Scheduler.
 

@@ -31,6 +31,7 @@ _SHOWN = 200
 
 
 @click.group("wave", short_help="Plan waves from a spreadsheet; start, pause and move them.")
+@global_options()
 def wave() -> None:
     """Plan waves from a spreadsheet; look at them, start, pause, resume and stop them, move mailboxes, try failed ones again.
 

@@ -279,3 +279,41 @@ def test_a_reader_that_has_seen_enough_is_no_error() -> None:
         process.stdout.close()
         assert process.stderr.read() == b""
         assert process.wait(30) == 0
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (("statsu",), "Did you mean 'status'?"),
+        (("run", "--lain", "auto"), "Did you mean '--lane'?"),
+        (("wave", "chek"), "Did you mean 'check'?"),
+        (("wave", "import"), "Missing argument 'FILE'"),
+        (("wave",), "Missing command."),
+        ((), "Missing command."),
+    ],
+)
+def test_with_json_a_command_that_was_typed_wrong_is_answered_in_json_too(
+    shell: Shell, words: tuple[str, ...], says: str
+) -> None:
+    typed = shell(*words, "--json")
+    assert typed.code == 64
+    told = json.loads(typed.out)
+    assert told["exit_code"] == 64
+    assert says in told["error"]
+
+
+def test_ctrl_c_before_anything_is_loaded_is_no_traceback() -> None:
+    wired = "import sys, builtins, migrator.__main__ as program\n"
+    wired += "class Pressed:\n    def find_spec(self, *_):\n        raise KeyboardInterrupt\n"
+    wired += "sys.meta_path.insert(0, Pressed())\nprogram.main()\n"
+    done = subprocess.run([sys.executable, "-c", wired], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout, done.stderr) == (3, "", "migrator: Stopped.\n")
+
+
+@pytest.mark.parametrize("group", [path for path, command in ALL.items() if isinstance(command, click.Group)], ids=" ".join)
+def test_the_options_of_every_command_may_stand_between_a_group_and_its_command(shell: Shell, group: tuple[str, ...]) -> None:
+    command = ALL[group]
+    assert isinstance(command, click.Group)
+    first = command.list_commands(click.Context(command))[0]
+    typed = shell(*group, "-c", "elsewhere.toml", "--json", first, "--help")
+    assert typed.code == 0, typed.err
