@@ -85,6 +85,11 @@ class MailboxLine:
         return self.stage in AFTER_CUTOVER
 
     @property
+    def unread(self) -> bool:
+        """Whether no pass has looked at it yet."""
+        return self.last_pass_at is None
+
+    @property
     def wanted(self) -> int:
         """Items that the source still has."""
         return self.listed - self.left

@@ -120,7 +120,7 @@ def gather(
         light=light,
         sentence=sentence,
         why_date=why_date(lines, waves, whole, now),
-        wanted=wanted(lines, waves, reasons, mismatched, withdrawn, now),
+        wanted=wanted(lines, waves, reasons, mismatched, withdrawn),
     )
 
 

@@ -13,7 +13,7 @@ from typing import Final
 
 from migrator.reporting import charts
 from migrator.reporting.facts import Detail, Facts, MailboxLine
-from migrator.reporting.pages import needs_attention, page, state_bars
+from migrator.reporting.pages import NEVER, needs_attention, page, state_bars
 from migrator.reporting.verdict import SHOWN
 from migrator.reporting.words import Language
 
@@ -166,6 +166,7 @@ class Live:
             "live": True,
             "charts": charts,
             "states": state_bars(facts, language),
+            "never": NEVER,
             "wanted": facts.wanted[:SHOWN],
             "wanted_more": 0,
             "moved_share": facts.total("moved") / len(facts.mailboxes) if facts.mailboxes else None,

@@ -77,6 +77,7 @@ def report_page(facts: Facts, language: Language, before: Snapshot | None = None
         scope=language("head.scope", wave=facts.wave) if facts.wave else language("head.scope-all"),
         changes=list(changes(facts.snapshot, before, language)) if before else [],
         before=before,
+        never=NEVER,
         wanted=facts.wanted[:SHOWN],
         wanted_more=len(facts.wanted) - SHOWN,
         wanted_rest=facts.wanted[SHOWN:ROWS],

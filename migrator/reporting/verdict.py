@@ -79,17 +79,17 @@ def wanted(
     reasons: Sequence[ReasonLine],
     mismatched: Sequence[int],
     withdrawn: Sequence[int],
-    now: float,
 ) -> list[Wanted]:
     """The decisions that somebody has to take, the most urgent first. ``mismatched`` are mailboxes whose match card says no,
     ``withdrawn`` those that their wave was cut over without.
 
-    Who: the owner that the spreadsheet names, else empty. Until when: what the mailbox's wave promises.
+    Who: the owner that the spreadsheet names, else empty. Until when: what the mailbox's wave promises; an urgent one without a
+    promised day is wanted at once.
     """
     due = {wave.name: wave.forecast.due for wave in waves}
     asked: list[Wanted] = []
     if unbalanced := [line for line in lines if line.balance]:
-        asked.append(Wanted(saying=Saying("wanted.unbalanced", {"n": len(unbalanced)}), who="", until=now, urgent=True))
+        asked.append(Wanted(saying=Saying("wanted.unbalanced", {"n": len(unbalanced)}), who="", until=None, urgent=True))
     stuck: dict[tuple[MailboxState, str], list[MailboxLine]] = defaultdict(list)
     for line in lines:
         if line.state in _STUCK:
@@ -98,7 +98,7 @@ def wanted(
         one = "one" if len(some) == 1 else "some"
         values: dict[str, object] = {"n": len(some), "state": state.value, "cause": cause, "mailbox": some[0].source}
         days = [day for line in some if (day := due.get(line.wave)) is not None]
-        until = min(days, default=now)
+        until = min(days, default=None)
         asked.append(Wanted(saying=Saying(f"wanted.stuck-{one}", values), who=_owner(some), until=until, urgent=True))
     unfit = frozenset(mismatched)
     pairs = [line for line in lines if line.id in unfit and not line.moved]

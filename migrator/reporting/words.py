@@ -15,6 +15,7 @@ from typing import Any, Final
 
 from migrator.config import BadInput
 from migrator.reporting.facts import Saying
+from migrator.reporting.sentences import Sentences
 
 _UNITS: Final = ("B", "kB", "MB", "GB", "TB")
 _MOMENTS: Final = ("due", "early", "late", "at")
@@ -47,6 +48,37 @@ class Language:
     def reason(self, word: str) -> str:
         """What a reason is called."""
         return self.words.get(f"reason.{word}", word)
+
+    def degraded(self, word: str) -> str:
+        """What an item arrived without."""
+        return self.words.get(f"degraded.{word}", word)
+
+    def act(self, what: str) -> str:
+        """What somebody did, as the trail of acts names it."""
+        return self.words.get(f"act.{what}", what)
+
+    def told(self, text: str) -> str:
+        """A sentence or several that the program wrote into the ledger, such as a cause."""
+        if not text or self.code == "en":
+            return text
+        return _sentences().say(text, self.words, self._blank)
+
+    def _blank(self, name: str, value: str) -> str:
+        match name:
+            case "cause":
+                return self.told(value)
+            case "state":
+                return self(f"state.{value}")
+            case "n" | "m" if value.replace(",", "").isdigit():
+                return self.number(int(value.replace(",", "")))
+            case "items":
+                return self("form.items", n=int(value.split(" ")[0].replace(",", "")))
+            case "time":
+                number, _, unit = value.replace(".", self.words["form.decimal"]).partition(" ")
+                return f"{number}\u00a0{self.words['form.days'] if unit == 'd' else unit}"
+            case "kind":
+                return self.words.get(f"form.{value.replace(' ', '-')}", value)
+        return value
 
     def number(self, value: float) -> str:
         """A whole number with its thousands apart."""
@@ -121,6 +153,10 @@ class Language:
             return self.day(value)
         if name == "reason":
             return self.reason(str(value))
+        if name == "state":
+            return self(f"state.{value}")
+        if name == "cause":
+            return self.told(str(value))
         if isinstance(value, bool) or not isinstance(value, int | float):
             return str(value)
         return self.number(value)
@@ -138,6 +174,11 @@ def codes() -> list[str]:
 def _words(code: str) -> dict[str, str]:
     file = resources.files("migrator.reporting").joinpath("languages", f"{code}.toml")
     return dict(_flat(tomllib.loads(file.read_text("utf-8")), ""))
+
+
+@cache
+def _sentences() -> Sentences:
+    return Sentences(_words("en"))
 
 
 def _flat(tree: Mapping[str, Any], above: str) -> list[tuple[str, str]]:

@@ -141,7 +141,7 @@ def _sheets(facts: Facts, folders: Sequence[FolderLine], t: Language) -> Iterato
         ("mailbox", "folder", "state", "reason", "what", "cause", "code", "size-mb", "approved", "item"),
         (
             (
-                one.mailbox, one.folder, t(f"state.{one.state}"), one.reason, t.reason(one.reason), one.detail, one.code,
+                one.mailbox, one.folder, t(f"state.{one.state}"), one.reason, t.reason(one.reason), t.told(one.detail), one.code,
                 _mega(one.size), one.approved, one.key,
             )
             for one in facts.stayed
@@ -150,7 +150,7 @@ def _sheets(facts: Facts, folders: Sequence[FolderLine], t: Language) -> Iterato
     yield (
         "Degraded",
         ("mailbox", "wave", "what", "items"),
-        ((line.source, line.wave, what, items) for line in facts.mailboxes for what, items in line.degraded.items()),
+        ((line.source, line.wave, t.degraded(what), items) for line in facts.mailboxes for what, items in line.degraded.items()),
     )
     yield "Probe", ("what",), ((t.say(one),) for one in facts.probed)
     yield "LateMail", ("host", "mails", "mailboxes"), ((one.host, one.items, one.mailboxes) for one in facts.late)
@@ -177,7 +177,7 @@ def _today(facts: Facts, t: Language) -> Iterator[Sequence[Value]]:
     yield t("head.forecast"), when(facts.forecast.early)
     yield "", when(facts.forecast.late)
     for one in facts.wanted:
-        day = t("head.until") + " " + t.day(one.until) if one.until else ""
+        day = f"{t('head.until')} {t.day(one.until)}" if one.until else t("wanted.now") if one.urgent else ""
         yield t("head.decision"), " · ".join(part for part in (t.say(one.saying), one.who or t("wanted.nobody"), day) if part)
 
 
@@ -191,11 +191,10 @@ def mailbox_rows(facts: Facts, t: Language) -> Iterator[Sequence[Value]]:
     """A row a mailbox, for the workbook and for CSV."""
     for line in facts.mailboxes:
         yield (
-            line.wave, line.source, line.target, t(f"state.{line.state.value}"), line.cause, line.owner, line.ticket, line.moved,
-            line.done, line.pending, line.refused, line.withheld, line.approved, line.filtered, line.backfill, line.left,
-            line.unaccounted,
-            _mega(line.bytes), _mega(line.bytes_pending), when(line.last_pass_at), when(line.complete_after), line.late,
-            _seen(line.last_in_source), _seen(line.last_in_target),
+            line.wave, line.source, line.target, t(f"state.{line.state.value}"), t.told(line.cause), line.owner, line.ticket,
+            line.moved, line.done, line.pending, line.refused, line.withheld, line.approved, line.filtered, line.backfill,
+            line.left, line.unaccounted, _mega(line.bytes), _mega(line.bytes_pending), when(line.last_pass_at),
+            when(line.complete_after), line.late, _seen(line.last_in_source), _seen(line.last_in_target),
         )  # fmt: skip
 
 
@@ -209,7 +208,7 @@ def _seen(text: str) -> Value:
 
 def _timeline(facts: Facts, t: Language) -> Iterator[Sequence[Value]]:
     rows: list[Sequence[Value]] = [
-        (when(one.at), one.who, one.what, one.wave, one.mailbox, one.why, None, None) for one in facts.events
+        (when(one.at), one.who, t.act(one.what), one.wave, one.mailbox, one.why, None, None) for one in facts.events
     ]  # fmt: skip
     for day in facts.days:
         moment = datetime.combine(day.day, datetime.min.time())

@@ -149,7 +149,7 @@ def test_one_mailbox_has_a_page_of_its_own(forty: Ledger) -> None:
         page = ask(url, f"mailbox?id={line.id}")[2].decode()
         assert line.source in page
         assert "Projects" in page
-        assert "delta DONE" in page
+        assert "changes, done" in page
         assert page.count("<code>") == line.refused
         assert not any(other.source in page for other in live.view.facts.mailboxes if other is not line)
         assert f'href="mailbox?id={line.id}"' in ask(url, f"?q={line.source}")[2].decode()

@@ -144,7 +144,7 @@ def test_decisions_name_who_and_until_when() -> None:
         line(4),
     ]
     reasons = [ReasonLine(state="REFUSED", reason="too-large", items=4, bytes=9, mailboxes=1, approved=1)]
-    found = wanted(lines, [wave(NOW + 5 * DAY, state="PAUSED")], reasons, [4], [2], NOW)
+    found = wanted(lines, [wave(NOW + 5 * DAY, state="PAUSED")], reasons, [4], [2])
     told = [(one.saying.key, one.saying.values.get("n"), one.who, one.until) for one in found]
     assert told == [
         ("wanted.stuck-some", 2, "K. Weber", NOW + 5 * DAY),
