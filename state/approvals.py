@@ -1,7 +1,7 @@
 """What a person decided about items that can't go, and where their content is kept.
 
 An approval is of one version of an item and of one reason. It ends when the item changes at its source, when it is refused for
-another reason, and when somebody decides anew.
+another reason, and when somebody decides anew. That an item is skipped is of the item: only a new decision ends it.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Sequence
 from typing import Any, Final, Protocol, TypeVar
 
-from sqlalchemy import Connection, Select, and_, delete, func, insert, select, text
+from sqlalchemy import Connection, Select, and_, delete, func, insert, or_, select, text
 
 from state.model import Choice, Decision, ItemState, Kept, Lease, Step
 from state.records import Statements, chunks, cleaned, writes_of
@@ -20,6 +20,9 @@ T = TypeVar("T")
 
 STAYED: Final = frozenset({ItemState.REFUSED, ItemState.WITHHELD})
 """The states of what did not go."""
+
+SKIPPED: Final = "skipped"
+"""The reason of what a person leaves behind for good."""
 
 _SUPERFLUOUS: Final = (ItemState.DONE,)
 """Once an item is there its content need not be kept beside the ledger too."""
@@ -114,6 +117,17 @@ class Approvals:
 
         return self._read(unit)
 
+    def skipped(self, mailbox_id: int) -> frozenset[bytes]:
+        """The keys of what a person leaves behind for good, in one mailbox."""
+        later = decisions.alias("later")
+        newest = select(func.max(later.c.id)).where(later.c.mailbox_id == mailbox_id, later.c.key == decisions.c.key)
+        query = select(decisions.c.key).where(
+            decisions.c.mailbox_id == mailbox_id,
+            decisions.c.decision == Choice.SKIPPED.value,
+            decisions.c.id == newest.scalar_subquery(),
+        )
+        return self._read(lambda db: frozenset(found[0] for found in db.execute(query)))
+
     def keep(self, one: Kept) -> None:
         """Write down where the content of an item lies; the last word counts."""
         values = {name: getattr(one, name) for name in Kept.__dataclass_fields__}
@@ -166,7 +180,7 @@ def _record(connection: Connection, decided: Sequence[Decision]) -> None:
 
 
 def _approved(*columns: Any, mailbox_id: int | None) -> Select[Any]:
-    """Decisions that are the last about their item, say approved, and still fit the row."""
+    """Decisions that are the last about their item, say approved or skipped, and still fit the row."""
     later = decisions.alias("later")
     newest = (
         select(func.max(later.c.id))
@@ -182,8 +196,17 @@ def _approved(*columns: Any, mailbox_id: int | None) -> Select[Any]:
             )
         )
         .where(opened.state.in_([state.value for state in sorted(STAYED)]))
-        .where(decisions.c.decision == Choice.APPROVED.value, decisions.c.id == newest)
-        .where(decisions.c.version == items.c.version, decisions.c.reason == opened.reason)
+        .where(decisions.c.id == newest)
+        .where(
+            or_(
+                and_(
+                    decisions.c.decision == Choice.APPROVED.value,
+                    decisions.c.version == items.c.version,
+                    decisions.c.reason == opened.reason,
+                ),
+                and_(decisions.c.decision == Choice.SKIPPED.value, opened.reason == SKIPPED),
+            )
+        )
     )
     return query if mailbox_id is None else query.where(decisions.c.mailbox_id == mailbox_id)
 

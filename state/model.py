@@ -303,6 +303,7 @@ class Choice(StrEnum):
 
     APPROVED = "approved"  # it stays behind, and that is all right
     RETRIED = "retried"  # the next pass tries it again
+    SKIPPED = "skipped"  # it stays behind for good, whatever becomes of it at the source
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -33,7 +33,7 @@ _HIDDEN = ("mailbox_id", "item_id")
 @click.group("errors", short_help="Work on what did not go.")
 @global_options()
 def errors() -> None:
-    """Work on what did not go: see it by cause, try it again, or approve that it stays behind.
+    """Work on what did not go: see it by cause, try it again, approve that it stays behind, or leave it behind for good.
 
     \b
     Examples:
@@ -221,6 +221,64 @@ def approve(words: Words, keys: tuple[str, ...], reason: str, why: str, who: str
         say_json({"approved": done, "exit_code": 0})
     else:
         say_lines(f"{counts.items(done)} may stay behind; `migrator errors list` shows them as approved.")
+    return 0
+
+
+@errors.command("skip", short_help="Leave items behind for good, and say why.")
+@click.argument("keys", nargs=-1, metavar="[KEY]...")
+@click.option("--reason", default="", help="All of this reason or code.")
+@click.option("--why", required=True, help="Why that is all right; it is kept with your name.")
+@click.option("--who", default="", help="Who decides it, instead of this account and host.")
+@click.option("--dry-run", is_flag=True, help="Say which items it would be; write nothing.")
+@global_options()
+@pass_words
+def skip(words: Words, keys: tuple[str, ...], reason: str, why: str, who: str, dry_run: bool) -> int:
+    """Leave items behind for good. They count as refused and approved, under the reason `skipped`, in every sum and report.
+
+    An approval is of one version and one reason, and asks again when either changes; this is of the item: no pass tries it again,
+    even if it changes at the source, until `errors retry` takes the word back. A whole key may be that of an item that is not
+    refused yet, such as one that lets its mailbox fail again and again. What has a copy in the target can't be skipped.
+
+    \b
+    Examples:
+      migrator errors skip 3f2a9c01 --why "its owner deleted the original"
+      migrator errors skip --reason corrupt --why "nobody can open these" --dry-run
+    """
+    from migrator import app
+    from migrator.config import BadInput
+    from migrator.errors.work import find, unskippable, who_am_i
+    from migrator.errors.work import skip as leave_behind
+
+    config = words.load()
+    if not why.strip():
+        raise BadInput("Leaving items behind needs a sentence behind --why; somebody will ask.")
+    if bool(keys) == bool(reason):
+        raise click.UsageError("Name items by their keys, or give one option that names them all.")
+    with existing_ledger(config) as ledger:
+        mailboxes = ledger.mailboxes()
+        chosen = [find(ledger, mailboxes, key) for key in keys] if keys else _chosen(ledger, (), reason, False)
+        going: list[Stayed] = []
+        left: dict[str, str] = {}
+        for one in chosen:
+            key = bytes.fromhex(one.key)
+            row, opened = ledger.rows(one.mailbox_id, [key]).get(key), ledger.opens(one.mailbox_id, [key]).get(key)
+            if sentence := unskippable(row, opened):
+                left[one.key] = sentence
+            else:
+                going.append(one)
+        if keys and left:
+            whole, sentence = next(iter(left.items()))
+            raise BadInput(f"{whole} can't be skipped: {sentence}.")
+        done = len(going)
+        if not dry_run:
+            done = leave_behind(ledger, going, who or who_am_i(), why, app.owner())
+            _record(ledger, who or who_am_i(), "errors skip", going, why)
+    if words.json:
+        listed = [one.key for one in going]
+        say_json({"skipped": done, "left_alone": len(left), "keys": listed, "dry_run": dry_run, "exit_code": 0})
+    else:
+        say_lines(f"{counts.items(done)} {'would be' if dry_run else 'are'} left behind for good, under the reason skipped.")
+        say_lines(*(f"{whole[:12]} left alone: {sentence}." for whole, sentence in left.items()))
     return 0
 
 

@@ -60,12 +60,15 @@ class Crew:
     shortfall: Shortfall = field(init=False)
     ways: dict[int, Way] = field(default_factory=dict)
     """What the operator's rules say of each folder; empty without any rule."""
+    skipped: frozenset[bytes] = field(init=False)
+    """The keys of items that a person leaves behind for good."""
     _lanes: dict[tuple[str, str, frozenset[Lane]], Lane | None] = field(default_factory=dict)
     _known: Known | None = None
     _smallest: float | None = None
 
     def __post_init__(self) -> None:
         self.shortfall = Shortfall(self.ledger, self.lease.mailbox_id)
+        self.skipped = self.ledger.approvals.skipped(self.lease.mailbox_id)
 
     @property
     def lease(self) -> Lease:

@@ -14,7 +14,7 @@ from connectors.base import Folder, Page, Put
 from connectors.errors import StaleCursor
 from migrator.engine import plan
 from migrator.engine.crew import Crew
-from migrator.engine.mapping import AGAIN, met_again, sorted_step
+from migrator.engine.mapping import AGAIN, left_behind, met_again, sorted_step
 from migrator.engine.stamps import UNCHANGED, Suspects
 from migrator.engine.transfer import Transfer
 from state.model import FolderRow, ItemState, Row, Step
@@ -130,6 +130,8 @@ class Listing:
         judge = None if way is None else way.judge
         if judge is not None:
             steps = [sorted_step(step, judge) for step in steps]
+        if skipped := self._crew.skipped:
+            steps = [left_behind(step) if step.new.key in skipped else step for step in steps]
         if anew:
             told = ((step, changes[step.new.key]) for step in steps)
             steps = [met_again(step, one.facts, judge) if isinstance(one, Put) else step for step, one in told]

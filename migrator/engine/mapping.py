@@ -3,6 +3,7 @@
 routes      every folder ─► kept, renamed, merged into another one, or left out
 way_of      a folder and its route ─► what its items are judged by, and the fingerprint that its cursor keeps of that
 Judge       an item's facts ─► LISTED, BACKFILL (old mail, carried later) or FILTERED (a rule keeps it back, by name)
+left_behind a row that a person skipped ─► REFUSED under that name, whatever is new about it
 sorted_step a row that is about to be LISTED ─► the same, in the state that the judge says
 
 What the target holds already is never judged: a rule that comes later takes nothing away.
@@ -24,6 +25,7 @@ from connectors.reading import is_mail
 from migrator.engine import plan
 from migrator.engine.backfill import day_of, is_backfill
 from migrator.engine.rules import FilterRule, FolderRule, day_from, fits, folded
+from state.approvals import SKIPPED
 from state.model import ItemState, Mark, Open, Row, Step, Work
 
 FINGERPRINT: Final = "1"
@@ -34,6 +36,8 @@ AGAIN: Final = "+again"
 
 NOT_YET_THERE: Final = frozenset({ItemState.LISTED, ItemState.BACKFILL, ItemState.FILTERED})
 """Rows that are judged again when a rule changes."""
+
+_WANTED: Final = frozenset({ItemState.LISTED, ItemState.BACKFILL})
 
 
 @dataclass(frozen=True, slots=True)
@@ -226,6 +230,14 @@ def sorted_step(step: Step, judge: Judge) -> Step:
     if state is ItemState.LISTED:
         return step
     return Step(step.old, replace(new, state=state), replace(opened, reason=rule))
+
+
+def left_behind(step: Step) -> Step:
+    """The step of an item that a person left behind for good: whatever is new about it, as long as no copy of it is there."""
+    new, opened = step.new, step.open
+    if new.state not in _WANTED or opened is None or not _is_free(new, opened):
+        return step
+    return Step(step.old, replace(new, state=ItemState.REFUSED), replace(opened, reason=SKIPPED, detail="", code=""))
 
 
 def judged_again(row: Row, opened: Open, judge: Judge | None) -> Step | None:

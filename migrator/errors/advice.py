@@ -212,6 +212,12 @@ OF_ITEMS: Final[dict[str, Advice]] = {
         "Leaves the copy where it is; what the folder gets from now on goes to the new place.",
         "Nothing; or move the copy by hand.",
     ),
+    # a person said so
+    "skipped": Advice(
+        "A person left it behind for good; `migrator errors show` says who and why.",
+        "Leaves it, whatever becomes of it at the source, as long as no copy of it is in the target.",
+        "Nothing; `migrator errors retry` takes the word back.",
+    ),
     # withheld: it could go, but somebody might be e-mailed
     "could-send-cancellation": Advice(
         "A meeting left the source; removing its copy could send cancellations to those invited.",

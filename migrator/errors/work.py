@@ -4,6 +4,7 @@
     choose    those that a person named: by key, by reason, or all
     retry     back on the work list, as if they had never been tried
     approve   they stay behind, and that is all right: a run no longer ends with 2 because of them
+    skip      they stay behind for good, whatever becomes of them; also what is still on the work list, and fails again and again
 
 A key may be cut short as long as it names one item only. Nothing here asks a server.
 """
@@ -24,8 +25,8 @@ from migrator.config import BadInput
 from migrator.engine import plan
 from migrator.engine.conservation import path_of
 from migrator.errors.advice import advice
-from state.approvals import STAYED
-from state.model import Choice, Decision, ItemState, Kept, MailboxRow, Open, Row, Step, Work
+from state.approvals import SKIPPED, STAYED
+from state.model import Choice, Decision, ItemState, Kept, MailboxRow, Mark, Open, Row, Step, Work
 from state.store import Ledger
 
 SHORT = 8
@@ -183,6 +184,42 @@ def approve(ledger: Ledger, items: Sequence[Stayed], who: str, why: str, *, cloc
     return len(decided)
 
 
+def unskippable(row: Row | None, opened: Open | None) -> str:
+    """Why an item can't be skipped, in a few words; empty if it can."""
+    if row is None or opened is None or row.state in (ItemState.GONE, ItemState.DONE):
+        return "it has arrived, or has left the source"
+    if row.target is not None or opened.work is not Work.CREATE:
+        return "its copy is in the target; `migrator errors approve` leaves a change to it behind"
+    if row.state is ItemState.INTENDED or row.marks & Mark.REWRITTEN:
+        return "a write of it is in doubt; let a pass end first"
+    if row.state is ItemState.FILTERED:
+        return "a rule keeps it back already"
+    if row.state is ItemState.WITHHELD:
+        return "it is withheld for somebody's sake; `migrator errors approve` lets it stay so"
+    return ""
+
+
+def skip(
+    ledger: Ledger, items: Sequence[Stayed], who: str, why: str, owner: str, *, clock: Callable[[], float] = time.time
+) -> int:
+    """Leave these behind for good: refused under that name, and kept so whatever is new about them; how many those are.
+
+    What can't be skipped (``unskippable``) is left out. Raises LeaseHeld as ``retry`` does.
+    """
+
+    def pairs(mailbox_id: int, some: Sequence[Stayed]) -> list[tuple[Row, Open]]:
+        keys = [bytes.fromhex(one.key) for one in some]
+        rows, opens = ledger.rows(mailbox_id, keys), ledger.opens(mailbox_id, keys)
+        return [(rows[key], opens[key]) for key in keys if not unskippable(rows.get(key), opens.get(key))]
+
+    return _decide_under_lease(ledger, items, owner, clock, pairs, as_skipped, Choice.SKIPPED, who, why)
+
+
+def as_skipped(row: Row, opened: Open) -> Step:
+    """The step that leaves it behind, refused by a person."""
+    return Step(row, replace(row, state=ItemState.REFUSED), replace(opened, reason=SKIPPED, detail="", code=""))
+
+
 def retry(
     ledger: Ledger, items: Sequence[Stayed], who: str, why: str, owner: str, *, clock: Callable[[], float] = time.time
 ) -> int:
@@ -191,20 +228,37 @@ def retry(
     Nothing is retried that could e-mail somebody or make a further copy: the caller leaves those out, and so does this. Raises
     LeaseHeld while a pass runs over one of the mailboxes; the mailboxes before it are done then.
     """
+    again = [one for one in items if one.again]
+    pairs = lambda mailbox_id, some: _as_now(ledger, mailbox_id, some)  # noqa: E731
+    return _decide_under_lease(ledger, again, owner, clock, pairs, as_new, Choice.RETRIED, who, why)
+
+
+def _decide_under_lease(
+    ledger: Ledger,
+    items: Iterable[Stayed],
+    owner: str,
+    clock: Callable[[], float],
+    pairs_of: Callable[[int, Sequence[Stayed]], list[tuple[Row, Open]]],
+    step_of: Callable[[Row, Open], Step],
+    choice: Choice,
+    who: str,
+    why: str,
+) -> int:
+    """Move rows and write down who wanted that, mailbox by mailbox; how many were moved."""
     total = 0
-    for mailbox_id, mine in _by_mailbox(one for one in items if one.again):
+    for mailbox_id, mine in _by_mailbox(items):
         lease = ledger.lease(mailbox_id, owner, _LEASE)
         try:
             for at in range(0, len(mine), _AT_ONCE):
-                pairs = _as_now(ledger, mailbox_id, mine[at : at + _AT_ONCE])
+                pairs = pairs_of(mailbox_id, mine[at : at + _AT_ONCE])
                 if not pairs:
                     continue
                 ledger.renew(lease, _LEASE)
                 now = clock()
                 ledger.approvals.retry(
                     lease,
-                    [as_new(row, opened) for row, opened in pairs],
-                    [_decision(mailbox_id, row, opened, Choice.RETRIED, who, why, now) for row, opened in pairs],
+                    [step_of(row, opened) for row, opened in pairs],
+                    [_decision(mailbox_id, row, opened, choice, who, why, now) for row, opened in pairs],
                 )
                 total += len(pairs)
         finally:

@@ -34,6 +34,7 @@ from migrator.reporting.names import Names, hidden, names_of
 from migrator.reporting.probed import sayings
 from migrator.reporting.verdict import verdict, wanted, why_date
 from migrator.waves import match
+from state.approvals import SKIPPED
 from state.model import ASIDE, PENDING, Choice, ItemState, MailboxRow, MailboxState, PassRow, PassState
 from state.overview import FolderSum, StayedSum
 from state.plans import Observation, WaveRow
@@ -372,11 +373,16 @@ def _approvals(
         return []
     standing = {}
     for one in ledger.approvals.decisions():
-        if one.mailbox_id in ids and one.decision is Choice.APPROVED and one.key in approved.get(one.mailbox_id, ()):
+        if (
+            one.mailbox_id in ids
+            and one.decision in (Choice.APPROVED, Choice.SKIPPED)
+            and one.key in approved.get(one.mailbox_id, ())
+        ):
             standing[one.mailbox_id, one.key] = one
     groups: dict[tuple[str, str, str], list[float]] = defaultdict(list)
     for one in standing.values():
-        groups[one.reason, one.who, one.why].append(one.at)
+        reason = SKIPPED if one.decision is Choice.SKIPPED else one.reason
+        groups[reason, one.who, one.why].append(one.at)
     lines = [
         Approved(reason=reason, who=who, why=why, items=len(times), at=max(times))
         for (reason, who, why), times in groups.items()

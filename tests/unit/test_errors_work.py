@@ -323,6 +323,26 @@ def test_approve_wants_a_sentence_and_one_way_to_name_items(shell: Shell) -> Non
     assert "10 items did not go, 4 of them approved." in shell("list")[1]
 
 
+def test_skip_leaves_behind_for_good_what_has_no_copy_and_says_what_it_leaves_alone(shell: Shell, ledger_url: str) -> None:
+    assert shell("skip", "a101")[0] == 64, "it wants a sentence"
+    assert shell("skip", "--why", "so")[0] == 64
+    code, out = shell("skip", "a201", "--why", "so")
+    assert code == 65
+    assert "its copy is in the target" in out
+    dry = json.loads(shell("skip", "--reason", "too-large", "--why", "so", "--dry-run", "--json")[1])
+    assert (dry["skipped"], dry["left_alone"]) == (2, 2)
+    assert "approved" not in shell("list")[1].splitlines()[0]
+    code, out = shell("skip", "--reason", "too-large", "--why", "nobody needs them", "--who", "Eva")
+    assert (code, out.splitlines()[0]) == (0, "2 items are left behind for good, under the reason skipped.")
+    assert shell("list")[1].splitlines()[0] == "10 items did not go, 2 of them approved."
+    assert "by Eva: nobody needs them" in shell("show", "a101")[1]
+    assert "A person left it behind for good" in shell("list", "--reason", "skipped")[1]
+    with Ledger.open(ledger_url) as ledger:
+        said = [(one.what, one.who, one.why, one.about["items"]) for one in ledger.plans.acts()]
+    assert said == [("errors skip", "Eva", "nobody needs them", 1)] * 2
+    assert json.loads(shell("retry", "a101", "--json")[1])["retried"] == 1
+
+
 def test_retry_says_what_it_leaves_alone(shell: Shell, ledger_url: str) -> None:
     code, out = shell("retry", "c001")
     assert code == 65
