@@ -402,10 +402,9 @@ def rollback(
         try:
             with app.Connected(config, stop, memory=app.Hints(ledger)) as connectors:
                 for one in chosen:
-                    moments = [each for each in (one.final, one.routed) if each is not None]
                     look = connectors.look(by_id[one.mailbox_id])
-                    since = min(moments, default=0.0)
-                    found = list(work.reached_since(ledger, by_id[one.mailbox_id], look, since)) if moments else []
+                    since = work.since_when(one) if one.final or one.routed else None
+                    found = [] if since is None else list(work.reached_since(ledger, by_id[one.mailbox_id], look, since))
                     reached[one.address] = (found, look)
                 since_then = items(sum(len(found) for found, _ in reached.values()))
                 question = f"Take {mailboxes(len(chosen))} back? {since_then} reached the targets since."
@@ -534,14 +533,16 @@ def close(
 @global_options()
 @pass_words
 def rehearse(words: Words, wave: str, dry_run: bool, no_dns: bool, internal_dns: str, public_dns: str) -> int:
-    """Run a delta over every mailbox in the order of the final passes, see whether arrivals can be looked at, look for the kit,
-    and print the page of `cutover ready` with the times of this rehearsal. No state changes but by the passes.
+    """Run a delta over every mailbox in the order of the final passes, see whether arrivals can be looked at, count what a roll-back
+    would list, look for the kit, and print the page of `cutover ready` with the times of this rehearsal. No state changes but by the
+    passes.
 
     \b
     Example:
       migrator cutover rehearse wave1
     """
     import threading
+    import time
 
     from migrator import app, logs
     from migrator.commands.carry import carry
@@ -550,6 +551,7 @@ def rehearse(words: Words, wave: str, dry_run: bool, no_dns: bool, internal_dns:
     from migrator.cutover.positions import positions
     from migrator.cutover.readiness import Verdict, smallest_first
     from migrator.cutover.table import UNDER_WAY, kind_of_pass
+    from migrator.forecast import duration
     from migrator.kit.folder import folder_for
     from state.model import PassKind
 
@@ -566,14 +568,21 @@ def rehearse(words: Words, wave: str, dry_run: bool, no_dns: bool, internal_dns:
         order = [one.address for one in smallest_first(before)]
     endings = carry(config, order, quiet=words.json, dry_run=dry_run, first=order) if order else []
     looks: dict[str, int] = {}
+    reached: dict[str, int] = {}
     stop = threading.Event()
     words.start_log()
     with existing_ledger(config) as ledger:
         rows = wave_of(ledger, wave)
         try:
             with app.Connected(config, stop, memory=app.Hints(ledger)) as connectors:
-                for row in rows:
-                    looks[row.source] = len(connectors.look(row).newest(1))
+                begun = time.monotonic()
+                for row, one in zip(rows, positions(ledger, rows), strict=True):
+                    look = connectors.look(row)
+                    looks[row.source] = len(look.newest(1))
+                    # What a roll-back would list, and how long that takes, is better known before somebody needs it at night.
+                    if (since := work.since_when(one)) is not None:
+                        reached[row.source] = sum(1 for _ in work.reached_since(ledger, row, look, since))
+                listing = time.monotonic() - begun
         finally:
             logs.take_down()
         _, blocked = _scores(config, ledger, rows)
@@ -585,12 +594,15 @@ def rehearse(words: Words, wave: str, dry_run: bool, no_dns: bool, internal_dns:
         say_json(
             {
                 **page_as_json(told), "passes": len(endings), "targets_seen": len(looks), "kit": kit.is_dir(),
+                "rollback": {"reached": reached, "seconds": round(listing, 1)},
                 "dns": [hint_as_json(hint) for hint in hints], "dry_run": dry_run, "exit_code": code,
             }
         )  # fmt: skip
         return code
     say_lines(
         f"Passes run: {len(endings)}, in the order of the final ones. Targets whose arrivals can be seen: {len(looks)}.",
+        f"A roll-back now would list {items(sum(reached.values()))} that reached the targets since their last pass; to look"
+        f" through {mailboxes(len(reached))} for them took {duration(listing)}.",
         f"The kit is in {kit}." if kit.is_dir() else f"There is no kit in {kit} yet; `migrator kit {name}` writes it.",
         *page_lines(told),
         *(hint.sentence() for hint in hints),

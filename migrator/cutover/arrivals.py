@@ -6,14 +6,15 @@ row of the ledger owns there came natively.
 
 The sight ``arrivals`` holds ``last_in_source`` and ``last_in_target`` (ISO 8601 in UTC), ``late`` (host: count), ``late_items``,
 ``sent_from_old``, and ``seen``: short keys of what was counted, so that a listing read again counts nothing twice. Hosts only: no
-address, no subject, no name of a person.
+address, no subject, no name of a person. ``noted`` holds the refs of late mail that a pass met and did not count yet, and of what
+was sent from the old side: they are written down before the page's cursor moves, or a killed pass would have them forgotten.
 """
 
 from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, Protocol
 
@@ -50,11 +51,16 @@ class Look(Protocol):
         ...
 
 
+Note = Callable[[Sequence[Ref], Sequence[str]], None]
+"""Takes late mail, and the ids of what was sent from the old side, before the page that shows them counts as read."""
+
+
 class Lookout(AroundSource):
     """A Source that notes what came in since the flip (wall-clock seconds), while a pass reads it."""
 
-    def __init__(self, inner: Source, flip: float | None) -> None:
+    def __init__(self, inner: Source, flip: float | None, note: Note = lambda late, sent: None) -> None:
         super().__init__(inner)
+        self._keep = note
         # Servers tell times in whole seconds.
         self._flip = None if flip is None else datetime.fromtimestamp(int(flip), UTC)
         self.last: datetime | None = None
@@ -63,9 +69,12 @@ class Lookout(AroundSource):
 
     def changes(self, folder: Folder, cursor: str | None) -> Page:
         page = super().changes(folder, cursor)
+        before = len(self.late), len(self.sent)
         for change in page.changes:
             if isinstance(change, Put) and change.facts.item_class.casefold().startswith(_MAIL):
                 self._note(folder, change)
+        if (len(self.late), len(self.sent)) != before:
+            self._keep(list(self.late.values())[before[0] :], sorted(self.sent))
         return page
 
     def _note(self, folder: Folder, put: Put) -> None:
@@ -83,14 +92,30 @@ class Lookout(AroundSource):
             self.late[put.ref.id] = put.ref
 
 
+def note(ledger: Ledger, row: MailboxRow, late: Sequence[Ref], sent: Sequence[str]) -> None:
+    """Write down what a pass meets and will count at its end, or the next one if this one dies before."""
+    before = next((sight.about for sight in ledger.plans.observed(SIGHT, row.id)), {})
+    kept = dict(_noted(before))
+    noted_late = {**dict(kept["late"]), **{ref.id: ref.version for ref in late}}
+    noted_sent = dict.fromkeys([*kept["sent"], *sent])
+    noted = {"late": list(noted_late.items())[-_SEEN:], "sent": list(noted_sent)[-_SEEN:]}
+    ledger.plans.observe(row.id, SIGHT, {**before, "noted": noted})
+
+
+def _noted(about: Mapping[str, Any]) -> Mapping[str, Any]:
+    return {"late": [], "sent": [], **about.get("noted", {})}
+
+
 def observe(ledger: Ledger, row: MailboxRow, lookout: Lookout, look: Look | None) -> None:
     """Write down what a pass saw arrive. Raises what the connectors raise."""
     before = next((sight.about for sight in ledger.plans.observed(SIGHT, row.id)), {})
     flip = flip_of(ledger, row.id)
     seen = list(before.get("seen", ()))
     known = set(seen)
-    fresh = [ref for ref in lookout.late.values() if _short(ref.id) not in known]
-    sent = [each for each in lookout.sent if _short(each) not in known]
+    noted = _noted(before)
+    late = {ref_id: Ref(ref_id, version) for ref_id, version in noted["late"]} | lookout.late
+    fresh = [ref for ref in late.values() if _short(ref.id) not in known]
+    sent = [each for each in {*noted["sent"], *lookout.sent} if _short(each) not in known]
     hosts = Counter(before.get("late", {}))
     hosts.update(read_hosts(lookout.inner, fresh))
     native = None if look is None or flip is None else newest_native(ledger, row.id, look, flip)
@@ -175,4 +200,4 @@ def _later(before: str | None, now: datetime | None) -> str | None:
 
 def seen_of(about: Mapping[str, Any]) -> dict[str, Any]:
     """A sight without its keys, as people and reports want it."""
-    return {name: value for name, value in about.items() if name != "seen"}
+    return {name: value for name, value in about.items() if name not in ("seen", "noted")}

@@ -198,6 +198,17 @@ def reached_since(ledger: Ledger, row: MailboxRow, look: Look, since: float) -> 
     yield from strangers()
 
 
+def since_when(one: Position) -> float | None:
+    """From when on what reaches a target is nobody's but its owner's: the last final pass, or the routing where that came first.
+
+    Before the flip it is when the last clean pass began, because a rehearsal has no other moment; None without one.
+    """
+    moments = [each for each in (one.final, one.routed) if each is not None]
+    if moments:
+        return min(moments)
+    return None if one.behind is None else one.now - one.behind
+
+
 def export(folder: Path, items: Sequence[Reached], look: Look | None, start: int = 0) -> list[Reached]:
     """With ``look`` write each message as .eml into the folder, numbered from ``start``; the items, with their files. Raises
     BadInput. Content is written only here, because the operator asked for it and named the folder."""

@@ -177,10 +177,16 @@ def _line(header: Sequence[str], line: Line, wave: str, mistakes: list[Mistake])
     return WaveLine(name, values["source"], values["target"], number, extra, details, said)
 
 
+NOT_SHARED = (
+    "two mailboxes can't go into one; give each a target of its own (a shared mailbox needs no licence) and let the owner move"
+    " things over afterwards, or take one out; docs/waves.md says why"
+)
+
+
 def _twice(lines: Sequence[WaveLine]) -> Iterator[Mistake]:
     for what, mend in (
         ("source", "take one of them out."),
-        ("target", "two mailboxes can't go into one; give each its own, or take one out."),
+        ("target", f"{NOT_SHARED}."),
     ):
         met: dict[str, int] = {}
         for one in lines:

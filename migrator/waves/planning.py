@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from migrator.waves.columns import DETAILS
-from migrator.waves.file import Mistake, WaveLine, complain
+from migrator.waves.file import NOT_SHARED, Mistake, WaveLine, complain
 from state.model import ItemState, MailboxRow
 from state.plans import Intended
 from state.store import Ledger
@@ -90,7 +90,7 @@ def compare(ledger: Ledger, lines: Sequence[WaveLine], file: object) -> Intake:
         row = rows.get(line.source.casefold())
         holder = targets.get(line.target.casefold())
         if holder is not None and holder is not row and holder.source.casefold() not in named:
-            sentence = f"the target {line.target} is that of {holder.source} in the ledger; two mailboxes can't go into one."
+            sentence = f"the target {line.target} is that of {holder.source} in the ledger; {NOT_SHARED}."
             mistakes.append(Mistake(line.line, sentence))
         wave = waves.setdefault(line.wave.casefold(), line.wave)
         if row is None:

@@ -25,7 +25,7 @@ from connectors.errors import Halt, MailboxBlocked, Unavailable
 from connectors.pacer import Stopped
 from migrator import logs
 from migrator.config import PassSettings
-from migrator.cutover.arrivals import Look, Lookout, observe
+from migrator.cutover.arrivals import Look, Lookout, note, observe
 from migrator.cutover.positions import advance, flip_of
 from migrator.cutover.table import UNDER_WAY, kind_of_pass
 from migrator.engine import stamps
@@ -366,7 +366,8 @@ class _Mailbox:
     def _carry(self, tenure: Tenure) -> PassReport:
         run, row = self._run, self._row
         source = run.connectors.source(row, self._asked)
-        lookout = Lookout(source, flip_of(run.ledger, row.id)) if self._kind in _LOOKED_AT else None
+        keep = lambda late, sent: note(run.ledger, row, late, sent)  # noqa: E731
+        lookout = Lookout(source, flip_of(run.ledger, row.id), keep) if self._kind in _LOOKED_AT else None
         try:
             destination = run.connectors.destination(row, self._asked)
             try:

@@ -100,6 +100,8 @@ def test_the_weekend_of_the_handbook(lab: Lab, told: Tell, tmp_path: Path) -> No
     assert len(told("kit", wave, "--to", str(kit))["files"]) == 11
     rehearsed = told("cutover", "rehearse", wave, "--no-dns", code=0)
     assert (rehearsed["passes"], rehearsed["targets_seen"]) == (4, 4)
+    assert set(rehearsed["rollback"]["reached"].values()) == {0}
+    assert len(rehearsed["rollback"]["reached"]) == 4
 
     # Nothing begins while nobody said that the source is locked.
     not_yet = told("cutover", "start", wave, "--no-dns", "--without", withdrawn, code=4)

@@ -7,9 +7,9 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from connectors.base import Entry, Facts, Role
+from connectors.base import Entry, Facts, Ref, Role
 from connectors.memory import MemoryMailbox, MemorySource
-from migrator.cutover.arrivals import SIGHT, Lookout, host_of, newest_native, observe
+from migrator.cutover.arrivals import SIGHT, Lookout, host_of, newest_native, note, observe
 from state.model import MailboxRow
 from state.store import Ledger
 
@@ -96,6 +96,40 @@ def test_late_mail_is_counted_once_however_often_it_is_listed(anna: tuple[Ledger
     assert (seen.about["late_items"], seen.about["sent_from_old"]) == (1, 1)
     assert seen.about["late"] == {"unknown": 1}
     assert seen.about["last_in_source"] == NOW.isoformat()
+
+
+def test_late_mail_that_a_killed_pass_met_is_counted_by_the_next_one(anna: tuple[Ledger, MailboxRow]) -> None:
+    ledger, row = anna
+    ledger.plans.confirm(row.id, "route", "me", "done")
+    mailbox = MemoryMailbox()
+    inbox = mailbox.special(Role.INBOX)
+    mailbox.put(inbox, "late", received=NOW + timedelta(hours=1))
+    at = NOW + timedelta(hours=1)
+    mailbox.put(mailbox.special(Role.SENT), "from the old side", received=at, submitted=at)
+
+    def keep(late: Sequence[Ref], sent: Sequence[str]) -> None:
+        note(ledger, row, late, sent)
+
+    source = MemorySource(mailbox)
+    cursors: dict[str, str | None] = {}
+
+    def sweep() -> Lookout:
+        """Reads on where the last one stopped, as a pass does whose pages are recorded."""
+        lookout = Lookout(source, NOW.timestamp(), keep)
+        for folder in lookout.folders():
+            last = False
+            while not last:
+                page = lookout.changes(folder, cursors.get(folder.id))
+                cursors[folder.id], last = page.cursor, page.last
+        return lookout
+
+    sweep()  # and killed before it wrote down what arrived
+    mailbox.put(inbox, "later still", received=NOW + timedelta(hours=2))
+    for _ in range(2):
+        observe(ledger, row, sweep(), None)
+        [sight] = ledger.plans.observed(SIGHT, row.id)
+        assert (sight.about["late_items"], sight.about["sent_from_old"]) == (2, 1)
+        assert "noted" not in sight.about
 
 
 def test_before_the_flip_nothing_is_late(anna: tuple[Ledger, MailboxRow]) -> None:

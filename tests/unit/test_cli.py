@@ -89,7 +89,7 @@ def test_all_commands_are_there() -> None:
         "completion",
     }
     db = {"db", *(f"db {word}" for word in ("upgrade", "backup", "check", "restore", "rebuild"))}
-    errors = {"errors", *(f"errors {word}" for word in ("list", "show", "retry", "approve", "score"))}
+    errors = {"errors", *(f"errors {word}" for word in ("list", "show", "retry", "approve", "skip", "score"))}
     wave = {
         "wave",
         *(f"wave {word}" for word in ("import", "list", "show", "check", "start", "pause", "resume", "stop", "move", "retry")),
