@@ -154,9 +154,9 @@ def _by(approved: Mapping[str, int], named: frozenset[str]) -> int:
 
 
 def hindrance(one: Score) -> str:
-    """Why the rule does not let a mailbox complete, with whose word it waits for; empty if it does, or if the reason is what is
-    still to be carried, which everybody else says too."""
-    if one.may_complete or one.why.endswith(_WAITS):
+    """Why the rule does not let a mailbox complete, with whose word it waits for; empty if it does, or if the reason is that
+    passes are not through with it, which everybody else says too."""
+    if one.may_complete or one.grade == NO_GRADE or one.why.endswith(_WAITS):
         return ""
     who = f"; {one.by} has to approve (`migrator errors approve --who …`)." if one.by else "."
     return f"By scoring rule {one.version} it is {one.grade}: {one.why}{who}"

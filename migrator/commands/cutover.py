@@ -533,9 +533,9 @@ def close(
 @global_options()
 @pass_words
 def rehearse(words: Words, wave: str, dry_run: bool, no_dns: bool, internal_dns: str, public_dns: str) -> int:
-    """Run a delta over every mailbox in the order of the final passes, see whether arrivals can be looked at, count what a roll-back
-    would list, look for the kit, and print the page of `cutover ready` with the times of this rehearsal. No state changes but by the
-    passes.
+    """Run a delta over every mailbox in the order of the final passes, see whether arrivals can be looked at, count what a
+    roll-back would list, look for the kit, and print the page of `cutover ready` with the times of this rehearsal. No state
+    changes but by the passes.
 
     \b
     Example:
