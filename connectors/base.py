@@ -617,7 +617,8 @@ class Destination(Protocol):
 class Inventory:
     """A folder that nobody carries, counted. ``path`` is from the top, joined by ``/``; ``items`` and ``size`` as told.
 
-    ``classes`` are how many items it holds of each class; ``code`` says why it can't be read, empty if it can.
+    ``classes`` are how many items it holds of each class; ``code`` says why it can't be read, empty if it can. ``store`` names
+    what holds its content, where the server tells; ``database`` says that this is a database of public folders and no mailbox.
     """
 
     path: str
@@ -626,6 +627,8 @@ class Inventory:
     size: int = 0
     classes: Mapping[str, int] = field(default_factory=dict)
     code: str = ""
+    store: str = ""
+    database: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,7 +14,7 @@ import sqlite3
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -444,11 +444,11 @@ class Connected:
 
         return GraphSettings(self.client_for(mailbox.target), mailbox.target)
 
-    def left_behind(self, mailbox: str, stop: threading.Event) -> dict[str, int]:
+    def left_behind(self, mailbox: str, stop: threading.Event, larger_than: int | None = None) -> dict[str, int]:
         """Figures of what a source mailbox holds that is not carried, or only on request; never writes."""
         from connectors.ews.beside import left_behind
 
-        return left_behind(self.server, mailbox, stop)
+        return left_behind(self.server, mailbox, stop, larger_than)
 
     def public_folders(self, mailbox: str, stop: threading.Event) -> Iterator[Inventory]:
         """Every public folder that a source mailbox's owner sees; never writes."""
@@ -638,13 +638,13 @@ def measured(config: Config, ledger: Ledger) -> Config:
     return replace(config, target=rebuilt(config.target, limits=limits))
 
 
-def takes(config: Config, ledger: Ledger) -> dict[Lane, float]:
+def takes(config: Config, answers: Iterable[Answered]) -> dict[Lane, float]:
     """Bytes of an item that each lane takes, of those that the config opens: measured, or else documented for any message."""
     from connectors.base import Lane
     from connectors.graph.convert import ITEM_LIMIT
     from migrator.probe.answers import known_of
 
-    measured = known_of(ledger.plans.answers(), "").items_from - 1
+    measured = known_of(answers, "").items_from - 1
     found = {Lane.IMPORT: min(measured, ITEM_LIMIT), Lane.COMPOSE: float(ITEM_LIMIT)}
     return {lane: most for lane, most in found.items() if config.run.lane in ("auto", lane)}
 

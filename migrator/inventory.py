@@ -21,14 +21,26 @@ _NEVER: Mapping[str, str] = {
     "associated": "hidden associated items, where programs keep views, settings and rules of their own",
     "search_folders": "search folders, which a program makes anew from its own saved search",
     "tagged_folders": "folders with a retention or archive tag, which are set anew in the target",
+    "tagged_items": "items with a retention or archive tag, which arrive without it where they are composed",
 }
 """What never goes, whatever is configured, and what becomes of it."""
 
 
 def left_behind_lines(mailbox: str, figures: Mapping[str, int], trees: Mapping[str, str]) -> Iterator[str]:
     """What of a mailbox stays behind. ``trees`` are the folders that archive and recoverable items go to, by kind."""
-    told = [f"{number:,} {what}" for word, what in _NEVER.items() if (number := figures.get(word, 0))]
+    told = [f"{number:,} {what}" for word, what in _NEVER.items() if (number := figures.get(word, 0)) > 0]
     yield f"{mailbox}: " + ("; ".join(told) + "; not carried." if told else "nothing that is never carried.")
+    countable = {"tagged_items": "tags on items", "large_items": "large items"}
+    unknown = [what for word, what in countable.items() if figures.get(word) == -1]
+    if unknown:
+        yield f"  The server does not count {' or '.join(unknown)}; there may be such."
+    if (large := figures.get("large_items", 0)) > 0:
+        yield f"  {large:,} items are larger than what any lane takes; expect them to be refused by name."
+    if held := figures.get("held_items", 0):
+        yield f"  {held:,} items are kept for a hold or for single item recovery; run.recoverable_holds carries such."
+    if any(figures.get(word, 0) for word in ("tagged_folders", "tagged_items", "held_items")):
+        yield "  The policy and the holds of the mailbox itself no wire of the source tells: look at RetentionPolicy,"
+        yield "  LitigationHoldEnabled and InPlaceHolds of Get-Mailbox, and set them in the target before the wave."
     if figures.get("archive_elsewhere"):
         yield "  Its online archive is hosted on another server; migrate it from there."
     for kind, name in (("archive", "the online archive"), ("recoverable", "the recoverable items")):
@@ -51,10 +63,26 @@ def public_lines(found: Sequence[Inventory]) -> Iterator[str]:
         yield f"{one.path}: {one.kind}, {one.items:,} items, {one.size / 1e6:,.1f} MB" + (f" ({classes})" if classes else "")
     total = totals(found)
     yield ""
+    yield from _where(found)
     yield f"{total['folders']:,} public folders hold {total['items']:,} items, {total['bytes'] / 1e6:,.1f} MB."
     if total["unreadable"]:
         yield f"{total['unreadable']:,} folders can't be read by this mailbox's owner, or lie in a mailbox that was not reached."
     yield from STATEMENT
+
+
+def _where(found: Sequence[Inventory]) -> Iterator[str]:
+    """Where the content of these folders lies, as far as the server told, and what that means for the figures."""
+    if any(one.database for one in found):
+        yield "They lie in databases of public folders (Exchange 2010): a server shows the replicas that it has or finds, and"
+        yield "what none of them holds counts as unreadable. Ask with a mailbox of another server's if figures are missing."
+        return
+    stores = {one.store for one in found if one.store}
+    untold = sum(not one.store for one in found)
+    if stores:
+        yield f"Their content lies in {len(stores):,} public folder mailboxes, each of which was asked."
+    if untold:
+        yield f"{untold:,} of them do not tell which public folder mailbox holds them; they were read as the server found them,"
+        yield "and what lies elsewhere may be missing from the figures."
 
 
 def totals(found: Sequence[Inventory]) -> dict[str, Any]:
@@ -67,6 +95,9 @@ def totals(found: Sequence[Inventory]) -> dict[str, Any]:
         "items": sum(one.items for one in found),
         "bytes": sum(one.size for one in found),
         "unreadable": len({one.path for one in found if one.code}),
+        "public_folder_mailboxes": len({one.store for one in found if one.store and not one.database}),
+        "untold": sum(not one.store for one in found),
+        "database": any(one.database for one in found),
         "classes": dict(sorted(classes.items())),
     }
 

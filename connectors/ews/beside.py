@@ -1,10 +1,11 @@
 """What a source holds that no lane carries, counted so that it can be named: hidden associated items, search folders, retention
-tags, and the trees beside the mailbox. Reads only, and only folders: no item is opened, no subject seen.
+tags, what is kept for a hold, and the trees beside the mailbox. Reads only, and counts: no item is opened, no subject seen.
 """
 
 from __future__ import annotations
 
 import threading
+from base64 import b64decode
 from collections import Counter
 from collections.abc import Iterator
 from functools import partial
@@ -20,6 +21,23 @@ _TYPE, _ASSOCIATED, _SIZE = "0x3601", "0x3617", "0x0e08"
 _TAGS = ("0x3018", "0x3019")
 """PidTagArchiveTag, PidTagPolicyTag [MS-OXCSPAM 2.2.5]."""
 
+_HELD = ("recoverableitemsversions", "recoverableitemspurges", "recoverableitemsdiscoveryholds")
+"""Where a server keeps what was changed or removed under a hold, or for single item recovery; there from 2010 on."""
+
+_REPLICAS = "0x6698"
+"""PidTagReplicaList: names what holds the content of a public folder; of a 2010 server its databases [MS-OXCSTOR]."""
+
+_UNREACHED = frozenset(
+    {
+        "ErrorNoPublicFolderReplicaAvailable", "ErrorNoPublicFolderServerAvailable", "ErrorPublicFolderServerNotFound",
+        "ErrorPublicFolderMailboxDiscoveryFailed", "ErrorPublicFolderOperationFailed", "ErrorPublicFolderRequestProcessingFailed",
+    }
+)  # fmt: skip
+"""Answers that no second try changes: the content lies where this request was not led to."""
+
+_AT_ONCE = 50
+"""Folders that are counted by one request."""
+
 _ASKED = {_TYPE: "Integer", _ASSOCIATED: "Integer", _SIZE: "Long", _TAGS[0]: "Binary", _TAGS[1]: "Binary"}
 _SEARCH = "2"
 _ABSENT = frozenset({"ErrorFolderNotFound", "ErrorItemNotFound"})
@@ -32,28 +50,47 @@ _SHAPE = (
     + "".join(f'<t:ExtendedFieldURI PropertyTag="{tag}" PropertyType="{kind}"/>' for tag, kind in _ASKED.items())
     + "</t:AdditionalProperties></m:FolderShape>"
 )
+_PUBLIC_SHAPE = _SHAPE.replace(
+    "</t:AdditionalProperties>",
+    f'<t:ExtendedFieldURI PropertyTag="{_REPLICAS}" PropertyType="Binary"/></t:AdditionalProperties>',
+)
 
 
 class _Absent(Exception):
     """There is no such folder; asking again would not change that."""
 
 
-def left_behind(server: ExchangeServer, mailbox: str, stop: threading.Event | None = None) -> dict[str, int]:
-    """Figures of one mailbox: associated, search_folders, tagged_folders; archive_items and recoverable_items with _folders and
-    _bytes of each, where there are such, archive_elsewhere where another server has it. Raises what the client raises.
+class _Unreached(Exception):
+    """The content of a public folder lies elsewhere; the message is the server's code."""
+
+
+def left_behind(
+    server: ExchangeServer, mailbox: str, stop: threading.Event | None = None, larger_than: int | None = None
+) -> dict[str, int]:
+    """Figures of one mailbox: associated, search_folders, tagged_folders, tagged_items, and large_items of more than
+    ``larger_than`` bytes (-1 for the last two where the server can't count them); held_items, kept for a hold or for single item
+    recovery; archive_items and recoverable_items with _folders and _bytes of each, where there are such, archive_elsewhere where
+    another server has it. Raises what the client raises.
     """
     client = MailboxClient(server, mailbox, stop)
     owner = mailbox if server.settings.access == "full-access" else None
     found: Counter[str] = Counter()
+    ids: list[str] = []
     try:
         for element in (*_one(client, distinguished("msgfolderroot", owner)), *_deep(client, "msgfolderroot", owner)):
             told = extended(element)
             if told.get(_TYPE) == _SEARCH:
                 found["search_folders"] += 1
                 continue
+            own = element.find(f"{T}FolderId")
+            ids += [own.get("Id") or ""] if own is not None and number(element.findtext(f"{T}TotalCount")) else []
             found["associated"] += number(told.get(_ASSOCIATED)) or 0
             found["tagged_folders"] += any(told.get(tag) for tag in _TAGS)
         found["search_folders"] += _searches(client, owner)
+        found["tagged_items"] = _fitting(client, ids, _TAGGED)
+        if larger_than is not None:
+            found["large_items"] = _fitting(client, ids, _LARGER.format(size=larger_than))
+        found["held_items"] = sum(_items_in(client, distinguished(name, owner)) for name in _HELD)
         for name, root in (("archive", "archivemsgfolderroot"), ("recoverable", "recoverableitemsroot")):
             try:
                 tree = [*_one(client, distinguished(root, owner)), *_deep(client, root, owner)]
@@ -75,8 +112,11 @@ def public_folders(server: ExchangeServer, mailbox: str, stop: threading.Event |
     """Every public folder that this mailbox's owner sees, parents first, with what it holds by class.
 
     Folder by folder, because a deep search is refused there [learn.microsoft.com: public folder access with EWS]; one that
-    can't be read comes with the server's code. Raises what the client raises if there is no way to the topmost one.
+    can't be read comes with the server's code. From 2013 on the content lies in public folder mailboxes, to which a request is
+    led by headers; a folder that doesn't tell which one holds it is read without. Raises what the client raises if there is no
+    way to the topmost one.
     """
+    domain = mailbox.rpartition("@")[2]
     client = MailboxClient(server, mailbox, stop)
     try:
         waiting = [(distinguished("publicfoldersroot", None), "")]
@@ -87,6 +127,11 @@ def public_folders(server: ExchangeServer, mailbox: str, stop: threading.Event |
                 below = list(_shallow(client, place))
             except _Absent:
                 continue  # it went away, or there are none at all
+            except _Unreached as unreached:
+                if not path:
+                    raise _no_way(str(unreached)) from None
+                yield Inventory(path, code=str(unreached))
+                continue
             except WireError as error:
                 if not path or isinstance(error, Throttled | Unavailable):
                     raise
@@ -101,19 +146,72 @@ def public_folders(server: ExchangeServer, mailbox: str, stop: threading.Event |
                 name = f"{path}/{element.findtext(f'{T}DisplayName') or ''}".lstrip("/")
                 kind = element.findtext(f"{T}FolderClass") or "IPF.Note"
                 size = number(extended(element).get(_SIZE)) or 0
+                database = client.build.startswith("14.")
+                store = _store(extended(element).get(_REPLICAS))
                 try:
-                    classes, code = _classes(client, id_), ""
+                    classes, code = _led(client, id_, "" if database or not store else f"{store}@{domain}")
                 except _Absent:
                     continue
-                except (Throttled, Unavailable):
-                    raise
-                except WireError as error:
-                    classes, code = {}, error.code
                 total = number(element.findtext(f"{T}TotalCount")) or 0
-                yield Inventory(name, kind, max(total, sum(classes.values())), size, classes, code)
+                yield Inventory(name, kind, max(total, sum(classes.values())), size, classes, code, store, database)
                 waiting.append((f'<t:FolderId Id="{escape(id_)}"/>', name))
     finally:
         client.close()
+
+
+_HAS_TAG = (f'<t:Exists><t:ExtendedFieldURI PropertyTag="{tag}" PropertyType="Binary"/></t:Exists>' for tag in _TAGS)
+_TAGGED = f"<t:Or>{''.join(_HAS_TAG)}</t:Or>"
+_LARGER = (
+    '<t:IsGreaterThan><t:FieldURI FieldURI="item:Size"/><t:FieldURIOrConstant><t:Constant Value="{size}"/></t:FieldURIOrConstant>'
+    "</t:IsGreaterThan>"
+)
+
+
+def _fitting(client: MailboxClient, ids: list[str], restriction: str) -> int:
+    """How many items of these folders fit a restriction; -1 if the server can't say."""
+    found = 0
+    for at in range(0, len(ids), _AT_ONCE):
+        places = "".join(f'<t:FolderId Id="{escape(id_)}"/>' for id_ in ids[at : at + _AT_ONCE])
+        body = (
+            '<m:FindItem Traversal="Shallow"><m:ItemShape><t:BaseShape>IdOnly</t:BaseShape></m:ItemShape>'
+            '<m:IndexedPageItemView MaxEntriesReturned="1" Offset="0" BasePoint="Beginning"/>'
+            f"<m:Restriction>{restriction}</m:Restriction><m:ParentFolderIds>{places}</m:ParentFolderIds></m:FindItem>"
+        )
+        try:
+            found += client.ask("FindItem", body, _in_view)
+        except (Throttled, Unavailable, MailboxBlocked):
+            raise
+        except WireError:
+            return -1
+    return found
+
+
+def _in_view(messages: list[Any]) -> int:
+    found = 0
+    for message in messages:
+        if code_of(message)[0] in _ABSENT:
+            continue  # it went away meanwhile
+        check(message)
+        root = message.find(f"{M}RootFolder")
+        found += (number(root.get("TotalItemsInView")) or 0) if root is not None else 0
+    return found
+
+
+def _items_in(client: MailboxClient, place: str) -> int:
+    try:
+        return sum(number(element.findtext(f"{T}TotalCount")) or 0 for element in _one(client, place))
+    except (_Absent, UnknownAnswer):
+        return 0  # the server is too old to have it, or nothing was ever kept
+
+
+def _no_way(code: str) -> MailboxBlocked:
+    return MailboxBlocked(
+        "The tree of public folders does not lie where this mailbox's server looks for it.",
+        code=code,
+        side="source",
+        mend="Name a mailbox whose default public folder mailbox (Get-Mailbox, DefaultPublicFolderMailbox) is on a server that"
+        " source.url reaches; on Exchange 2010 one whose database has a public folder database.",
+    )
 
 
 def _one(client: MailboxClient, place: str) -> list[Any]:
@@ -136,8 +234,11 @@ def _searches(client: MailboxClient, owner: str | None) -> int:
 
 
 def _checked(message: Any) -> None:
-    if code_of(message)[0] in _ABSENT:
+    code = code_of(message)[0]
+    if code in _ABSENT:
         raise _Absent
+    if code in _UNREACHED:
+        raise _Unreached(code)
     check(message)
 
 
@@ -146,19 +247,45 @@ def _deep(client: MailboxClient, name: str, owner: str | None) -> Iterator[Any]:
 
 
 def _shallow(client: MailboxClient, place: str) -> Iterator[Any]:
-    yield from _pages(client, "Shallow", place)
+    yield from _pages(client, "Shallow", place, _PUBLIC_SHAPE)
 
 
-def _pages(client: MailboxClient, traversal: str, place: str) -> Iterator[Any]:
+def _pages(client: MailboxClient, traversal: str, place: str, shape: str = _SHAPE) -> Iterator[Any]:
     offset: int | None = 0
     while offset is not None:
         body = (
-            f'<m:FindFolder Traversal="{traversal}">{_SHAPE}'
+            f'<m:FindFolder Traversal="{traversal}">{shape}'
             f'<m:IndexedPageFolderView MaxEntriesReturned="{_PAGE}" Offset="{offset}" BasePoint="Beginning"/>'
             f"<m:ParentFolderIds>{place}</m:ParentFolderIds></m:FindFolder>"
         )
         found, offset = client.ask("FindFolder", body, partial(_page, f"{T}Folders/*", offset))
         yield from found
+
+
+def _store(replicas: str | None) -> str:
+    """What holds a folder's content first of all: the id of a mailbox, or the name of a database; empty if nothing is told."""
+    try:
+        return b64decode(replicas or "").split(b"\0")[0].decode("ascii")
+    except ValueError:
+        return ""
+
+
+def _led(client: MailboxClient, folder_id: str, store: str) -> tuple[dict[str, int], str]:
+    """What a public folder holds by class, or why that can't be read; led to its mailbox, then asked plainly if that fails."""
+    code = ""
+    for place in dict.fromkeys((store, "")):
+        client.routed = {"X-AnchorMailbox": place, "X-PublicFolderMailbox": place} if place else {}
+        try:
+            return _classes(client, folder_id), ""
+        except (Throttled, Unavailable):
+            raise
+        except _Unreached as unreached:
+            code = code or str(unreached)
+        except WireError as error:
+            code = code or error.code
+        finally:
+            client.routed = {}
+    return {}, code
 
 
 def _classes(client: MailboxClient, folder_id: str) -> dict[str, int]:

@@ -227,6 +227,8 @@ class MailboxClient:
         self.server = server
         self.mailbox = mailbox
         self.last_headers: dict[str, str] = {}
+        self.routed: dict[str, str] = {}
+        """Headers that lead a request elsewhere than to the mailbox's own server."""
         self.build = ""
         """The server's version, as the first answer that tells one has it."""
         settings = server.settings
@@ -315,6 +317,7 @@ class MailboxClient:
             "X-AnchorMailbox": self.mailbox,
             "client-request-id": str(uuid.uuid4()),
             "return-client-request-id": "true",
+            **self.routed,
         }
         try:
             with self._session().post(

@@ -101,13 +101,16 @@ class _Face:
                     "The server cannot service this request right now. Try again later.",
                     BackOffMilliseconds=wait,
                 )
-            status, body = 200, self._envelope() + self._operate(judged, sent) + _END
+            status, body = (
+                200,
+                self._envelope() + self._operate(judged, sent, request.headers.get("X-PublicFolderMailbox", "")) + _END,
+            )
         except Fault as fault:
             status, body = 500, fault_body(fault)
         headers = self._headers(request)
         return web.Response(status=status, body=body, headers={**headers, "Content-Type": "text/xml; charset=utf-8"})
 
-    def _operate(self, user: str, sent: bytes) -> bytes:
+    def _operate(self, user: str, sent: bytes, public_mailbox: str) -> bytes:
         try:
             parser = etree.XMLParser(resolve_entities=False, no_network=True, huge_tree=True, remove_comments=True)
             root = etree.fromstring(sent, parser)
@@ -125,7 +128,7 @@ class _Face:
         if operation is None:
             raise Fault("ErrorInvalidOperation", "The requested operation is invalid.")
         mailbox = self._mailbox(user, sid)
-        call = Call(self.estate, self.options, user, mailbox, version, self.cache, self.feeds)
+        call = Call(self.estate, self.options, user, mailbox, version, self.cache, self.feeds, public_mailbox)
         try:
             if mailbox is None:
                 return operation(call, asked[0])

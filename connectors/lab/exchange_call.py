@@ -55,6 +55,7 @@ class ExchangeOptions:
     """Send the header X-OWA-Version; proxies strip it."""
     sync_page: int = 512
     find_page: int = 1000
+    public_unrouted: bool = False
     newest_first: bool = True
     refuse_additional_in_sync: bool = False
     """SyncFolderItems refuses every property beyond IdOnly, as if none could be had there."""
@@ -150,6 +151,8 @@ class Call:
     version: str
     cache: Cache
     feeds: dict[str, Any]
+    public_mailbox: str = ""
+    """What the header X-PublicFolderMailbox names."""
 
     def box_of(self) -> Mailbox:
         """The mailbox of the call; a fault if the caller has none."""

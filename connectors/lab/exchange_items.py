@@ -20,6 +20,7 @@ from .exchange_ids import item_id as wire_of
 from .exchange_properties import value_of
 from .exchange_restriction import matcher, sorter
 from .exchange_shape import Shape, read_shape
+from .trees import led_to
 from .truth import Item
 
 _RESTRICTED_PAGE = 250
@@ -88,6 +89,8 @@ def find_item_below(call: Call, element: Any) -> bytes:
         for wire in folder_ids(given["ParentFolderIds"]):
             try:
                 box = find_folder(call, wire)
+                if not led_to(call, box):
+                    raise Refused("ErrorNoPublicFolderReplicaAvailable")
                 if calendar is not None:
                     page, attributes = views.shown(call, box, *views.view(call, calendar))
                     body = "".join(map(shape.render, page))

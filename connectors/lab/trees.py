@@ -6,7 +6,10 @@ They lie beside the top of the mailbox, not below it, so that only who asks for 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
+if TYPE_CHECKING:
+    from .exchange_call import Call
 from .truth import Box, Mailbox, seeded_bytes
 
 ARCHIVE, RECOVERABLE, PUBLIC = "archivemsgfolderroot", "recoverableitemsroot", "publicfoldersroot"
@@ -41,6 +44,17 @@ def is_public(mailbox: Mailbox, box: Box) -> bool:
     while at is not None and at.role != PUBLIC:
         at = mailbox.boxes.get(at.parent_id or "")
     return at is not None
+
+
+def led_to(call: Call, box: Box) -> bool:
+    """Whether a request comes to where the folder's content lies: that of a public one, in its public folder mailbox.
+
+    Which one that is tells PidTagReplicaList; ``public_unrouted`` has a server that finds the way without being led.
+    """
+    holder = box.extended.get("Binary 0x6698")
+    if call.options.public_unrouted or not isinstance(holder, bytes) or not is_public(call.box_of(), box):
+        return True
+    return call.public_mailbox.partition("@")[0] == holder.split(b"\0")[0].decode("ascii")
 
 
 def _tree(mailbox: Mailbox, role: str, name: str, folders: Sequence[tuple[str, str]]) -> dict[str, Box]:

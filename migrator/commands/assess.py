@@ -50,7 +50,7 @@ def assess(words: Words, names: tuple[str, ...], as_csv: bool) -> int:
         with app.open_ledger(config) as ledger, stop_on_signals(stop):
             app.bind(config, ledger)
             rows = select(app.planned(config, ledger), names, "The ledger")
-            most = app.takes(config, ledger)
+            most = app.takes(config, ledger.plans.answers())
             found = _surveys(config, rows, stop, most.values())
             for row, one, _ in found:
                 if one is not None:

@@ -48,17 +48,18 @@ def _ask(words: Words, config: Config, lines: Sequence[Planned]) -> list[dict[st
             stop_on_signals(stop),
             ThreadPoolExecutor(config.run.mailboxes_at_once, thread_name_prefix="mailbox") as threads,
         ):
-            found = list(threads.map(lambda line: _count(connectors, line.source, stop), lines))
+            most = int(max(app.takes(config, app.answers_of(config)).values()))
+            found = list(threads.map(lambda line: _count(connectors, line.source, stop, most), lines))
     finally:
         logs.take_down()
     _keep(config, found)
     return found
 
 
-def _count(connectors: Connected, source: str, stop: threading.Event) -> dict[str, Any]:
+def _count(connectors: Connected, source: str, stop: threading.Event, most: int) -> dict[str, Any]:
     told: dict[str, Any] = {"source": source, "figures": {}, "trees": {}, "error": None, "exit_code": 0}
     try:
-        told["figures"] = connectors.left_behind(source, stop)
+        told["figures"] = connectors.left_behind(source, stop, most)
     except Exception as error:
         code, sentence = explain(error)
         if code == BUG:

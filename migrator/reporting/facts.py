@@ -72,6 +72,7 @@ class MailboxLine:
     meetings_called: int = 0
     """Meetings to come, and those of them that its owner called, as `check` counted them."""
     degraded: Mapping[str, int] = field(default_factory=dict)
+    left_behind: Mapping[str, int] = field(default_factory=dict)
     """Items that arrived with something less, by what."""
 
     @property
@@ -315,6 +316,7 @@ class Facts:
     reasons: list[ReasonLine]
     filtered: list[ReasonLine]
     degraded: dict[str, int]
+    left_behind: dict[str, int]
     probed: list[Saying]
     stayed: list[Stayed]
     stayed_not_shown: int

@@ -14,6 +14,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from migrator.cutover.positions import WITHDRAWN
 from migrator.engine.conservation import last_told, off_by, told_by
+from migrator.reporting.behind import left_behind
 from migrator.reporting.facts import (
     Approved,
     Day,
@@ -106,6 +107,7 @@ def gather(
         reasons=reasons,
         filtered=_reasons(stayed, (ItemState.FILTERED,), {}),
         degraded=_sum(line.degraded for line in lines),
+        left_behind=_sum(line.left_behind for line in lines),
         probed=sayings(plans.answers()),
         stayed=refusals,
         stayed_not_shown=max(0, sum(one.items for one in reasons) - len(refusals)),
@@ -267,6 +269,7 @@ def _lines(
                 meetings=int(coming.get("future") or 0),
                 meetings_called=int(coming.get("as_organiser") or 0),
                 degraded=_degraded(ran, fidelity.get(row.id)),
+                left_behind=left_behind(row.id, sights),
             )
         )
     return lines

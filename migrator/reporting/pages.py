@@ -67,6 +67,7 @@ def report_page(facts: Facts, language: Language, before: Snapshot | None = None
     """The report: a page for a board, then everything for the team. ``before`` is what the last one said."""
     attention = [line for line in facts.mailboxes if needs_attention(line)]
     degraded = sorted((line for line in facts.mailboxes if line.degraded), key=lambda line: -sum(line.degraded.values()))
+    behind = sorted((line for line in facts.mailboxes if line.left_behind), key=lambda line: -sum(line.left_behind.values()))
     kept = {"now": asdict(facts.snapshot), "before": asdict(before) if before else None}
     return page(
         "report.html",
@@ -83,6 +84,8 @@ def report_page(facts: Facts, language: Language, before: Snapshot | None = None
         wanted_rest=facts.wanted[SHOWN:ROWS],
         degraded=degraded[:ATTENTION],
         degraded_more=len(degraded) - ATTENTION,
+        behind=behind[:ATTENTION],
+        behind_more=len(behind) - ATTENTION,
         attention=attention[:ATTENTION],
         attention_more=len(attention) - ATTENTION,
         rows=facts.mailboxes[:ROWS],

@@ -43,6 +43,7 @@ def told(facts: Facts) -> dict[str, Any]:
         "reasons_by_state": [_plain(one) for one in facts.reasons],
         "filtered": [_plain(one) for one in facts.filtered],
         "degraded": facts.degraded,
+        "left_behind": facts.left_behind,
         "probed": [say.say(one) for one in facts.probed],
         "approvals": [_plain(one) for one in facts.approvals],
         "waited": facts.waits,

@@ -152,6 +152,15 @@ def _sheets(facts: Facts, folders: Sequence[FolderLine], t: Language) -> Iterato
         ("mailbox", "wave", "what", "items"),
         ((line.source, line.wave, t.degraded(what), items) for line in facts.mailboxes for what, items in line.degraded.items()),
     )
+    yield (
+        "LeftBehind",
+        ("mailbox", "wave", "what", "items"),
+        (
+            (line.source, line.wave, t(f"left.{what}"), number)
+            for line in facts.mailboxes
+            for what, number in line.left_behind.items()
+        ),
+    )
     yield "Probe", ("what",), ((t.say(one),) for one in facts.probed)
     yield "LateMail", ("host", "mails", "mailboxes"), ((one.host, one.items, one.mailboxes) for one in facts.late)
     yield "Timeline", ("at", "who", "what", "wave", "mailbox", "why", "items", "size-mb"), _timeline(facts, t)

@@ -221,6 +221,9 @@ def test_what_stays_behind_is_counted_by_name(lab: Lab, shell: Shell) -> None:
     inbox = source.by_role("inbox")
     assert inbox is not None
     inbox.extended |= {"Integer 0x3617": 7, "Binary 0x3019": b"tag"}
+    for number in range(2):
+        a_mail(source, inbox, f"tagged {number}").extended["Binary 0x3019"] = b"tag"
+    a_mail(source, inbox, "large").extended["Integer 0x0E08"] = 170_000_000
     source.add_box(Box("finder", None, "Finder", "IPF", "searchfolders"))
     source.add_box(Box("unread", "finder", "Unread", "IPF.Note", extended={"Integer 0x3601": 2}))
     source.add_box(Box("own-search", source.root_id, "My search", "IPF.Note", extended={"Integer 0x3601": 2}))
@@ -229,6 +232,9 @@ def test_what_stays_behind_is_counted_by_name(lab: Lab, shell: Shell) -> None:
     assert "7 hidden associated items" in out
     assert "2 search folders" in out
     assert "1 folders with a retention or archive tag" in out
+    assert "2 items with a retention or archive tag" in out
+    assert "2 items are kept for a hold or for single item recovery" in out
+    assert "1 items are larger than what any lane takes" in out
     assert "5 items" in out
     assert "of the online archive are not carried; run.archive would do it" in out
     assert "4 items" in out
@@ -263,6 +269,38 @@ def test_public_folders_are_counted_with_what_they_hold(lab: Lab, shell: Shell) 
     assert "Sales/Offers: IPF.Note, 3 items" in out
     assert "Public folders are not carried" in out
     assert "offer 1" not in out
+
+
+HELD_BY = [b"4a6c1d0e-0000-4000-8000-000000000001\0", b"4a6c1d0e-0000-4000-8000-000000000002\0"]
+
+
+def test_public_folders_are_read_in_the_mailbox_that_holds_them(lab: Lab, shell: Shell) -> None:
+    [source] = lab.source.mailboxes.values()
+    folders = add_public(source, [("Sales", "IPF.Note"), ("People", "IPF.Contact"), ("Old", "IPF.Note")])
+    for holder, name in zip(HELD_BY, ("Sales", "People"), strict=True):
+        folders[name].extended["Binary 0x6698"] = holder
+    a_mail(source, folders["Sales"], "an offer")
+    a_mail(source, folders["Old"], "an old one")
+    code, out = shell("check", "--public-folders", "--json")
+    told = json.loads(out)["totals"]
+    assert code == 0
+    assert (told["items"], told["unreadable"], told["public_folder_mailboxes"], told["untold"]) == (2, 0, 2, 1)
+    out = shell("check", "--public-folders")[1]
+    assert "in 2 public folder mailboxes" in out
+    assert "1 of them do not tell which public folder mailbox holds them" in out
+
+
+def test_a_database_of_public_folders_is_called_one_and_read_as_far_as_it_goes(lab: Lab, shell: Shell) -> None:
+    lab.options[0].build = "14.3.513.0"
+    [source] = lab.source.mailboxes.values()
+    folders = add_public(source, [("Sales", "IPF.Note"), ("Elsewhere", "IPF.Note")])
+    folders["Elsewhere"].extended["Binary 0x6698"] = b"PF database 2\0"
+    a_mail(source, folders["Sales"], "an offer")
+    code, out = shell("check", "--public-folders")
+    assert code == 0
+    assert "Sales: IPF.Note, 1 items" in out
+    assert "Elsewhere: can't be read (ErrorNoPublicFolderReplicaAvailable)" in out
+    assert "databases of public folders (Exchange 2010)" in out
 
 
 def test_where_there_are_no_public_folders_it_says_so(lab: Lab, shell: Shell) -> None:

@@ -21,7 +21,7 @@ from migrator.reporting.writing import file_name, write_cards, write_csv
 from state.model import MailboxState
 from state.store import Ledger
 
-SHEETS = ["Today", "Waves", "Mailboxes", "Folders", "Refusals", "Degraded", "Probe", "LateMail", "Timeline"]
+SHEETS = ["Today", "Waves", "Mailboxes", "Folders", "Refusals", "Degraded", "LeftBehind", "Probe", "LateMail", "Timeline"]
 
 
 def read(content: bytes) -> Any:
