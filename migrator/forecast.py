@@ -3,6 +3,10 @@
     sample    what one pass carried, in how many seconds
     load      what is to be carried
     span      at least, at most, in seconds
+    finish    when a wave will have been carried, by what all passes brought in the last fourteen days
+
+What any view says of a final pass comes from ``final_now``, and what it says of a finish from ``still_to_carry``, ``rates`` and
+``finish``: so that a status, a report, the dashboard and the page before a cutover agree.
 
 A pass costs something even if there is nothing to carry (it lists), and then so much an item and so much a byte. Few samples say
 little about which of the two it was, so both are asked and the range is from the kinder to the harsher answer. Without any sample
@@ -16,7 +20,7 @@ from dataclasses import dataclass
 
 import msgspec
 
-from state.glance import Done, Ran
+from state.glance import RECENT, Done, Ran
 from state.model import PassKind, PassRow, PassState
 
 ENOUGH = 50
@@ -156,6 +160,17 @@ def arriving(among: Sequence[Sample], seconds: float) -> float:
     return sum(one.items for one in after_seed[:-1]) / between * seconds if between > 0 else 0.0
 
 
+def final_now(
+    passes: Sequence[PassRow | Ran], load: Load, now: float, others: Sequence[Sample] | Speed = Speed()
+) -> Span | None:  # fmt: skip
+    """How long the last pass of a mailbox would take now. ``passes`` are its own, newest first; the newest few count."""
+    recent = passes[:RECENT]
+    among = samples(recent)
+    clean = next((one for one in recent if one.state is PassState.DONE), None)
+    behind = max(0.0, now - clean.started) if clean else 0.0
+    return final_pass(load, among, arriving(among, behind), others=others)
+
+
 def together(spans: Iterable[Span | None], at_once: int, apart: int | None = None) -> Span | None:
     """How long several take of which so many go on at once: no less than the longest, and none waits in vain.
 
@@ -173,6 +188,114 @@ def together(spans: Iterable[Span | None], at_once: int, apart: int | None = Non
         max(max(one.least for one in known), sum(one.least for one in known) * share / max(1, at_once)),
         max(max(one.most for one in known), sum(one.most for one in known) * share / max(1, slowest)),
     )
+
+
+WINDOW = 14 * 86_400.0
+"""Seconds of the past that count for a finish: older passes say little about next week."""
+
+_LEAST = 60.0
+_SLOWER = 0.75
+
+
+@dataclass(frozen=True, slots=True)
+class Stretch:
+    """A pass brought so much between two moments."""
+
+    began: float
+    ended: float
+    bytes: float
+    items: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Rates:
+    """Bytes and items an hour: ``running`` while passes ran, ``overall`` since the first of them. 0 without any."""
+
+    running: float = 0.0
+    overall: float = 0.0
+    running_items: float = 0.0
+    overall_items: float = 0.0
+
+
+def stretches(passes: Iterable[PassRow | Ran]) -> list[Stretch]:
+    """What these passes brought, those that run left out."""
+    found = []
+    for one in passes:
+        if one.ended is not None:
+            done = one.done if isinstance(one, Ran) else msgspec.convert(one.figures, Done)
+            found.append(Stretch(one.started, one.ended, float(done.bytes), float(done.created + done.adopted)))
+    return found
+
+
+def rates(some: Iterable[Stretch], now: float, window: float = WINDOW) -> Rates:
+    """What passes brought within the window; of one that began before it the later part counts."""
+    since = now - window
+    parts = [one for one in some if one.ended > since and (one.bytes > 0 or one.items > 0)]
+    if not parts:
+        return Rates()
+    size = items = running = 0.0
+    covered = since
+    for one in sorted(parts, key=lambda one: one.began):
+        began, ended = max(one.began, since), max(one.ended, one.began + 1)
+        share = (ended - began) / (ended - min(one.began, began))
+        size, items = size + one.bytes * share, items + one.items * share
+        running += max(0.0, ended - max(began, covered))
+        covered = max(covered, ended)
+    running = max(running, _LEAST) / 3600
+    overall = max(now - max(since, min(one.began for one in parts)), _LEAST) / 3600
+    return Rates(size / running, size / overall, items / running, items / overall)
+
+
+@dataclass(frozen=True, slots=True)
+class Holding:
+    """One mailbox, as far as anybody counted it: ``whole`` is what there is, ``left`` what is open of it. ``read``: a pass has
+    looked at it."""
+
+    whole: Load
+    left: Load
+    read: bool
+
+
+def still_to_carry(some: Iterable[Holding], among: Sequence[Holding]) -> tuple[Load, Load]:
+    """What is still to be carried of some mailboxes, at the least and at the most.
+
+    Those that nobody has read are estimated by ``among``: as large as the median of what was listed, or as the larger fifth.
+    """
+    items = size = unread = 0
+    for one in some:
+        items, size = items + one.left.items, size + one.left.bytes
+        unread += not one.read and not one.whole.items
+    listed = [one.whole for one in among if one.whole.items]
+    if not unread or not listed:
+        return Load(items, size), Load(items, size)
+    ends = []
+    for share in (0.5, 0.8):
+        at = min(len(listed) - 1, int(len(listed) * share))
+        more = [sorted(getattr(one, word) for one in listed)[at] * unread for word in ("items", "bytes")]
+        ends.append(Load(items + more[0], size + more[1]))
+    return ends[0], ends[1]
+
+
+def finish(left: tuple[Load, Load], rate: Rates) -> Span | None:
+    """How long from now until that is carried. The near end takes the rate of the hours in which passes ran, as if they ran on
+    without a break; the far end the average over all hours since they began, nights and breaks and all, less a quarter.
+
+    Items and bytes are both asked, and the range is from the kinder to the harsher answer. None if something is left and nothing
+    was brought yet.
+    """
+    least, most = left
+    if most.items <= 0 and most.bytes <= 0:
+        return NOTHING
+    slow, slow_items = min(rate.running, rate.overall) * _SLOWER, min(rate.running_items, rate.overall_items) * _SLOWER
+    near = [_hours(least.bytes, rate.running), _hours(least.items, rate.running_items)]
+    far = [_hours(most.bytes, slow), _hours(most.items, slow_items)]
+    early, late = [one for one in near if one is not None], [one for one in far if one is not None]
+    return Span(min(early), max(late)) if early and late else None
+
+
+def _hours(amount: float, an_hour: float) -> float | None:
+    """Seconds for an amount; None where nothing says so, because it is not known or nothing of it was ever brought."""
+    return amount / an_hour * 3600 if amount > 0 and an_hour > 0 else None
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,7 @@ from migrator import forecast
 from migrator.counts import mailboxes
 from migrator.forecast import Load, Span, Speed
 from state.glance import Glance, Held, Ran
-from state.model import AFTER_CUTOVER, ASIDE, ItemState, MailboxRow, MailboxState, PassState
+from state.model import AFTER_CUTOVER, ASIDE, ItemState, MailboxRow, MailboxState, PassState, stands
 
 if TYPE_CHECKING:
     from migrator.engine.conservation import FolderSum, RuleSum
@@ -33,8 +33,9 @@ _LEAST = 12
 class Standing:
     """One mailbox's row. ``share`` is settled items by those there are, 0 to 1; None when nothing was listed yet.
 
-    ``gigabytes`` (10^9) are those that arrived. ``refused`` counts refused and withheld items, ``approved`` those of them that a
-    person let stay behind; ``backfill`` are older items that are carried after everything else. ``behind`` is for how many
+    ``done`` items and ``bytes`` arrived, ``gigabytes`` (10^9) are the same. ``read``: a pass has looked at it.
+    ``refused`` counts refused and withheld items, ``approved`` those of them that a person let stay behind; ``backfill`` are
+    older items that are carried after everything else. ``behind`` is for how many
     seconds nobody has looked for changes at the source, ``last_pass`` when the last pass ended (wall-clock seconds), ``final``
     how long a final pass would take now. ``flipped``: mail goes to the target; ``unswept``: and its wave does not run, so late
     mail waits. The last four are what was last seen of arriving mail; times are ISO 8601 in UTC, empty if nothing was seen.
@@ -51,7 +52,10 @@ class Standing:
     refused: int
     approved: int
     cause: str
+    done: int = 0
+    bytes: int = 0
     pending_bytes: int = 0
+    read: bool = False
     backfill: int = 0
     running: bool = False
     behind: float | None = None
@@ -113,8 +117,7 @@ def _standing(
     ended = next((one.ended for one in passes if one.ended is not None), None)
     behind = max(0.0, now - clean.started) if clean else None
     running = row.lease_until > now and row.owner is not None
-    flipped = row.state in AFTER_CUTOVER or (row.state in ASIDE and row.came_from in AFTER_CUTOVER)
-    among = [] if flipped else forecast.samples(passes)
+    flipped = stands(row.state, row.came_from) in AFTER_CUTOVER
     return Standing(
         wave=row.wave,
         source=row.source,
@@ -127,12 +130,15 @@ def _standing(
         refused=refused,
         approved=approved,
         cause=row.cause,
+        done=mine.get(ItemState.DONE, 0),
+        bytes=size.get(ItemState.DONE, 0),
         pending_bytes=load.bytes,
+        read=bool(passes),
         backfill=mine.get(ItemState.BACKFILL, 0),
         running=running,
         behind=behind,
         last_pass=ended,
-        final=None if flipped else forecast.final_pass(load, among, forecast.arriving(among, behind or 0.0), others=pool),
+        final=None if flipped else forecast.final_now(passes, load, now, pool),
         waiting_for=waits_for(
             row,
             running=running,

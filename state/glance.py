@@ -148,6 +148,10 @@ class Glance:
         )
         return [_pass(one) for one in self._ask(text, ())]
 
+    def ended_since(self, moment: float) -> list[Ran]:
+        """The passes of any mailboxes that ended after a moment (wall-clock seconds), in no order."""
+        return [_pass(one) for one in self._ask(f"SELECT {_COLUMNS} FROM passes p WHERE p.ended > {self._mark}", (moment,))]
+
     def observed(self, kind: str) -> dict[int, dict[str, Any]]:
         """The last sight of one kind, by mailbox."""
         found = self._ask(f"SELECT mailbox_id, about FROM observations WHERE kind = {self._mark}", (kind,))
@@ -157,12 +161,6 @@ class Glance:
         """State and details of the waves that somebody said something about."""
         found = self._ask("SELECT name, state, details FROM waves ORDER BY name", ())
         return {name: (state, msgspec.json.decode(details, type=dict[str, Any])) for name, state, details in found}
-
-    def answered(self, question: str) -> str:
-        """The last answer of probes to a question that is about the target alone; empty if there is none."""
-        text = f"SELECT answer FROM answers WHERE question = {self._mark} ORDER BY at DESC LIMIT 1"
-        found = self._ask(text, (question,))
-        return str(found[0][0]) if found else ""
 
     def hinted(self, scope: str) -> float:
         """Until when a hint of this scope holds, in wall-clock seconds; 0 if there is none."""

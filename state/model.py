@@ -157,6 +157,12 @@ MAILBOX_MOVES: dict[MailboxState, frozenset[MailboxState]] = {
 
 ASIDE = _ASIDE
 
+
+def stands(state: MailboxState, came_from: MailboxState | None) -> MailboxState:
+    """The state that counts: for a mailbox that is PAUSED, HELD or FAILED the one that it will go back to."""
+    return came_from if state in ASIDE and came_from is not None else state
+
+
 AFTER_CUTOVER = frozenset({MailboxState.ROUTED, MailboxState.SWEEPING, MailboxState.BACKFILLING, MailboxState.CLOSED})
 """The target is in use by its owner: passes only add to it."""
 

@@ -101,7 +101,8 @@ def _foresee(words: Words) -> int:
 
     from migrator import app
     from migrator.config import BadInput
-    from migrator.waves.serving import iso, look
+    from migrator.counts import iso
+    from migrator.waves.serving import look
 
     config = words.load()
     if not app.ledger_exists(config):
@@ -153,6 +154,6 @@ def _refresher(config: Config, ledger: Ledger) -> Callable[[], str]:
 
 
 def _as_json(event: Event) -> str:
-    from migrator.waves.serving import iso
+    from migrator.counts import iso
 
     return json.dumps({"at": iso(event.at), "event": event.what, "sentence": event.sentence, **event.about}, ensure_ascii=False)

@@ -107,7 +107,8 @@ def status(words: Words) -> int:
 
     from migrator import app
     from migrator.config import BadInput
-    from migrator.waves.serving import ALIVE, iso
+    from migrator.counts import iso
+    from migrator.waves.serving import ALIVE
 
     config = words.load()
     if not app.ledger_exists(config):

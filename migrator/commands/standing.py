@@ -133,15 +133,16 @@ def _mailboxes(_config: Config, glance: Glance | None, wave: str | None) -> View
 
 def _waves(config: Config, glance: Glance | None, wave: str | None) -> View:
     from migrator import forecast
-    from migrator.probe.answers import SHARED, YES
     from migrator.status import standings
     from migrator.waves.status import WAVE_COLUMNS, wave_headline, wave_sheet, wave_standings, wave_table
 
     rows = standings(glance, wave) if glance else []
-    pool = forecast.speed(forecast.samples(glance.seeds())) if glance else forecast.Speed()
-    # Where mailboxes share what may be under way at once, only those of another app have something for themselves.
-    apart = len(config.target.apps) + 1 if glance and glance.answered(SHARED) == YES else None
-    waves = wave_standings(rows, glance.waves() if glance else {}, pool, config.run.mailboxes_at_once, apart)
+    rate = forecast.Rates()
+    if glance:
+        now, mine = time.time(), {row.id for row in glance.mailboxes(wave)}
+        ran = (one for one in glance.ended_since(now - forecast.WINDOW) if one.mailbox_id in mine)
+        rate = forecast.rates(forecast.stretches(ran), now)
+    waves = wave_standings(rows, glance.waves() if glance else {}, rate)
     return View(
         headline=wave_headline(waves),
         lines=lambda: ["", *wave_table(waves)] if waves else [],

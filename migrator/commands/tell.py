@@ -122,7 +122,7 @@ def _again(asked: Asked, seconds: float) -> int:
     """Write until somebody stops it; a ledger that is away for a while is waited for."""
     from migrator.commands.carry import stop_on_signals
     from migrator.config import BadInput
-    from migrator.reporting.told import moment
+    from migrator.counts import iso
     from state.model import LedgerAway
 
     stop, first = threading.Event(), True
@@ -130,7 +130,7 @@ def _again(asked: Asked, seconds: float) -> int:
         while True:
             try:
                 facts, written = _write(asked)
-                say_lines(f"{moment(facts.made)}: {len(written)} files in {Path(written[0]).parent}")
+                say_lines(f"{iso(facts.made)}: {len(written)} files in {Path(written[0]).parent}")
             except (LedgerAway, BadInput) as error:
                 if first:
                     raise

@@ -16,6 +16,7 @@ from migrator import forecast
 from migrator.cutover import table as cutover
 from migrator.cutover.table import DONE, FAILED, Position, route_of
 from migrator.engine.conservation import off_by, told_by
+from migrator.forecast import Load
 from state.model import PENDING, ItemState, MailboxRow, PassKind, PassRow, PassState
 from state.plans import Confirmation, WaveRow, WaveState
 from state.store import Ledger
@@ -41,9 +42,11 @@ def positions(
     details = ledger.plans.details() if only is None else {only: ledger.plans.details_of(only)}
     counts: dict[int, Counter[ItemState]] = defaultdict(Counter)
     sizes: Counter[int] = Counter()
+    unmoved: Counter[int] = Counter()
     for mailbox_id, tally in ledger.tallies(only):
         counts[mailbox_id][tally.state] += tally.items
         sizes[mailbox_id] += tally.bytes
+        unmoved[mailbox_id] += tally.bytes if tally.state in PENDING else 0
     approved = ledger.approvals.approved_counts(only)
     confirmed: dict[int, list[Confirmation]] = defaultdict(list)
     for one in ledger.plans.confirmations(only):
@@ -52,6 +55,7 @@ def positions(
     for kind in (SIGHT, WITHDRAWN):
         for sight in ledger.plans.observed(kind, only):
             seen[sight.mailbox_id][kind] = sight.about
+    pool = forecast.speed(forecast.samples(ledger.glance().seeds()))
     found = []
     for row in mailboxes:
         wave = waves.get(row.wave)
@@ -77,8 +81,8 @@ def positions(
                 backfill=mine[ItemState.BACKFILL],
                 refused=max(0, stayed),
                 bytes=sizes[row.id],
-                behind=(behind := _behind(passes, now)),
-                takes=_final_takes(passes, open_now, behind),
+                behind=_behind(passes, now),
+                takes=forecast.final_now(passes, Load(open_now, unmoved[row.id]), now, pool),
                 confirmed=frozenset(done),
                 failed=frozenset(failed),
                 route=route_of(mine_said),
@@ -111,12 +115,6 @@ def _complete_after(wave: WaveRow | None, mailbox: Mapping[str, Any]) -> tuple[f
             zone = str(details.get("time_zone", ""))
             latest, says = moment.timestamp(), f"{moment:%Y-%m-%d %H:%M} {zone or f'(UTC{moment:%z})'}"
     return latest, says
-
-
-def _final_takes(passes: Sequence[PassRow], open_now: int, behind: float | None) -> forecast.Span | None:
-    """How long a final pass would take now; None before a first pass."""
-    among = forecast.samples(passes)
-    return forecast.final_pass(forecast.Load(open_now), among, forecast.arriving(among, behind or 0.0))
 
 
 def steps_now(told: Iterable[Confirmation]) -> tuple[dict[str, float], set[str]]:

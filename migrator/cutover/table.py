@@ -18,7 +18,7 @@ from typing import Any
 
 from migrator.counts import items
 from migrator.forecast import Span, duration
-from state.model import ASIDE, MailboxState, PassKind
+from state.model import ASIDE, MailboxState, PassKind, stands
 
 SWEEP_MINUTES = 15.0
 """Between two sweeps, where the wave says nothing."""
@@ -96,7 +96,7 @@ class Position:
     @property
     def stands(self) -> MailboxState:
         """The state that counts: where it came from while it is PAUSED, HELD or FAILED."""
-        return self.came_from if self.state in ASIDE and self.came_from is not None else self.state
+        return stands(self.state, self.came_from)
 
 
 def route_of(details: Mapping[str, Any]) -> str:

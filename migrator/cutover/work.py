@@ -29,7 +29,7 @@ from migrator.errors.vault import make_private
 from migrator.probe.answers import known_of
 from migrator.settings.scripts import file_name
 from migrator.sheets import write_csv
-from state.model import ASIDE, ItemState, Lease, LeaseHeld, MailboxRow, MailboxState, Mark, Step
+from state.model import ASIDE, ItemState, Lease, LeaseHeld, MailboxRow, MailboxState, Mark, Step, stands
 from state.plans import WaveState
 from state.store import Ledger
 
@@ -94,12 +94,12 @@ def _held(ledger: Ledger, mailbox_id: int) -> Iterator[Lease]:
 def withdraw(ledger: Ledger, row: MailboxRow, who: str, why: str) -> MailboxRow:
     """Take a mailbox out of its wave's cutover, before its mail flips: it goes on as SYNCING. Raises BadInput after that, and
     LeaseHeld while a pass has it."""
-    stands = row.came_from if row.state in ASIDE and row.came_from else row.state
-    if stands in AFTER_FLIP or stands is MailboxState.CLOSED:
+    stood = stands(row.state, row.came_from)
+    if stood in AFTER_FLIP or stood is MailboxState.CLOSED:
         raise BadInput(
-            f"{row.source} is {stands.value}: its mail goes to the target, so `migrator cutover rollback` takes it back."
+            f"{row.source} is {stood.value}: its mail goes to the target, so `migrator cutover rollback` takes it back."
         )
-    if stands in BEFORE_FLIP:
+    if stood in BEFORE_FLIP:
         with _held(ledger, row.id):
             row = _back(ledger, row, "Withdrawn from the cutover; run the kit's unlock script for it.")
     _void_lock(ledger, row, who)

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from datetime import date
 from enum import StrEnum
 
-from state.model import AFTER_CUTOVER, ASIDE, MailboxState, PassState
+from state.model import AFTER_CUTOVER, ASIDE, MailboxState, PassState, stands
 
 
 class Light(StrEnum):
@@ -78,7 +78,7 @@ class MailboxLine:
     @property
     def stage(self) -> MailboxState:
         """The state, or for one that is set aside the state that it will go back to."""
-        return self.came_from if self.state in ASIDE and self.came_from is not None else self.state
+        return stands(self.state, self.came_from)
 
     @property
     def moved(self) -> bool:
@@ -117,16 +117,23 @@ class MailboxLine:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Forecast:
-    """When what is left will have been carried: between two moments. ``rate`` is bytes an hour while passes run.
+    """When what is left (bytes and items, at the most) will have been carried: between two moments. ``rate`` is bytes an hour
+    while passes run.
 
     ``due`` is the moment that somebody promised, ``holds`` whether the range lies before it: None without one of the two."""
 
     early: float | None = None
     late: float | None = None
     left: int = 0
+    items: int = 0
     rate: float = 0.0
     due: float | None = None
     light: Light | None = None
+
+    @property
+    def open(self) -> bool:
+        """Whether anything is left."""
+        return self.left > 0 or self.items > 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -14,6 +14,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from migrator.cutover.positions import WITHDRAWN
 from migrator.engine.conservation import last_told, off_by, told_by
+from migrator.forecast import Holding, Load, Rates, rates, still_to_carry, stretches
 from migrator.reporting.behind import left_behind
 from migrator.reporting.facts import (
     Approved,
@@ -30,7 +31,7 @@ from migrator.reporting.facts import (
     Waited,
     WaveLine,
 )
-from migrator.reporting.forecast import Rates, Stretch, forecast, rates, unlisted
+from migrator.reporting.forecast import forecast
 from migrator.reporting.names import Names, hidden, names_of
 from migrator.reporting.probed import sayings
 from migrator.reporting.verdict import verdict, wanted, why_date
@@ -82,10 +83,15 @@ def gather(
         if sight.mailbox_id in ids:
             seen[sight.kind][sight.mailbox_id] = sight
     lines = _lines(ledger, rows, passes, described, said, seen, recount)
-    speed = rates(_stretches(passes.values()), now)
-    sizes = [line.bytes + line.bytes_pending for line in lines if line.listed]
-    waves = [_wave(name, some, said.get(name), speed, sizes, now) for name, some in _by_wave(lines).items()]
-    whole = forecast(_left(lines, sizes), speed, now, max((one.forecast.due for one in waves if one.forecast.due), default=None))
+    speed = rates(stretches(one for some in passes.values() for one in some), now)
+    holdings = {line.id: _holding(line) for line in lines}
+    among = list(holdings.values())
+    waves = []
+    for name, some in _by_wave(lines).items():
+        left = still_to_carry([holdings[line.id] for line in some], among)
+        waves.append(_wave(name, some, said.get(name), left, speed, now))
+    latest = max((one.forecast.due for one in waves if one.forecast.due), default=None)
+    whole = forecast(still_to_carry(among, among), speed, now, latest)
     approved = ledger.approvals.approved()
     approvals = _approvals(ledger, approved, ids)
     fine: Counter[str] = Counter()
@@ -306,16 +312,13 @@ def _by_wave(lines: Iterable[MailboxLine]) -> dict[str, list[MailboxLine]]:
     return dict(waves)
 
 
-def _left(lines: Iterable[MailboxLine], sizes: Sequence[int]) -> tuple[int, int]:
-    """Bytes that are still to be carried, at the least and at the most."""
-    lines = list(lines)
-    known = sum(line.bytes_pending for line in lines)
-    least, most = unlisted(sizes, sum(not line.listed and line.last_pass_at is None for line in lines))
-    return known + least, known + most
+def _holding(line: MailboxLine) -> Holding:
+    whole = Load(line.done + line.pending, line.bytes + line.bytes_pending)
+    return Holding(whole, Load(line.pending, line.bytes_pending), line.last_pass_at is not None)
 
 
 def _wave(
-    name: str, lines: Sequence[MailboxLine], row: WaveRow | None, speed: Rates, sizes: Sequence[int], now: float
+    name: str, lines: Sequence[MailboxLine], row: WaveRow | None, left: tuple[Load, Load], speed: Rates, now: float
 ) -> WaveLine:  # fmt: skip
     details = row.details if row else {}
     due = moment(details.get("complete_after"), str(details.get("time_zone") or ""))
@@ -337,7 +340,7 @@ def _wave(
         bytes=sum(line.bytes for line in lines),
         bytes_pending=sum(line.bytes_pending for line in lines),
         oldest_pass=min(ends) if len(ends) == len(lines) and ends else None,
-        forecast=forecast(_left(lines, sizes), speed, now, due),
+        forecast=forecast(left, speed, now, due),
         pilot=bool(details.get("pilot")),
     )
 
@@ -441,15 +444,6 @@ def _late(arrivals: Mapping[int, Observation]) -> list[LateLine]:
             items[host] += int(number)
             mailboxes[host] += 1
     return [LateLine(host, number, mailboxes[host]) for host, number in items.most_common() if number]
-
-
-def _stretches(passes: Iterable[Sequence[PassRow]]) -> list[Stretch]:
-    return [
-        Stretch(one.started, one.ended, float(one.figures.get("bytes", 0)))
-        for some in passes
-        for one in some
-        if one.ended is not None
-    ]
 
 
 def _days(passes: Mapping[int, list[PassRow]]) -> list[Day]:

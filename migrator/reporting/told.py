@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict
-from datetime import UTC, date, datetime
+from datetime import date
 from enum import Enum
 from typing import Any
 
+from migrator.counts import iso
 from migrator.reporting.facts import Facts, MailboxLine, Saying
 from migrator.reporting.words import language
 
@@ -21,7 +22,7 @@ def told(facts: Facts) -> dict[str, Any]:
     """The whole report; moments are ISO 8601 in UTC."""
     say = language("en")
     return {
-        "made": moment(facts.made),
+        "made": iso(facts.made),
         "wave": facts.wave or "all waves",
         "installation": facts.installation,
         "light": facts.light.value,
@@ -34,8 +35,7 @@ def told(facts: Facts) -> dict[str, Any]:
             "balance": sum(abs(line.balance) for line in facts.mailboxes),
         },
         "wanted": [
-            {"what": say.say(one.saying), "who": one.who, "until": moment(one.until), "urgent": one.urgent}
-            for one in facts.wanted
+            {"what": say.say(one.saying), "who": one.who, "until": iso(one.until), "urgent": one.urgent} for one in facts.wanted
         ],
         "waves": [_plain(wave) for wave in facts.waves],
         "mailboxes": [_mailbox(line) for line in facts.mailboxes],
@@ -69,11 +69,6 @@ def _mailbox(line: MailboxLine) -> dict[str, Any]:
     return {**plain, "last_pass": last or "none yet", "moved": line.moved, "share": line.share}
 
 
-def moment(seconds: float | None) -> str | None:
-    """Wall-clock seconds as ISO 8601 in UTC."""
-    return None if seconds is None else datetime.fromtimestamp(seconds, UTC).isoformat(timespec="seconds")
-
-
 _MOMENTS = frozenset({"made", "early", "late", "due", "at", "last_pass_at", "complete_after", "oldest_pass"})
 
 
@@ -85,7 +80,7 @@ def _plain(value: Any, name: str = "") -> Any:
     if isinstance(value, date):
         return value.isoformat()
     if isinstance(value, float) and name in _MOMENTS:
-        return moment(value)
+        return iso(value)
     if hasattr(value, "__dataclass_fields__"):
         return {word: _plain(one, word) for word, one in asdict(value).items()}
     if isinstance(value, Mapping):

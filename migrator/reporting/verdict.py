@@ -61,10 +61,10 @@ def why_date(lines: Sequence[MailboxLine], waves: Sequence[WaveLine], whole: For
         one = min(shaky, key=lambda wave: wave.forecast.due or 0)
         return Saying("date.shaky", {"wave": one.name, "due": one.forecast.due, "late": one.forecast.late})
     if not dated:
-        if whole.left and whole.early is not None:
+        if whole.open and whole.early is not None:
             return Saying("date.none-range", {"early": whole.early, "late": whole.late})
         return Saying("date.none")
-    if whole.left and whole.early is None:
+    if whole.open and whole.early is None:
         return Saying("date.unknown")
     stuck = sum(line.state in _STUCK for line in lines)
     last = max(dated, key=lambda wave: wave.forecast.due or 0)

@@ -22,7 +22,7 @@ from typing import Any
 
 from migrator.cutover.table import SWEEP_MINUTES
 from migrator.waves.hours import BadHours, Hours, parse_hours
-from state.model import AFTER_CUTOVER, ASIDE, MailboxState, PassKind, PassState
+from state.model import AFTER_CUTOVER, MailboxState, PassKind, PassState, stands
 from state.plans import WaveRow, WaveState
 
 EVERY_HOURS = 4.0
@@ -84,7 +84,7 @@ class Candidate:
     @property
     def stands(self) -> MailboxState:
         """The state that counts: where it came from while it is set aside."""
-        return self.came_from if self.state in ASIDE and self.came_from is not None else self.state
+        return stands(self.state, self.came_from)
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,9 +14,9 @@ from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
 from contextlib import suppress
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from typing import Any, Protocol
 
+from migrator.counts import iso
 from migrator.status import sentences
 from migrator.waves.schedule import PRIORITY, Candidate, Decision, Wait, decide, plan_of, seconds_of
 from migrator.waves.wave import HALTED, Ending, Run, Wave
@@ -281,8 +281,3 @@ class Telling:
         }
         sentence = f"{row.source}: {row.state.value}, {ending.done:,} carried" + (f"; {ending.cause}" if ending.cause else "")
         self._say(Event(self._clock(), "ended", sentence, about | counts))
-
-
-def iso(seconds: float | None) -> str | None:
-    """Wall-clock seconds as ISO 8601 in UTC."""
-    return None if seconds is None else datetime.fromtimestamp(seconds, UTC).isoformat(timespec="seconds")

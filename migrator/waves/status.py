@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from migrator import forecast
-from migrator.forecast import Load, Span, Speed
+from migrator.forecast import Holding, Load, Rates, Span
 from migrator.status import WIDTH, Standing, lay_out
 from state.model import MailboxState
 
@@ -18,7 +18,7 @@ BEFORE_READY = frozenset({MailboxState.PLANNED, MailboxState.SEEDING, MailboxSta
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WaveStanding:
     """One wave's row. ``states`` counts its mailboxes by state; ``oldest`` is for how many seconds nobody has looked for changes
-    in the one that waits longest; ``finish`` how long what is known to be open takes, None if nothing says so."""
+    in the one that waits longest; ``finish`` how long what is open takes, nights and all, None if nothing says so."""
 
     wave: str
     state: str
@@ -34,18 +34,17 @@ class WaveStanding:
         return sum(self.states.get(state.value, 0) for state in states)
 
 
-def wave_standings(
-    rows: Iterable[Standing], waves: Mapping[str, tuple[str, dict[str, Any]]], pool: Speed, at_once: int, apart: int | None = None
-) -> list[WaveStanding]:
-    """The waves in the order of their first mailbox. ``waves`` is what was said of them, ``pool`` what passes took,
-    ``apart`` how many of those at once have budgets of their own (None: all)."""
+def wave_standings(rows: Iterable[Standing], waves: Mapping[str, tuple[str, dict[str, Any]]], rate: Rates) -> list[WaveStanding]:
+    """The waves in the order of their first mailbox. ``waves`` is what was said of them, ``rate`` what passes brought an hour."""
+    rows = list(rows)
+    among = [_holding(row) for row in rows]
     mine: dict[str, list[Standing]] = {}
     for row in rows:
         mine.setdefault(row.wave, []).append(row)
-    return [_wave(wave, some, waves.get(wave, ("OPEN", {}))[0], pool, at_once, apart) for wave, some in mine.items()]
+    return [_wave(wave, some, waves.get(wave, ("OPEN", {}))[0], among, rate) for wave, some in mine.items()]
 
 
-def _wave(wave: str, rows: Sequence[Standing], said: str, pool: Speed, at_once: int, apart: int | None) -> WaveStanding:
+def _wave(wave: str, rows: Sequence[Standing], said: str, among: Sequence[Holding], rate: Rates) -> WaveStanding:
     states = Counter(row.state.value for row in rows)
     behind = [row.behind for row in rows if row.behind is not None and not row.flipped]
     return WaveStanding(
@@ -55,15 +54,14 @@ def _wave(wave: str, rows: Sequence[Standing], said: str, pool: Speed, at_once: 
         states=dict(states),
         gigabytes=sum(row.gigabytes for row in rows),
         oldest=max(behind, default=None),
-        finish=forecast.together([_left(row, pool) for row in rows], at_once, apart),
+        finish=forecast.finish(forecast.still_to_carry([_holding(row) for row in rows], among), rate),
         needs_you=_needs(rows, said),
     )
 
 
-def _left(row: Standing, pool: Speed) -> Span | None:
-    if row.share is None and row.state in (MailboxState.PLANNED, MailboxState.SEEDING):
-        return None  # nobody has counted it yet
-    return forecast.carrying(Load(row.pending, row.pending_bytes), pool)
+def _holding(row: Standing) -> Holding:
+    whole = Load(row.done + row.pending, row.bytes + row.pending_bytes)
+    return Holding(whole, Load(row.pending, row.pending_bytes), row.read)
 
 
 _UNSWEPT = "have late mail waiting"
@@ -113,7 +111,7 @@ def wave_table(rows: Sequence[WaveStanding], width: int = WIDTH) -> list[str]:
             f"{ready(row)}/{row.count(MailboxState.HELD)}/{row.count(MailboxState.FAILED)} of {row.mailboxes}",
             f"{row.gigabytes:,.2f}" if row.gigabytes < 100 else f"{row.gigabytes:,.0f}",
             "-" if row.oldest is None else forecast.duration(row.oldest),
-            forecast.span(row.finish),
+            forecast.span(row.finish) if row.state == "OPEN" or row.finish == forecast.NOTHING else "-",
             row.needs_you,
         )
         for row in rows

@@ -14,7 +14,7 @@ from migrator.config import BadInput
 from migrator.waves.columns import Unfit, moment_of, near
 from migrator.waves.hours import BadHours, parse_hours, parse_zone
 from migrator.waves.schedule import WavePlan, plan_of
-from state.model import AFTER_CUTOVER, ASIDE, MailboxRow, MailboxState
+from state.model import AFTER_CUTOVER, MailboxRow, MailboxState, stands
 from state.plans import WaveRow, WaveState
 from state.store import Ledger
 
@@ -132,7 +132,7 @@ def put(ledger: Ledger, wave: Wave, state: WaveState, verb: str, who: str, why: 
 def late_mail_waits(wave: Wave) -> list[MailboxRow]:
     """Mailboxes of a wave whose mail goes to the target: as long as it does not run, what still comes to the old side waits."""
     flipped = AFTER_CUTOVER - {MailboxState.CLOSED}
-    return [row for row in wave.mailboxes if (row.came_from if row.state in ASIDE else row.state) in flipped]
+    return [row for row in wave.mailboxes if stands(row.state, row.came_from) in flipped]
 
 
 # -- mailboxes

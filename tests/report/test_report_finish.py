@@ -6,8 +6,9 @@ import math
 
 import pytest
 
+from migrator.forecast import Holding, Load, Rates, Span, Stretch, finish, rates, still_to_carry
 from migrator.reporting.facts import Forecast, Light, MailboxLine, ReasonLine, WaveLine
-from migrator.reporting.forecast import Rates, Stretch, forecast, rates, unlisted
+from migrator.reporting.forecast import forecast
 from migrator.reporting.gathering import moment
 from migrator.reporting.verdict import verdict, wanted, why_date
 from state.model import MailboxState
@@ -35,25 +36,38 @@ def test_what_lies_before_the_window_counts_by_its_later_part() -> None:
 
 
 def test_without_any_pass_there_is_no_range() -> None:
-    told = forecast((5, 5), Rates(), NOW, NOW + DAY)
+    told = forecast(both(5), Rates(), NOW, NOW + DAY)
     assert (told.early, told.late, told.light) == (None, None, None)
 
 
 def test_nothing_left_is_done_now() -> None:
-    assert forecast((0, 0), Rates(), NOW).late == NOW
+    assert forecast(both(0), Rates(), NOW).late == NOW
 
 
 @pytest.mark.parametrize(("days", "light"), [(10, Light.GREEN), (2, Light.AMBER), (0.5, Light.RED)])
 def test_the_promise_is_held_against_both_ends(days: float, light: Light) -> None:
-    told = forecast((24, 24), Rates(running=1, overall=0.5), NOW, NOW + days * DAY)
+    told = forecast(both(24), Rates(running=1, overall=0.5), NOW, NOW + days * DAY)
     assert told.early == NOW + DAY
     assert told.late == NOW + 24 / (0.5 * 0.75) * HOUR
     assert told.light is light
 
 
 def test_what_was_never_listed_is_taken_for_as_large_as_the_others() -> None:
-    assert unlisted([1, 2, 3, 4, 100], 10) == (30, 1000)
-    assert unlisted([], 10) == unlisted([5], 0) == (0, 0)
+    known = [Holding(Load(size, size), Load(0, 0), read=True) for size in (1, 2, 3, 4, 100)]
+    unread = [Holding(Load(0), Load(0), read=False)] * 10
+    assert still_to_carry(unread, known + unread) == (Load(30, 30), Load(1000, 1000))
+    assert still_to_carry(unread, unread) == still_to_carry(known, known) == (Load(0, 0), Load(0, 0))
+
+
+def test_what_is_left_without_a_size_is_judged_by_its_items() -> None:
+    rate = Rates(running=1, overall=1, running_items=10, overall_items=5)
+    assert finish((Load(50), Load(50)), rate) == Span(5 * HOUR, 50 / (5 * 0.75) * HOUR)
+    assert forecast((Load(50), Load(50)), rate, NOW).open
+
+
+def test_of_items_and_bytes_the_harsher_sets_the_far_end() -> None:
+    rate = Rates(running=100, overall=100, running_items=1, overall_items=1)
+    assert finish((Load(50, 100), Load(50, 100)), rate) == Span(HOUR, 50 / 0.75 * HOUR)
 
 
 @pytest.mark.parametrize(
@@ -69,6 +83,10 @@ def test_what_was_never_listed_is_taken_for_as_large_as_the_others() -> None:
 )
 def test_a_promised_day_is_read_as_the_spreadsheet_means_it(text: object, zone: str, seconds: float | None) -> None:
     assert moment(text, zone) == seconds
+
+
+def both(size: int) -> tuple[Load, Load]:
+    return Load(0, size), Load(0, size)
 
 
 def line(number: int = 1, state: MailboxState = MailboxState.SYNCING, **values: object) -> MailboxLine:
@@ -108,7 +126,7 @@ def test_the_light_tells_the_worst_thing(lines: list[MailboxLine], light: Light,
 
 
 def wave(due: float | None, *, moved: int = 0, state: str = "OPEN", late: float = NOW + DAY) -> WaveLine:
-    light = forecast((24, 24), Rates(1, 1), NOW, due).light
+    light = forecast(both(24), Rates(1, 1), NOW, due).light
     return WaveLine(
         name="w", state=state, mailboxes=2, moved=moved, ready=0, aside=0, closed=0, listed=1, done=1, pending=1, backfill=0,
         stayed=0,

@@ -7,7 +7,8 @@ from collections.abc import Callable, Sequence
 
 import pytest
 
-from migrator.waves.serving import ALIVE, WAITS, Event, Serving, iso, look
+from migrator.counts import iso
+from migrator.waves.serving import ALIVE, WAITS, Event, Serving, look
 from migrator.waves.wave import Ending
 from state.model import LedgerAway, MailboxRow, MailboxState, PassKind, PassState
 from state.plans import WaveState

@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 from migrator import cli
-from migrator.forecast import Span, Speed, Tick
+from migrator.forecast import Rates, Span, Tick
 from migrator.status import COLUMNS, Standing, after_table, headline, moment, seconds, sheet, standings, table, tables, waits_for
 from migrator.watching import pace, watch
 from migrator.waves.status import wave_headline, wave_standings, wave_table
@@ -33,6 +33,7 @@ def standing(source: str = "anna@old.example", **changes: Any) -> Standing:
     values: dict[str, Any] = {
         "wave": "w", "source": source, "target": "anna@new.example", "state": S.SYNCING, "share": 1.0, "items": 5,
         "gigabytes": 1.5, "pending": 0, "refused": 0, "approved": 0, "cause": "",
+        "done": 5, "bytes": 1_500_000_000, "read": True,
     }  # fmt: skip
     return Standing(**(values | changes))
 
@@ -157,7 +158,7 @@ def test_a_wave_that_is_paused_after_its_flip_is_what_a_person_has_to_see_first(
     )
     assert row.waiting_for == "late mail; its wave is PAUSED"
     assert "late mail; its" in " ".join(after_table([row]))
-    [wave] = wave_standings([row], {"w": ("PAUSED", {})}, Speed(), 1)
+    [wave] = wave_standings([row], {"w": ("PAUSED", {})}, Rates())
     assert "1 have late mail waiting" in wave.needs_you
     assert wave_headline([wave]).startswith("A person is needed: late mail waits")
 
@@ -187,7 +188,7 @@ WIDE = standing(
 
 
 def test_every_view_fits_a_hundred_columns_whatever_is_in_it() -> None:
-    waves = wave_standings([WIDE, standing()], {"w": ("PAUSED", {})}, Speed((1.0,)), 4)
+    waves = wave_standings([WIDE, standing()], {"w": ("PAUSED", {})}, Rates(1.0, 1.0, 1.0, 1.0))
     for lines in (table([WIDE, standing()]), after_table([WIDE, standing()]), wave_table(waves)):
         assert max(map(len, lines)) <= 100
         assert not any("\n" in line for line in lines)
@@ -216,13 +217,15 @@ def test_a_wave_is_the_sum_of_its_mailboxes() -> None:
         standing("b", state=S.HELD, behind=7200.0),
         standing("c", state=S.SWEEPING, behind=9e9, flipped=True),
         standing("d", pending=100, pending_bytes=0, behind=60.0, refused=2, approved=1),
-        standing("e", wave="x", state=S.PLANNED, share=None),
+        standing("e", wave="x", state=S.PLANNED, share=None, done=0, bytes=0, read=False),
     ]
-    one, other = wave_standings(rows, {"x": ("STOPPED", {})}, Speed((0.5, 1.0)), 2)
+    one, other = wave_standings(rows, {"x": ("STOPPED", {})}, Rates(0, 0, running_items=7200, overall_items=4800))
     assert (one.wave, one.mailboxes, one.gigabytes, one.oldest) == ("w", 4, 6.0, 7200.0)
-    assert one.finish == Span(50.0, 100.0)
+    assert one.finish == Span(50.0, 100.0), "a hundred items, at the rate of running passes and at three quarters of the other"
     assert one.needs_you == "1 held, 1 want approvals, 1 to cut over"
-    assert (other.state, other.finish) == ("STOPPED", None), "nobody has counted it, so nobody knows"
+    assert (other.state, other.finish) == ("STOPPED", Span(2.5, 105.0)), (
+        "as large as the median of the others, or as the larger fifth"
+    )
     assert wave_table([one, other])[1].split()[:4] == ["w", "OPEN", "2/1/0", "of"]
     assert wave_headline([one, other]) == "A person is needed: of 2 waves, w have mailboxes that are held or failed."
 
