@@ -67,7 +67,9 @@ def _revision_or_refuse(engine: Engine) -> str | None:
         raise
     except DatabaseError as error:
         if engine.dialect.name == "sqlite":
-            raise LedgerError(f"{engine.url.database} is no ledger: {error.orig}.") from None
+            raise LedgerError(
+                f"{engine.url.database} is no ledger: {error.orig}; name the ledger's file in ledger.url."
+            ) from None
         raise
     if revision is not None and revision > HEAD:
         raise NotMigrated(f"The ledger is at revision {revision}, newer than this version knows ({HEAD}): install that version.")
@@ -82,7 +84,9 @@ def _revision(engine: Engine) -> str | None:
             found = connection.scalar(text("SELECT version_num FROM alembic_version"))
             return None if found is None else str(found)
         if tables:
-            raise LedgerError(f"{engine.url.database} holds the tables of something else and is no ledger.")
+            raise LedgerError(
+                f"{engine.url.database} holds the tables of something else and is no ledger; name another one in ledger.url."
+            )
         return None
 
 

@@ -124,7 +124,7 @@ class Ledger:
             if (bound.tenant.casefold(), bound.source.casefold()) != (tenant.casefold(), source.casefold()):
                 raise BoundElsewhere(
                     f"This ledger belongs to tenant {bound.tenant} and source {bound.source},"
-                    f" but the config names tenant {tenant} and source {source}."
+                    f" but the config names tenant {tenant} and source {source}; give each project a ledger of its own."
                 )
 
         self._write(unit)

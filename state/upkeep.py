@@ -9,7 +9,7 @@ import os
 import sqlite3
 import time
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 
 from state.engines import address
@@ -20,11 +20,15 @@ from state.store import Ledger
 def backup(url: str, file: Path) -> int:
     """Copy the ledger into a file, while others may go on using it; returns the bytes of the copy, which was read to its end.
 
-    Its folder is made. A file that is there is replaced only by a whole copy. Raises LedgerError.
+    Its folder is made. A copy that is there is replaced, by a whole one only; any other file is left alone. Raises LedgerError.
     """
     source = _file_of(url, "copied with pg_dump")
     if not source.is_file():
         raise LedgerError(f"There is no ledger at {source} to copy.")
+    if file.is_file() and file.samefile(source):
+        raise LedgerError(f"{file} is the ledger itself; name another file for the copy.")
+    if file.is_file() and (other := _integrity(file, whole=False)):
+        raise LedgerError(f"{file} is there and no copy of a ledger ({other[0]}); name another file, it would be lost.")
     part = file.with_name(file.name + ".part")
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
@@ -35,7 +39,8 @@ def backup(url: str, file: Path) -> int:
     except (OSError, sqlite3.Error) as error:
         raise LedgerError(f"{file} can't be written ({error}); name another place with enough room.") from None
     finally:
-        part.unlink(missing_ok=True)
+        with suppress(OSError):  # whatever kept it from being written may keep it from being removed
+            part.unlink()
     return file.stat().st_size
 
 
@@ -46,11 +51,11 @@ def restore(url: str, file: Path) -> Path | None:
     """
     place = _file_of(url, "brought back with pg_restore")
     if not file.is_file():
-        raise LedgerError(f"{file} is not there.")
+        raise LedgerError(f"{file} is not there; name a copy that `migrator db backup` wrote.")
     if file.resolve() == place.resolve():
         raise LedgerError(f"{file} is the ledger itself; name a copy.")
     if faults := _integrity(file):
-        raise LedgerError(f"{file} can't be brought back: {faults[0]}.")
+        raise LedgerError(f"{file} can't be brought back: {faults[0]}; name a copy that `migrator db backup` wrote.")
     kept: Path | None = None
     part = place.with_name(place.name + ".part")
     try:
@@ -65,7 +70,8 @@ def restore(url: str, file: Path) -> Path | None:
     except (OSError, sqlite3.Error) as error:
         raise LedgerError(f"{place} can't be replaced ({error}); see that nothing uses it, then try again.") from None
     finally:
-        part.unlink(missing_ok=True)
+        with suppress(OSError):  # whatever kept it from being written may keep it from being removed
+            part.unlink()
     return kept
 
 
@@ -111,11 +117,12 @@ def _copy(source: Path, target: Path) -> None:
         old.backup(new)
 
 
-def _integrity(file: Path) -> list[str]:
+def _integrity(file: Path, *, whole: bool = True) -> list[str]:
+    """What is wrong with a file as a ledger; read to its end unless only its kind is asked for."""
     try:
         with closing(sqlite3.connect(file.absolute().as_uri() + "?mode=ro", uri=True)) as db:
             if not db.execute("SELECT 1 FROM sqlite_master WHERE name = 'alembic_version'").fetchone():
                 return ["it is no ledger"]
-            return [str(row[0]) for row in db.execute("PRAGMA integrity_check(5)") if row[0] != "ok"]
+            return [str(row[0]) for row in db.execute("PRAGMA integrity_check(5)") if row[0] != "ok"] if whole else []
     except sqlite3.Error as error:
         return [str(error)]

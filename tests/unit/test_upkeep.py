@@ -97,8 +97,9 @@ def test_what_is_no_copy_is_refused_and_the_ledger_stays(sqlite_url: str, tmp_pa
 def test_there_has_to_be_a_ledger_and_room_for_its_copy(sqlite_url: str, tmp_path: Path) -> None:
     with pytest.raises(LedgerError, match="no ledger"):
         backup(f"sqlite:///{tmp_path / 'other.db'}", tmp_path / "copy.db")
+    (tmp_path / "file").touch()
     with pytest.raises(LedgerError, match="another place"):
-        backup(sqlite_url, tmp_path / "no such folder" / "copy.db")
+        backup(sqlite_url, tmp_path / "file" / "copy.db")
 
 
 def test_check_names_sums_that_differ_and_work_that_nobody_wrote_down(ledger_url: str) -> None:
@@ -130,3 +131,18 @@ def test_a_ledger_on_postgres_has_its_own_tools(postgres_url: str, tmp_path: Pat
         backup(postgres_url, tmp_path / "copy.db")
     with pytest.raises(LedgerError, match="pg_restore"):
         restore(postgres_url, tmp_path / "copy.db")
+
+
+def test_a_copy_takes_the_place_of_an_older_copy_and_of_nothing_else(sqlite_url: str, tmp_path: Path) -> None:
+    with Ledger.open(sqlite_url) as ledger:
+        fill(ledger, 0, 10)
+    itself = Path(address(sqlite_url).database or "")
+    letter = tmp_path / "letter.txt"
+    letter.write_text("mine", encoding="utf-8")
+    for file, says in ((itself, "the ledger itself"), (letter, "no copy of a ledger")):
+        before = file.read_bytes()
+        with pytest.raises(LedgerError, match=says):
+            backup(sqlite_url, file)
+        assert file.read_bytes() == before
+    copy = tmp_path / "copy.db"
+    assert backup(sqlite_url, copy) == backup(sqlite_url, copy) > 0
