@@ -10,11 +10,14 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
 Fate: TypeAlias = Literal["kept", "degraded", "lost"]
+
+_WIDTH = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -239,11 +242,15 @@ def text(lines: Iterable[Line] = TABLE) -> Iterator[str]:
         yield f"{lane}: {kind}"
         kept = [line.what for line in own if line.fate == "kept"]
         if kept:
-            yield f"  kept      {', '.join(kept)}"
+            yield from _wrapped("kept", ", ".join(kept))
         for line in own:
             if line.fate != "kept":
-                yield f"  {line.fate:<9} {line.what}: {line.how}"
+                yield from _wrapped(line.fate, f"{line.what}: {line.how}")
         yield ""
+
+
+def _wrapped(fate: str, said: str) -> list[str]:
+    return textwrap.wrap(said, _WIDTH, initial_indent=f"  {fate:<10}", subsequent_indent=" " * 12, break_on_hyphens=False)
 
 
 def as_json() -> list[dict[str, str]]:

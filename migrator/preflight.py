@@ -14,6 +14,7 @@ import threading
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any, Protocol
 
 from connectors.base import Answer
@@ -77,7 +78,9 @@ def local_gates(config: Config, lines: Sequence[Planned]) -> Iterator[Gate]:
         else:
             yield Gate("here", "", Answer(question, True, f"{reference} holds one."))
     waves = len({line.wave for line in lines})
-    said = f"{config.waves.file}: mailboxes {len(lines)}, waves {waves}."
+    # Without the file a run goes by the ledger alone, and so does this.
+    where = config.waves.file if Path(config.waves.file).is_file() else f"{config.waves.file} is not there; the ledger has"
+    said = f"{where}: mailboxes {len(lines)}, waves {waves}."
     yield Gate("here", "", Answer("waves", True, said))
     ledger = _ask_ledger(config)
     yield Gate("here", "", ledger)

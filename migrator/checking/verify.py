@@ -17,7 +17,7 @@ from state.model import ItemState, Mark, Row
 from state.store import Ledger
 
 SENTENCES = {
-    "not-listed": "The source holds {n} that no pass has met yet; they came since, run again.",
+    "not-listed": "The source holds {n} that no pass has met yet; run again.",
     "left-since": "{n} left the source since the last pass; run again.",
     "pending": "{n} are still to be carried; run again.",
     "missing": "The ledger says that {n} arrived, but the target does not show them.",

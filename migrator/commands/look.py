@@ -215,7 +215,15 @@ def _verdict_lines(row: MailboxRow, verdict: Verdict | None, error: tuple[int, s
         return [f"{row.source}: no difference; {matched}."]
     total = sum(one.items for one in verdict.differences)
     lines = [f"{row.source}: {total:,} differences; {matched}."]
-    return lines + [f"  {one.folder}: {one.sentence}" for one in verdict.differences]
+    return lines + [f"  {_short(one.folder)}: {one.sentence}" for one in verdict.differences]
+
+
+_PATH = 60
+
+
+def _short(path: str) -> str:
+    """A path that leaves room for a sentence: its beginning and its end, because the end tells folders apart."""
+    return path if len(path) <= _PATH else f"{path[: _PATH // 3]}…{path[-(_PATH - _PATH // 3 - 1) :]}"
 
 
 def _content_lines(content: DeepVerdict | None) -> list[str]:
@@ -231,7 +239,7 @@ def _content_lines(content: DeepVerdict | None) -> list[str]:
             told.append(f"{sentence}: {', '.join(some)}")
     if figures.get("stopped"):
         told.append("stopped before the end")
-    return [f"  content: {'; '.join(told)}.", *(f"  {one.folder}: {one.sentence}" for one in content.differences)]
+    return [f"  content: {'; '.join(told)}.", *(f"  {_short(one.folder)}: {one.sentence}" for one in content.differences)]
 
 
 def _calendar_lines(times: CalendarVerdict | None) -> list[str]:
@@ -244,7 +252,10 @@ def _calendar_lines(times: CalendarVerdict | None) -> list[str]:
     told += [f"{number:,} {say}" for word, say in _ASIDE.items() if (number := figures.get(word, 0))]
     if figures.get("stopped"):
         told.append("stopped before the end")
-    return [f"  calendar: {'; '.join(told)}.", *(f"  {one.folder}: {one.verdict}: {one.sentence}" for one in times.differences)]
+    return [
+        f"  calendar: {'; '.join(told)}.",
+        *(f"  {_short(one.folder)}: {one.verdict}: {one.sentence}" for one in times.differences),
+    ]
 
 
 _ASIDE = {

@@ -141,5 +141,6 @@ def check(words: Words, names: tuple[str, ...], fidelity: bool, left_behind: boo
         say_json({"questions": [gate.as_json() for gate in gates], "exit_code": code})
     else:
         wrong = sum(gate.answer.ok is False for gate in gates)
-        say_lines("", "All is well." if code == 0 else f"{wrong} NO: mend them from the top, then ask again.")
+        ending = f"{wrong} NO: mend them from the top, then ask again." if wrong else "All is well."
+        say_lines("", "Stopped before everything was asked; ask again." if stop.is_set() else ending)
     return code

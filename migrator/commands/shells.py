@@ -115,17 +115,24 @@ def completion(words: Words, shell: str) -> int:
       migrator completion fish > ~/.config/fish/completions/migrator.fish
       migrator completion powershell >> $PROFILE
     """
+    script = _script(shell)
+    if words.json:
+        say_json({"shell": shell, "script": script, "exit_code": 0})
+    else:
+        click.echo(script, nl=not script.endswith("\n"))
+    return 0
+
+
+def _script(shell: str) -> str:
     if shell == "powershell":
-        click.echo(_POWERSHELL, nl=False)
-        return 0
+        return _POWERSHELL
     from click.shell_completion import get_completion_class
 
     from migrator.cli import cli
 
     kind = get_completion_class(shell)
     assert kind is not None
-    click.echo(kind(cli, {}, "migrator", "_MIGRATOR_COMPLETE").source())
-    return 0
+    return kind(cli, {}, "migrator", "_MIGRATOR_COMPLETE").source()
 
 
 def complete() -> None:

@@ -226,7 +226,7 @@ def dashboard(
     Examples:
       migrator dashboard
       migrator dashboard --port 0 --language de --anonymous
-      migrator dashboard --bind 10.0.0.5 --name migration.example --tls-certificate cert.pem --tls-key key.pem
+      migrator dashboard --bind 10.0.0.5 --tls-certificate cert.pem --tls-key key.pem
     """
     from migrator import app
     from migrator.commands.carry import stop_on_signals

@@ -413,7 +413,7 @@ def start(
     \b
     Examples:
       migrator wave start pilot --pilot
-      migrator wave start wave1 --start-after "2026-11-27 18:00" --time-zone Europe/Berlin --every-hours 2
+      migrator wave start wave1 --start-after "2026-11-27 18:00" --time-zone Europe/Berlin
     """
     from migrator.waves.work import schedule_of, wave_named
     from migrator.waves.work import start as begin

@@ -145,9 +145,14 @@ def _about(about: dict[str, Any], now: float) -> str:
         if name == "at" or isinstance(value, list) or value in (None, "", {}):
             continue
         if isinstance(value, dict):
-            parts += [f"{key} {number}" for key, number in value.items()]
+            parts += [f"{key} {_number(number)}" for key, number in value.items()]
         elif isinstance(value, str) and (when := seconds(value)) is not None:
             parts.append(f"{name.replace('_', ' ')} {moment(when, now)}")
         else:
             parts.append(f"{name.replace('_', ' ')} {value}")
     return ", ".join(parts)
+
+
+def _number(value: Any) -> str:
+    """What stands behind a name; of a class's figures its items are told."""
+    return f"{value.get('items', ''):,}" if isinstance(value, dict) and isinstance(value.get("items"), int) else str(value)

@@ -53,6 +53,9 @@ _CALLED: Mapping[str, tuple[str, ...]] = {
     "ticket": ("ticketnumber", "ticketid"),
 }  # fmt: skip
 
+LONGEST_WAVE = 64
+"""Letters of a wave's name."""
+
 _PASSWORD = re.compile(r"password|passwort|kennwort|passwd|\bpwd\b|secret", re.IGNORECASE)
 
 _WORDS: Mapping[str, Mapping[str, str]] = {
@@ -106,6 +109,16 @@ def near(word: str, known: object) -> str:
     """``did you mean X?`` for a word that is nearly one of these, else nothing."""
     found = difflib.get_close_matches(word.casefold(), [str(one) for one in known], n=1)  # type: ignore[attr-defined]
     return f"did you mean {found[0]}?" if found else ""
+
+
+def wave_name_of(text: str) -> str:
+    """A wave's name as it is kept. It is typed, printed and part of file names, so it has one line. Raises Unfit."""
+    name = text.strip()
+    if not name or "@" in name:
+        raise Unfit("has a name without @, which tells it from a mailbox; write one")
+    if len(name) > LONGEST_WAVE or not name.isprintable():
+        raise Unfit(f"has a name of at most {LONGEST_WAVE} letters on one line; shorten it")
+    return name
 
 
 def address_of(text: str) -> str:

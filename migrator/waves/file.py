@@ -16,7 +16,18 @@ from typing import Any, Protocol, TypeVar
 
 from migrator.config import BadInput
 from migrator.sheets import Line, read_table
-from migrator.waves.columns import COLUMNS, NEEDED, Unfit, address_of, column_of, details_of, is_password, keeps_address, near
+from migrator.waves.columns import (
+    COLUMNS,
+    NEEDED,
+    Unfit,
+    address_of,
+    column_of,
+    details_of,
+    is_password,
+    keeps_address,
+    near,
+    wave_name_of,
+)
 
 WAVE = "wave1"
 """The wave of a mailbox of which nobody said one."""
@@ -167,8 +178,10 @@ def _line(header: Sequence[str], line: Line, wave: str, mistakes: list[Mistake])
             mistakes.append(Mistake(number, f"the {name} {error}."))
     said = bool(values.get("wave"))
     name = values.get("wave") or wave
-    if "@" in name:
-        mistakes.append(Mistake(number, "the wave looks like a mail address; give the wave a name without @."))
+    try:
+        name = wave_name_of(name)
+    except Unfit as error:
+        mistakes.append(Mistake(number, f"a wave {error}."))
     details, wrong = details_of(values)
     mistakes += (Mistake(number, f"{name} {sentence}.") for name, sentence in wrong)
     if len(mistakes) > before and not all("@" in values[one] for one in NEEDED):

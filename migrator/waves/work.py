@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from migrator.config import BadInput
-from migrator.waves.columns import Unfit, moment_of, near
+from migrator.waves.columns import Unfit, moment_of, near, wave_name_of
 from migrator.waves.hours import BadHours, parse_hours, parse_zone
 from migrator.waves.schedule import WavePlan, plan_of
 from state.model import AFTER_CUTOVER, MailboxRow, MailboxState, stands
@@ -140,9 +140,11 @@ def late_mail_waits(wave: Wave) -> list[MailboxRow]:
 
 def move(ledger: Ledger, rows: Sequence[MailboxRow], into: str, who: str, why: str) -> int:
     """Put mailboxes into another wave, which may be a new one; how many were not in it already. Raises BadInput."""
-    if not into.strip() or "@" in into:
-        raise BadInput("A wave has a name without @; name one behind --into.")
-    name = next((one.plan.name for one in waves_of(ledger) if one.plan.name.casefold() == into.casefold()), into.strip())
+    try:
+        new = wave_name_of(into)
+    except Unfit as error:
+        raise BadInput(f"--into: a wave {error}.") from None
+    name = next((one.plan.name for one in waves_of(ledger) if one.plan.name.casefold() == new.casefold()), new)
     moved = [row for row in rows if row.wave != name]
     for row in moved:
         ledger.plans.regroup(row.id, name)

@@ -488,3 +488,23 @@ def test_a_wave_that_is_not_there_is_said_by_whoever_shows_one_wave(world: World
         assert (code, json.loads(out)["error"]) == (65, "nix is no wave; waves in the ledger: x, y."), words
     told = json.loads(shell("--json", "status", "--wave", "X")[1])
     assert [row["source"] for row in told["mailboxes"]] == ["anna@old.example"], "the case of its letters does not matter"
+
+
+def test_verify_keeps_the_end_of_a_long_path_and_stays_on_a_line(world: World, shell: Shell) -> None:
+    mailbox = world.mailboxes["anna"]
+    folder = mailbox.add_folder("/".join(f"level {number}" for number in range(40)), parent=None)
+    shell("run")
+    mailbox.put(folder, "it came since")
+    code, out = shell("verify", "x")
+    [line] = [line for line in out.splitlines() if "no pass has met yet" in line]
+    assert (code, len(line) < 140) == (3, True)
+    assert line.startswith("  level 0/")
+    assert "level 39: The source holds 1 item" in line
+
+
+def test_check_says_that_the_waves_file_is_not_there_and_goes_by_the_ledger(world: World, shell: Shell, tmp_path: Path) -> None:
+    shell("run")
+    (tmp_path / "waves.csv").unlink()
+    code, out = shell("check")
+    assert code == 0
+    assert "waves.csv is not there; the ledger has: mailboxes 2, waves 2." in out

@@ -155,7 +155,14 @@ def test_no_row_is_there_twice_and_all_but_what_is_kept_says_how() -> None:
 
 
 def test_the_table_can_be_read_by_people_and_programs() -> None:
-    shown = "\n".join(fidelity.text())
+    shown = " ".join("\n".join(fidelity.text()).split())
     assert "compose: contact" in shown
     assert all(line.how in shown for line in fidelity.TABLE)
     assert len(fidelity.as_json()) == len(fidelity.TABLE)
+
+
+def test_the_table_fits_a_terminal_and_cuts_no_word() -> None:
+    lines = list(fidelity.text())
+    assert max(map(len, lines)) <= 100
+    told = " ".join("\n".join(lines).split())
+    assert all(line.what in told for line in fidelity.TABLE)

@@ -110,3 +110,11 @@ def test_nothing_is_coloured_where_no_terminal_is(project: Path, no_color: str) 
         done = subprocess.run([sys.executable, "-m", "migrator", *words], env=env, capture_output=True, check=False)
         assert done.returncode == 0
         assert b"\x1b" not in done.stdout + done.stderr
+
+
+def test_the_script_comes_as_json_too(capsys: pytest.CaptureFixture[str]) -> None:
+    for shell in ("bash", "zsh", "fish", "powershell"):
+        assert cli.run(["completion", shell]) == 0
+        plain = capsys.readouterr().out
+        assert cli.run(["completion", shell, "--json"]) == 0
+        assert json.loads(capsys.readouterr().out)["script"].rstrip("\n") == plain.rstrip("\n")

@@ -61,6 +61,8 @@ def test_empty_lines_and_comments_are_skipped_and_lines_keep_their_number(tmp_pa
         (PLAIN + "wave1,c @old.example,c@new.example\n", 4, "source is no mail address"),
         (PLAIN + "wave1,c@old.example,@new.example\n", 4, "target is no mail address"),
         (PLAIN + "c@old.example,c@old.example,c@new.example\n", 4, "without @"),
+        (PLAIN + '"of two\nlines",c@old.example,c@new.example\n', 4, "on one line"),
+        (PLAIN + f"{'w' * 65},c@old.example,c@new.example\n", 4, "at most 64 letters"),
         (PLAIN + "wave1,A@OLD.example,c@new.example\n", 4, "on line 2 already"),
         (PLAIN + "wave1,c@old.example,B@new.example\n", 4, "on line 3 already"),
         (PLAIN + "wave1,c@old.example,c@new.example,more\n", 4, "the heading names 3"),
