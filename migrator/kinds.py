@@ -37,6 +37,12 @@ class Tree:
     needed: bool = False
 
 
+def archive_address(details: Mapping[str, Any]) -> str:
+    """The mailbox of its own that an online archive goes into, by a project of its own (``wave archives``); empty: none."""
+    said = details.get("archive")
+    return said if isinstance(said, str) and "@" in said else ""
+
+
 def trees_of(run: RunSection, details: Mapping[str, Any], seen: Mapping[str, str]) -> tuple[Tree, ...]:
     """The trees of a mailbox. ``details`` are its columns, ``seen`` what was carried before.
 
@@ -44,7 +50,9 @@ def trees_of(run: RunSection, details: Mapping[str, Any], seen: Mapping[str, str
     """
     wanted: dict[Kind, Tree] = {}
     said = details.get("archive")
-    if isinstance(said, str) and said:
+    if archive_address(details):
+        pass  # another project carries it
+    elif isinstance(said, str) and said:
         wanted["archive"] = Tree("archive", said, needed=True)
     elif said is True:
         wanted["archive"] = Tree("archive", run.archive or ARCHIVE_FOLDER, needed=True)

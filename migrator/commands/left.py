@@ -73,7 +73,7 @@ def _keep(config: Config, found: Sequence[dict[str, Any]]) -> None:
     from connectors.errors import MailboxBlocked
     from migrator import app
     from migrator.inventory import SEEN
-    from migrator.kinds import trees_of
+    from migrator.kinds import archive_address, trees_of
 
     rows, details = {}, {}
     if app.ledger_exists(config):
@@ -85,11 +85,14 @@ def _keep(config: Config, found: Sequence[dict[str, Any]]) -> None:
                 if number is not None and not each["error"]:
                     ledger.plans.observe(number, SEEN, each["figures"])
     for each in found:
+        about = details.get(rows.get(each["source"].casefold(), 0), {})
         try:
-            trees = trees_of(config.run, details.get(rows.get(each["source"].casefold(), 0), {}), {})
+            trees = trees_of(config.run, about, {})
         except MailboxBlocked:
             trees = ()
         each["trees"] = {tree.kind: tree.name for tree in trees}
+        if address := archive_address(about):
+            each["trees"]["archive"] = address
 
 
 def public_folders(words: Words, names: Sequence[str]) -> int:

@@ -146,6 +146,47 @@ def _intake_lines(intake: Intake, dry_run: bool) -> list[str]:
 # -- looking
 
 
+@wave.command("archives", short_help="Write the project that carries archives into mailboxes of their own.")
+@click.option("--ledger", "url", default="", metavar="URL", help="Its ledger.  [default: sqlite:///archives.db]")
+@click.option("--dry-run", is_flag=True, help="Show which archives go where, and write nothing.")
+@global_options()
+@pass_words
+def archives(words: Words, url: str, dry_run: bool) -> int:
+    """Write the project that carries the online archives whose column `archive` names the address of another target mailbox.
+
+    Its config lies beside this one (migrator.archives.toml), with a ledger and a waves file of its own (archives.csv). A config
+    that is there already is kept; the waves file is written anew.
+
+    \b
+    Examples:
+      migrator wave archives
+      migrator -c migrator.archives.toml run
+    """
+    from dataclasses import asdict
+
+    from migrator import app
+    from migrator.config import BadInput
+    from migrator.waves.archives import LEDGER, archives_of, file_beside, write
+
+    config = words.load()
+    if not url and config.ledger_file is None:
+        raise BadInput(f"{config.file}: ledger.url is a database server; name another database for the archives with --ledger.")
+    with _ledger(config) as ledger:
+        found = archives_of(app.planned(config, ledger), ledger.plans.details())
+    if not found:
+        raise BadInput("No archive goes into a mailbox of its own; give its address in the column archive of the waves file.")
+    file, made = (file_beside(config), False) if dry_run else write(config, found, url or LEDGER)
+    if words.json:
+        mailboxes = [asdict(one) for one in found]
+        say_json({"config": str(file), "new": made, "mailboxes": mailboxes, "dry_run": dry_run, "exit_code": 0})
+        return 0
+    say_lines(*(f"{one.source}: its archive goes into {one.target}" for one in found))
+    if not dry_run:
+        kept = "Wrote" if made else "Kept as it is:"
+        say_lines(f"{kept} {file}", f"Carry them with: migrator -c {file.name} run")
+    return 0
+
+
 @wave.command("list", short_help="List the waves.")
 @click.option("--csv", "as_csv", is_flag=True, help="Print a table for a spreadsheet.")
 @global_options()

@@ -275,7 +275,7 @@ def _lines(
                 meetings=int(coming.get("future") or 0),
                 meetings_called=int(coming.get("as_organiser") or 0),
                 degraded=_degraded(ran, fidelity.get(row.id)),
-                left_behind=left_behind(row.id, sights),
+                left_behind=left_behind(row.id, sights, about),
             )
         )
     return lines

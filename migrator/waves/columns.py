@@ -8,7 +8,7 @@ priority                a whole number, 1 goes first
 route                   domain | forward | none
 access                  impersonation | full-access
 since                   a date: mail from then on has to be there before cutover
-archive                 yes | no | the folder of the target that the online archive goes into
+archive                 yes | no | the folder of the target that the online archive goes into | a mailbox of its own for it
 language, time_zone     en, de-CH; Europe/Berlin
 start_after             a moment, in the line's time zone, else this machine's, unless it names an offset
 complete_after          the same
@@ -75,7 +75,7 @@ _SHOWN: Mapping[str, str] = {
     "kind": "user, shared, room or equipment",
     "route": "domain, forward or none",
     "access": "impersonation or full-access",
-    "archive": "yes, no, or the name of a folder in the mailbox's own target",
+    "archive": "yes, no, the name of a folder in the mailbox's own target, or the address of another target mailbox",
 }
 _GUID = re.compile(r"[0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-9a-f]{12}", re.IGNORECASE)
 _LANGUAGE = re.compile(r"[a-z]{2,3}(?:-[a-z0-9]{2,8})*", re.IGNORECASE)
@@ -162,8 +162,8 @@ def value_of(name: str, text: str, zone: str = "") -> Any:
     """What one cell means. Raises Unfit."""
     if name in _WORDS:
         word = _WORDS[name].get(re.sub(r"[\s_]", "", text.casefold()))
-        if word is None and name == "archive" and "@" not in text:
-            return text
+        if word is None and name == "archive":
+            return address_of(text) if "@" in text else text
         if word is None:
             mend = near(text, [*dict.fromkeys(_WORDS[name].values())]) or f"write {_SHOWN[name]}"
             raise Unfit(f"is {text!r}, which is unknown; {mend}")

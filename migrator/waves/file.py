@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
 from migrator.config import BadInput
+from migrator.kinds import archive_address
 from migrator.sheets import Line, read_table
 from migrator.waves.columns import (
     COLUMNS,
@@ -69,6 +70,7 @@ def read_waves(file: Path, wave: str = WAVE) -> list[WaveLine]:
     if not lines and not mistakes:
         raise BadInput(f"{file} names no mailbox; add a line such as `wave1,anna@example.com,anna@example.com`.")
     mistakes += _twice(lines)
+    mistakes += _taken(lines)
     mistakes += _circles(lines)
     complain(file, mistakes)
     return lines
@@ -207,6 +209,19 @@ def _twice(lines: Sequence[WaveLine]) -> Iterator[Mistake]:
             before = met.setdefault(address.casefold(), one.line)
             if before != one.line:
                 yield Mistake(one.line, f"the {what} {address} is on line {before} already; {mend}")
+
+
+def _taken(lines: Sequence[WaveLine]) -> Iterator[Mistake]:
+    """Archives that are to go into a mailbox which something else goes into."""
+    met = {one.target.casefold(): f"the target of line {one.line}" for one in lines}
+    for one in lines:
+        address = archive_address(one.details)
+        if not address:
+            continue
+        if address.casefold() in met:
+            mend = "name a mailbox that nothing else goes into, or a folder's name for its own target"
+            yield Mistake(one.line, f"the archive is to go into {address}, {met[address.casefold()]}; {mend}.")
+        met.setdefault(address.casefold(), f"where that of line {one.line} goes")
 
 
 def _circles(lines: Sequence[WaveLine]) -> Iterator[Mistake]:

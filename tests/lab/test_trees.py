@@ -204,6 +204,39 @@ def test_an_archive_can_go_into_a_mailbox_of_its_own(lab: Lab, shell: Shell) -> 
     assert shell("verify")[0] == 0
 
 
+def test_an_archive_with_an_address_goes_there_by_the_project_that_is_written_for_it(
+    lab: Lab, shell: Shell, capsys: pytest.CaptureFixture[str]
+) -> None:
+    [source] = lab.source.mailboxes.values()
+    own = an_empty(5, 1)
+    own.address = "anna.archive@contoso.test"
+    lab.target.add(own)
+    [first] = [one for one in lab.target.mailboxes.values() if one is not own]
+    waves = lab.config_file.with_name("waves.csv")
+    waves.write_text(f"wave,source,target,archive\nw,{source.address},{first.address},{own.address}\n", "utf-8")
+    assert shell("run")[0] == 0
+    assert {item.subject for item in first.items.values()} == {"in the inbox"}
+    assert not own.items
+    code, out = shell("check", "--left-behind")
+    assert (code, f'go to "{own.address}"' in out) == (0, True)
+    before = sorted(lab.folder.iterdir())
+    assert shell("wave", "archives", "--dry-run")[0] == 0
+    assert sorted(lab.folder.iterdir()) == before
+    code, out = shell("wave", "archives")
+    assert (code, "its archive goes into anna.archive@contoso.test" in out) == (0, True)
+    beside = ["-c", str(lab.config_file.with_name(f"{lab.config_file.stem}.archives.toml"))]
+    for _ in range(2):
+        assert cli.run([*beside, "run"]) == 0
+    found = {item.subject: own.path(own.boxes[item.folder_id]) for item in own.items.values()}
+    assert found == {subject: path.replace("Cold storage", "Online archive") for subject, path in ARCHIVED.items()}
+    assert cli.run([*beside, "verify"]) == 0
+    assert {item.subject for item in first.items.values()} == {"in the inbox"}
+    capsys.readouterr()
+    text = lab.config_file.read_text("utf-8")
+    assert "Kept as it is" in shell("wave", "archives")[1]
+    assert lab.config_file.read_text("utf-8") == text
+
+
 def test_a_mailbox_that_was_carried_whole_is_not_left_out_later(lab: Lab, shell: Shell) -> None:
     set_run(lab, archive="Cold storage")
     assert shell("run")[0] == 0

@@ -92,6 +92,7 @@ def test_all_commands_are_there() -> None:
     errors = {"errors", *(f"errors {word}" for word in ("list", "show", "retry", "approve", "skip", "score"))}
     wave = {
         "wave",
+        "wave archives",
         *(f"wave {word}" for word in ("import", "list", "show", "check", "start", "pause", "resume", "stop", "move", "retry")),
     }
     service = {"serve", "service", *(f"service {word}" for word in ("install", "remove", "status"))}
