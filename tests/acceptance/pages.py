@@ -145,7 +145,8 @@ def play(
     at = text.index(f"\n{since}\n") if since else 0
     lines = [line for line in shown_in_order(text[at:]) if line in story]
     named = set(shown_in_order(text)) - set(story) - set(elsewhere or {})
-    assert sorted(one for one in named if not any(line.startswith(f"{one} ") for line in lines)) == [], "no test runs these"
+    unrun = sorted(one for one in named if not any(line.startswith(f"{one} ") for line in lines))
+    assert unrun == [], f"no test runs these lines of {page}; say how in its story: {unrun}"
     assert [line for line in story if line not in lines] == [], f"not in {page} any more"
     for line in lines:
         step = story[line]

@@ -212,6 +212,9 @@ def handbook(monkeypatch: pytest.MonkeyPatch) -> dict[str, Step]:
             typed='migrator errors retry --reason corrupt --why "mailbox repaired"', why=lab_has
         ),
         'migrator errors approve --reason too-large --why "its owners have copies"': Step(),
+        'migrator errors skip --reason corrupt --why "nobody can open these" --dry-run': Step(
+            before=lambda world: world.run("migrator run wave1", 2)
+        ),
         "migrator errors score wave1": Step(says="ben@example.com"),
         "migrator errors score --rule": Step(says="[[grade]]"),
         "migrator audit": Step(says="its owners have copies"),
@@ -298,7 +301,7 @@ def the_file_of_the_page(world: World) -> None:
 
 def test_every_command_of_the_other_pages_runs(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     a_wave_in_step(world, monkeypatch)
-    blanks = {"WAVE": "wave1", "FILE": "people.xlsx", "PILOT": "anna@example.com", "USER": "anna@example.com"}
+    blanks = {"WAVE": "wave1", "FILE": "people.xlsx", "PILOT": "anna@example.com", "MAILBOX": "anna@example.com"}
     service = Step(says="systemd") if sys.platform == "linux" else Step()
     waves = {
         "migrator wave import FILE": Step(says="are planned"),
@@ -311,6 +314,7 @@ def test_every_command_of_the_other_pages_runs(world: World, monkeypatch: pytest
         "migrator wave stop WAVE": Step(after=lambda world: world.run("migrator wave start wave1")),
         "migrator serve --dry-run": Step(says="nothing was run"),
         "migrator service install": service,
+        "migrator status": Step(),
         "migrator service status": Step(code=3, says="No process serves"),
     }
     other = "the handbook's test"
@@ -320,6 +324,9 @@ def test_every_command_of_the_other_pages_runs(world: World, monkeypatch: pytest
         "migrator probe --mailbox PILOT": Step(),
         "migrator probe --questions": Step(),
         "migrator probe --kept": Step(),
+        "migrator assess": Step(),
+        "migrator report": Step(),
+        "migrator show MAILBOX": Step(says="anna@example.com"),
         "migrator check": Step(),
         "migrator probe --read FILE": Step(
             before=the_file_of_the_page, typed="migrator probe --read answers.json", why="the file is the one that the page shows"

@@ -19,7 +19,8 @@ from migrator.cutover import table
 from migrator.cutover.table import EDGES, Position
 from migrator.engine.plan import too_large
 from migrator.errors.advice import REASONS
-from migrator.reporting.facts import Detail, Event, Facts, Ran, ReasonLine, Stayed
+from migrator.reporting.behind import ALWAYS, TREES
+from migrator.reporting.facts import Detail, Event, Facts, Ran, ReasonLine, Saying, Stayed
 from migrator.reporting.gathering import gather, gather_folders
 from migrator.reporting.pages import card_page, page, protocol_page, report_page
 from migrator.reporting.words import Language, codes, language
@@ -111,10 +112,12 @@ def rich(forty: Ledger) -> Facts:
     ]  # fmt: skip
     reasons = [ReasonLine(state="REFUSED", reason=reason, items=3, bytes=9, mailboxes=2) for reason in REASONS]
     events = [Event(at=facts.made, who="ops", what=act, wave="wave 1", mailbox="", why=TYPED) for act in ACTS]
+    values = {"build": "15.1", "classes": "IPM.Note", "mb": 36, "item_mb": 27, "n": 4, "question": "x", "answer": "y"}
+    probed = [Saying(word, values) for word in language("en").words if word.startswith("probe.") and not word.endswith(".one")]
     approvals = [replace(one, why=TYPED) for one in facts.approvals]
     return replace(
         facts, mailboxes=lines, stayed=stayed, left_alone=stayed[:90], reasons=reasons, events=events, approvals=approvals,
-        degraded=less,
+        degraded=less, left_behind=dict.fromkeys((*ALWAYS, *TREES), 5), probed=probed,
     )  # fmt: skip
 
 
@@ -148,6 +151,12 @@ def test_no_cell_of_the_workbook_says_a_sentence_in_english(rich: Facts, forty: 
         return [str(cell.value) for sheet in book for row in sheet.iter_rows() for cell in row]
 
     assert alike(cells(language("en")), cells(language(code))) == []
+
+
+@pytest.mark.parametrize("code", OTHERS)
+def test_no_word_of_a_language_is_the_english_one(code: str) -> None:
+    english, other = language("en").words, language(code).words
+    assert [key for key, form in english.items() if len(said(re.sub(r"\{\w+\}", " ", form))) > 2 and other[key] == form] == []
 
 
 def test_every_reason_and_every_shortfall_has_a_word() -> None:
