@@ -43,7 +43,8 @@ class Wanted:
     """One item to read. ``folder_id`` is where it lies, on the same side; ``size`` in bytes, for whoever bounds memory.
 
     ``stored`` chooses between the two views that a source has of body and attachments: as its store holds them, which is what
-    an export stream carries, or inside the MIME that it renders, which is what is put together again elsewhere.
+    an export stream carries, or inside the MIME that it renders, which is what is put together again elsewhere. ``whole`` asks
+    a source for the item's export, and a target for what it has attached as one.
     """
 
     id: str
@@ -51,6 +52,7 @@ class Wanted:
     folder_id: str = ""
     size: int = 0
     stored: bool = True
+    whole: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +76,8 @@ class Portrait:
 
     ``subject_cut`` stands for the first SUBJECT_LIMIT signs of a longer subject. People are addresses in lower case; ``names``
     pairs an address with the name shown for it. ``more`` has the properties of what is no message, by name. ``unseen`` names
-    the properties that this side's wire can't show, which are not compared.
+    the properties that this side's wire can't show, which are not compared. ``originals`` are export streams, by ``original``:
+    the item's own at the source, those that are attached at the target.
     """
 
     id: str
@@ -113,6 +116,7 @@ class Portrait:
     attachments: tuple[Enclosure, ...] = ()
     more: tuple[tuple[str, str], ...] = field(default=(), repr=False)
     unseen: frozenset[str] = frozenset()
+    originals: frozenset[bytes] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,6 +153,33 @@ def carried_whole(item_class: str) -> bool:
     """Whether a target without export streams can hold items of this class only within a message, as what they are."""
     folded = item_class.casefold()
     return not any(folded == each or folded.startswith(each + ".") for each in _OF_ITS_OWN)
+
+
+ORIGINAL = "original"
+"""What differs where no attached export stream is the one that the source exports."""
+
+EXPORTED = ".exported"
+"""How the name of an attached export stream ends."""
+
+_BUFFER = 2
+
+
+def original(stream: bytes) -> bytes:
+    """What stands for an export stream: all of its transfer buffer, byte by byte, and nothing of the frame around it.
+
+    The frame, records of opcode and length of four bytes each, tells of the server that exported it, which may be updated
+    [measured on the samples of ExportItems]. A stream without such a frame stands for itself.
+    """
+    found, at = hashlib.sha256(), 0
+    while at + 8 <= len(stream):
+        opcode, length = (int.from_bytes(stream[at + k : at + k + 4], "little") for k in (0, 4))
+        at += 8
+        if at + length > len(stream):
+            break
+        if opcode == _BUFFER:
+            found.update(memoryview(stream)[at : at + length])
+        at += length
+    return found.digest() if at == len(stream) else digest(stream)
 
 
 # -- comparing
@@ -195,6 +226,8 @@ def compare(source: Portrait, target: Portrait) -> tuple[str, ...]:
     ours, theirs = dict(source.more), dict(target.more)
     names = [name for name in sorted(ours.keys() | theirs.keys()) if name in ours or name not in _MADE_UP]
     found += [name for name in names if name not in blind and ours.get(name) != theirs.get(name)]
+    if not source.originals <= target.originals:
+        found.append(ORIGINAL)
     return tuple(dict.fromkeys(found))
 
 

@@ -33,6 +33,7 @@ from connectors.reading import (
     is_mail,
     level,
     named,
+    original,
     people,
 )
 from connectors.reading_items import (
@@ -92,7 +93,18 @@ class ExchangeReader:
         ids = "".join(f'<t:ItemId Id="{escape(one.id)}"/>' for one in wanted)
         ask = f"<m:GetItem>{shape}<m:ItemIds>{ids}</m:ItemIds></m:GetItem>"
         messages = self._client.ask("GetItem", ask, _all_of(len(wanted)))
-        return [self._portrait(one, message) for one, message in zip(wanted, messages, strict=True)]
+        found = [self._portrait(one, message) for one, message in zip(wanted, messages, strict=True)]
+        return [self._with_original(one) if asked.whole else one for asked, one in zip(wanted, found, strict=True)]
+
+    def _with_original(self, seen: Seen) -> Seen:
+        """An item with its export, asked for one by one: memory holds one at a time."""
+        if not isinstance(seen, Portrait):
+            return seen
+        ask = f'<m:ExportItems><m:ItemIds><t:ItemId Id="{escape(seen.id)}"/></m:ItemIds></m:ExportItems>'
+        [message] = self._client.ask("ExportItems", ask, _all_of(1))
+        if (failed := _failed(seen.id, message)) is not None:
+            return failed
+        return replace(seen, originals=frozenset({original(_decoded(message.findtext(f"{M}Data") or ""))}))
 
     def _portrait(self, wanted: Wanted, message: Any) -> Seen:
         failed = _failed(wanted.id, message)

@@ -8,6 +8,7 @@ need the admin interface, the only one that sets a folder's class [learn.microso
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from hashlib import blake2b
 from typing import Any
@@ -179,16 +180,15 @@ class Folders:
         return found
 
     async def _list_admin(self) -> list[Node]:
-        top = paths.admin(await self._mailbox_id.get())
-
-        async def below(path: str, parent: str) -> list[Node]:
-            here = [node_of(each) for each in await self._pages(paths.query(path, top=500))]
-            here = [node if node.parent_id else replace(node, parent_id=parent) for node in here]
-            deeper = [below(f"{paths.admin_folder(mailbox_id, n.id)}/childFolders", n.id) for n in here if n.children]
-            return here + [node for nodes in await asyncio.gather(*deeper) for node in nodes]
-
         mailbox_id = await self._mailbox_id.get()
-        nodes = await below(f"{top}/folders", self._special["msgfolderroot"])
+
+        async def below(parent: str | None) -> list[Node]:
+            path = f"{paths.admin_folder(mailbox_id, parent)}/childFolders" if parent else f"{paths.admin(mailbox_id)}/folders"
+            here = [node_of(each) for each in await self._pages(paths.query(path, top=500))]
+            above = parent or self._special["msgfolderroot"]
+            return [node if node.parent_id else replace(node, parent_id=above) for node in here]
+
+        nodes = await _by_level(below)
         await self._find_others(mailbox_id, nodes)
         return nodes
 
@@ -220,12 +220,12 @@ class Folders:
             "top": 500,
         }
 
-        async def below(path: str) -> list[Node]:
-            here = [node_of(each) for each in await self._pages(paths.query(path, **options) + "&includeHiddenFolders=true")]
-            deeper = [below(f"{paths.mail_folder(self._mailbox, n.id)}/childFolders") for n in here if n.children]
-            return here + [node for nodes in await asyncio.gather(*deeper) for node in nodes]
+        async def below(parent: str | None) -> list[Node]:
+            mail = f"{paths.user(self._mailbox)}/mailFolders"
+            path = f"{paths.mail_folder(self._mailbox, parent)}/childFolders" if parent else mail
+            return [node_of(each) for each in await self._pages(paths.query(path, **options) + "&includeHiddenFolders=true")]
 
-        return await below(f"{paths.user(self._mailbox)}/mailFolders")
+        return await _by_level(below)
 
     def _role(self, role: Role) -> str | None:
         return self._special.get(MAIL_NAMES.get(role) or role.value)
@@ -377,3 +377,14 @@ class Folders:
 
 def _last(folder_id: str) -> str:
     return paths.admin_folder("", folder_id).rsplit("/", 1)[1]
+
+
+async def _by_level(below: Callable[[str | None], Awaitable[list[Node]]]) -> list[Node]:
+    """All folders, asked for level by level from the top, which is None: no stack has to hold a tree that is 300 deep."""
+    found: list[Node] = []
+    waiting: list[str | None] = [None]
+    while waiting:
+        level = [node for nodes in await asyncio.gather(*(below(parent) for parent in waiting)) for node in nodes]
+        found += level
+        waiting = [node.id for node in level if node.children]
+    return found

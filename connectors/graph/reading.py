@@ -22,6 +22,7 @@ from connectors.graph import paths
 from connectors.graph.classify import Meaning, Rejected
 from connectors.graph.client import GraphClient
 from connectors.reading import (
+    EXPORTED,
     Enclosure,
     Portrait,
     Seen,
@@ -36,6 +37,7 @@ from connectors.reading import (
     is_mail,
     level,
     named,
+    original,
     people,
     without_people,
 )
@@ -152,20 +154,28 @@ class GraphReader:
             icon=number(told.get(_ICON)),
             last_verb=number(told.get(_VERB)),
             attachments=tuple([await self._enclosure(path, one) for one in found.get("attachments") or ()]),
+            originals=await self._originals(path, found.get("attachments") or ()) if wanted.whole else frozenset(),
         )
+
+    async def _originals(self, path: str, attached: Sequence[Mapping[str, Any]]) -> frozenset[bytes]:
+        """The export streams that are attached."""
+        streams = [one for one in attached if str(one.get("name")).endswith(EXPORTED)]
+        return frozenset([original(await self._content(path, one)) for one in streams])
 
     async def _enclosure(self, path: str, found: Mapping[str, Any]) -> Enclosure:
         """An attachment; its content is asked for apart where the list does not bring it: messages within, and large files."""
         name, kind = str(found.get("name") or ""), str(found.get("contentType") or "")
         inside = found.get("@odata.type") == _NESTED or kind.casefold() == "message/rfc822"
-        if isinstance(told := found.get("contentBytes"), str):
-            content = _decoded(told)
-        else:
-            address_ = f"{path}/attachments/{found.get('id')}/$value"
-            content = (await self._client.ask(self._mailbox, "GET", address_, kind="read")).body
+        content = await self._content(path, found)
         if inside:
             return nested(name, content)
         return enclosure(name, kind, content, inline=bool(found.get("isInline")), content_id=found.get("contentId"))
+
+    async def _content(self, path: str, found: Mapping[str, Any]) -> bytes:
+        if isinstance(told := found.get("contentBytes"), str):
+            return _decoded(told)
+        address_ = f"{path}/attachments/{found.get('id')}/$value"
+        return (await self._client.ask(self._mailbox, "GET", address_, kind="read")).body
 
     async def _item(self, wanted: Wanted) -> Seen:
         props = {told.key: told.type for told in asked_of(wanted.item_class)}

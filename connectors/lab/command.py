@@ -96,6 +96,7 @@ def _options() -> _Reader:
     )
     reader.add_argument("--faults", type=_share, default=0.0, metavar="SHARE", help="how many of all requests fail, as 0.05")
     reader.add_argument("--everything", action="store_true", help="one of everything that a mailbox can hold, beside the mail")
+    reader.add_argument("--deep", type=_number(2), default=10, metavar="N", help="of that, so many folders within folders")  # type: ignore[arg-type]
     reader.add_argument("--log", type=Path, metavar="FILE.jsonl", help="every exchange, as JSON lines, one file a side")
     return reader
 
@@ -119,6 +120,7 @@ def _serve(words: list[str]) -> int:
         tenant_latency=None if asked.tenant_latency is None else asked.tenant_latency / 1000,
         log=asked.log,
         everything=asked.everything,
+        deep=asked.deep,
         faults=FaultPlan(share=asked.faults, seed=asked.seed) if asked.faults else None,
     )
     lab = Lab(plan)

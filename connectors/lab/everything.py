@@ -20,23 +20,24 @@ from .recurring import DAYS, Rule
 from .tongues import STRANGERS
 from .truth import Estate, Item, Mailbox, Part, Person, seeded_bytes
 
-MOST_FOLDERS_DEEP = 60
-"""The first mailbox has folders within folders to this depth."""
-
 _TASK, _COMMON = "{00062003-0000-0000-c000-000000000046}", "{00062008-0000-0000-c000-000000000046}"
 _NOTE, _LOG = "{0006200e-0000-0000-c000-000000000046}", "{0006200a-0000-0000-c000-000000000046}"
 _NAMES = (
     "2019/2020", "back\\slash", "Ends with a dot.", "50 % & <more>", "colon: star* question?", "تقارير", "דוחות", "報告 🎉",
     "Ünïcödé " * 20, "n" * 250, "con", "a'quote\"d",
 )  # fmt: skip
+_DEEP, _DEEPEST = "Deep", "the deepest"
 _BASE = datetime(2025, 9, 1, 9, tzinfo=UTC)  # a Monday
 _HOUR = timedelta(hours=1)
 
 
-def furnish_everything(estate: Estate, seed: int) -> None:
-    """Put one of everything into each mailbox; the same estate and seed make the same."""
+def furnish_everything(estate: Estate, seed: int, deep: int) -> None:
+    """Put one of everything into each mailbox; the same estate and seed make the same.
+
+    The first mailbox has folders within folders, so many of them, with an item in the last one.
+    """
     for number, mailbox in enumerate(estate.mailboxes.values()):
-        _folders(mailbox, deep=number == 0)
+        _folders(mailbox, 0 if number else deep)
         dice = random.Random(f"everything {seed} {mailbox.address}")
         for turn, (place, item) in enumerate(_all(mailbox, dice)):
             mark = (mailbox.guid, "everything", seed, turn)
@@ -45,11 +46,11 @@ def furnish_everything(estate: Estate, seed: int) -> None:
             mailbox.add(item)
 
 
-def _folders(mailbox: Mailbox, *, deep: bool) -> None:
+def _folders(mailbox: Mailbox, deep: int) -> None:
     for name in _NAMES:
         make_path(mailbox, ["Odd names", name])
     if deep:
-        make_path(mailbox, ["Deep", *(f"level {level}" for level in range(MOST_FOLDERS_DEEP))])
+        make_path(mailbox, [_DEEP, *(f"level {level}" for level in range(deep - 2)), _DEEPEST])
     make_path(mailbox, ["Journal"], "IPF.Journal")
     for role, kind, name in (
         ("calendar", "IPF.Appointment", "Holidays"), ("contacts", "IPF.Contact", "Suppliers"), ("tasks", "IPF.Task", "House"),
@@ -67,7 +68,7 @@ def _all(mailbox: Mailbox, dice: random.Random) -> Iterator[tuple[str, Item]]:
     for item in _messages(me, other):
         yield roles["inbox"], item
     for box in list(mailbox.walk()):
-        if box.name in _NAMES or box.name == f"level {MOST_FOLDERS_DEEP - 1}":
+        if box.name in _NAMES or box.name == _DEEPEST:
             yield box.id, _item("IPM.Note", f"Within {box.name}"[:300], author=other, to=[me], received=_BASE)
     for item in _meetings(me, other):
         yield roles["calendar"], item

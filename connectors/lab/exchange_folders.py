@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import partial
@@ -38,9 +39,9 @@ def below(owner: Mailbox, root: Box) -> list[Box]:
     children_of: dict[str | None, list[Box]] = {}
     for box in owner.boxes.values():
         children_of.setdefault(box.parent_id, []).append(box)
-    found, queue = list[Box](), [root.id]
+    found, queue = list[Box](), deque([root.id])
     while queue:
-        for box in children_of.get(queue.pop(0), []):
+        for box in children_of.get(queue.popleft(), []):
             if box.id != root.id:
                 found.append(box)
                 queue.append(box.id)

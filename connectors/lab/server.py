@@ -60,6 +60,8 @@ class LabPlan:
     seed: int = 1
     everything: bool = False
     """One of everything that a mailbox can hold goes into each, beside its mail."""
+    deep: int = 10
+    """So many folders within folders are part of that."""
     limits: str = "off"
     speed: float = 1.0
     latency: float = 0.0
@@ -173,7 +175,7 @@ class Lab:
         elif plan.source is None:
             furnish(self.source, mailboxes=plan.mailboxes, items=plan.items, seed=plan.seed)
         if plan.everything:
-            furnish_everything(self.source, plan.seed)
+            furnish_everything(self.source, plan.seed, plan.deep)
         for address, mailbox in target_for(self.source, plan.seed).mailboxes.items():
             self.target.mailboxes[address] = mailbox
         papers = make_papers(self.folder)

@@ -182,8 +182,7 @@ def move(call: Call) -> Answer:
             raise GraphError(400, "ErrorMoveCopyFailed", "A folder can't be moved into itself.")
         above = call.box.mailbox.boxes.get(above.parent_id or "")
     _check_name(call, box.name, parent.id, box.id)
-    box.parent_id = parent.id
-    box.change = call.box.mailbox.tick("folder-edit", box.id)
+    call.box.mailbox.move_box(box, parent.id)
     return Answer(201, {"@odata.context": f"{call.base}/v1.0/$metadata#mailFolder", **show_mail(call, box)})
 
 

@@ -9,6 +9,7 @@ import hashlib
 import html
 import re
 import threading
+from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -145,6 +146,7 @@ class Mailbox:
     boxes: dict[str, Box] = field(default_factory=dict)
     items: dict[str, Item] = field(default_factory=dict)
     by_folder: dict[str, dict[str, None]] = field(default_factory=dict)
+    _below: dict[str | None, dict[str, None]] = field(default_factory=dict, repr=False)
     history: list[Event] = field(default_factory=list)
     clock: int = 0
     sent: list[dict[str, object]] = field(default_factory=list)
@@ -163,8 +165,16 @@ class Mailbox:
         """Take in a folder; its name must be free below its parent, in any case."""
         self.boxes[box.id] = box
         self.by_folder.setdefault(box.id, {})
+        self._below.setdefault(box.parent_id, {})[box.id] = None
         box.change = self.tick("folder-new", box.id)
         return box
+
+    def move_box(self, box: Box, parent_id: str | None) -> None:
+        """Put a folder below another one."""
+        self._below.setdefault(box.parent_id, {}).pop(box.id, None)
+        self._below.setdefault(parent_id, {})[box.id] = None
+        box.parent_id = parent_id
+        box.change = self.tick("folder-edit", box.id)
 
     def add(self, item: Item) -> Item:
         """Take in an item, which already has its id and folder."""
@@ -190,7 +200,7 @@ class Mailbox:
 
     def children(self, folder_id: str) -> list[Box]:
         """The folders directly below one."""
-        return [box for box in self.boxes.values() if box.parent_id == folder_id]
+        return [box for own in self._below.get(folder_id, ()) if (box := self.boxes.get(own)) is not None]
 
     def by_role(self, role: str) -> Box | None:
         """The special folder of that role."""
@@ -207,9 +217,9 @@ class Mailbox:
 
     def walk(self) -> Iterator[Box]:
         """Every folder below the top, parents before children."""
-        queue = [self.root_id]
+        queue = deque([self.root_id])
         while queue:
-            for box in self.children(queue.pop(0)):
+            for box in self.children(queue.popleft()):
                 yield box
                 queue.append(box.id)
 

@@ -18,6 +18,7 @@ from connectors.base import Entry, Gone, Role, Source, item_key
 from connectors.reading import (
     ATTACHMENT_PROPERTIES,
     CUT,
+    ORIGINAL,
     Portrait,
     Reader,
     Seen,
@@ -66,8 +67,9 @@ EXPLAINED: dict[str, frozenset[str]] = {
 }
 """Names of what a lane could not carry whole, as receipts bring them, and the properties that this may change."""
 
-READ_OF_ANY = frozenset({"subject", "text", "categories", "importance", "sensitivity"})
-"""What a message that holds an item of another kind has to show of it; all else is in the original that is attached."""
+READ_OF_ANY = frozenset({"subject", "text", "categories", "importance", "sensitivity", ORIGINAL})
+"""What a message that holds an item of another kind has to show of it; all else is in the original that is attached, which has
+to be what the source exports."""
 
 SENTENCES = {
     "missing": "The target does not show {n} that the ledger says arrived.",
@@ -84,6 +86,7 @@ SENTENCES = {
     "reply-to": "{n} arrived with other people to reply to.",
     "names": "{n} arrived with other names for the same addresses.",
     "headers": "{n} arrived with other transport headers.",
+    ORIGINAL: "{n} arrived within a message whose attached original is not what the source exports.",
     "attachment-missing": "{n} arrived with fewer attachments.",
     "attachment-surplus": "{n} arrived with more attachments.",
     "attachment-size": "{n} arrived with an attachment of another size.",
@@ -183,7 +186,7 @@ def _pairs(job: DeepJob, findings: _Findings) -> Iterator[_Pair]:
     names = folder_paths(folders)
     for folder in folders:
         place = placed.get(folder.id)
-        if place is None or place.target_id is None:
+        if place is None or place.target_id is None or not folder.total:
             continue
         for entries in _chunks(job.source.inventory(folder)):
             by_key = {item_key(entry.id): entry for entry in entries}
@@ -199,10 +202,11 @@ def _pairs(job: DeepJob, findings: _Findings) -> Iterator[_Pair]:
 
 def _pair(folder: str, row: Row, entry: Entry, target_folder: str) -> _Pair:
     item_class, size = entry.facts.item_class, entry.facts.size
-    ours = Wanted(id=entry.id, item_class=item_class, size=size, stored=row.lane != "compose")
     carried = row.lane == "compose" and carried_whole(item_class)
+    ours = Wanted(id=entry.id, item_class=item_class, size=size, stored=row.lane != "compose", whole=carried)
     shown = "IPM.Note" if carried else item_class
-    return _Pair(folder, row, ours, Wanted(id=row.target or "", item_class=shown, folder_id=target_folder, size=size), carried)
+    theirs = Wanted(id=row.target or "", item_class=shown, folder_id=target_folder, size=size, whole=carried)
+    return _Pair(folder, row, ours, theirs, carried)
 
 
 def _chunks(entries: Iterator[Entry]) -> Iterator[list[Entry]]:

@@ -179,6 +179,7 @@ def lab(options: tuple[str, ...]) -> int:
       --latency MS               time a server takes
       --faults SHARE             how many of all requests fail, as 0.05
       --everything               one of all that a mailbox can hold, beside the mail
+      --deep N                   of that, so many folders within folders (10)
       --log FILE                 every exchange, as JSON lines
 
     \b

@@ -25,6 +25,9 @@ from connectors.lab.control import Control
 from state.model import ItemState
 from state.store import Ledger
 
+DEEPEST = 300
+"""Folders within folders that a mailbox may have at most [service description of Exchange Online]."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DemoPlan:
@@ -175,7 +178,7 @@ def lab_for(plan: DemoPlan, folder: Path, *, everything: bool = False) -> Iterat
     words += ["--latency", str(plan.latency)] if plan.latency else []
     words += ["--mail", str(plan.mail)] if plan.mail else []
     words += ["--log", str(plan.log)] if plan.log else []
-    words += ["--everything"] if everything else []
+    words += ["--everything", "--deep", str(DEEPEST)] if everything else []
     for stale in ("lab.json", "migrator.db", "migrator.db-wal", "migrator.db-shm"):
         (folder / stale).unlink(missing_ok=True)
     lab = subprocess.Popen(  # noqa: S603

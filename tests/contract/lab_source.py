@@ -51,9 +51,7 @@ class ExchangeWorld:
 
     def move_folder(self, folder_id: str, parent: str | None) -> None:
         with self.mailbox.lock:
-            box = self.mailbox.boxes[self._own[folder_id]]
-            box.parent_id = self._parent(parent)
-            box.change = self.mailbox.tick("folder-edit", box.id)
+            self.mailbox.move_box(self.mailbox.boxes[self._own[folder_id]], self._parent(parent))
 
     def delete_folder(self, folder_id: str) -> None:
         with self.mailbox.lock:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import redirect_stdout
+from io import StringIO
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +17,7 @@ from connectors.lab import churn
 from connectors.lab.faults import FaultPlan
 from connectors.lab.server import Lab, LabPlan
 from connectors.lab.truth import Item, Mailbox
+from connectors.reading import original
 from migrator import cli
 
 CARRIED = "carried-as-attachment"
@@ -33,10 +36,28 @@ def lab(tmp_path: Path) -> Any:
 def run(lab: Lab, capsys: pytest.CaptureFixture[str]) -> Callable[..., Any]:
     def act(*words: str) -> Any:
         code = cli.run(["-c", str(lab.config_file), "--json", *words])
-        assert code in (0, 2, 3), capsys.readouterr()
+        assert code in (0, 2, 3, 4), capsys.readouterr()
         return json.loads(capsys.readouterr().out)
 
     return act
+
+
+Carried = tuple[Lab, Callable[..., Any]]
+
+
+@pytest.fixture(scope="module")
+def carried(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Carried]:
+    """What no resource takes, carried within messages, and a way to give commands."""
+    with Lab(LabPlan(folder=tmp_path_factory.mktemp("held"), mailboxes=1, items=0, everything=True)) as lab:
+        allow(lab)
+
+        def act(*words: str) -> Any:
+            with redirect_stdout(StringIO()) as told:
+                cli.run(["-c", str(lab.config_file), "--json", *words])
+            return json.loads(told.getvalue())
+
+        act("run", "--lane", "compose")
+        yield lab, act
 
 
 def allow(lab: Lab) -> None:
@@ -88,6 +109,45 @@ def test_without_the_operators_word_it_is_refused_by_name_and_with_it_carried(la
     assert target.sent == []
     verdict = run("verify", "--deep")
     assert verdict["differences"] == 0, verdict
+    assert verdict["mailboxes"][0]["content"]["figures"]["compared"] >= len(others)
+
+
+def test_an_original_that_is_not_what_the_source_exports_is_named(carried: Carried) -> None:
+    lab, run = carried
+    _, target = sides(lab)
+    held = [(item, part) for item in holders(target).values() for part in item.parts if part.name.endswith(".exported")]
+    before = [part.content for _, part in held]
+    assert len({part.name for _, part in held}) > len(KINDS)
+
+    def named() -> dict[str, int]:
+        [mailbox] = run("verify", "--deep")["mailboxes"]
+        found: Counter[str] = Counter()
+        for one in mailbox["content"]["differences"]:
+            found[one["what"]] += one["items"]
+        return found
+
+    every = {"original": len(held)}
+    for (_, part), content in zip(held, before, strict=True):
+        middle = len(content) // 2
+        part.content = content[:middle] + bytes([content[middle] ^ 1]) + content[middle + 1 :]
+    assert named() == every
+    for (_, part), other in zip(held, [*before[1:], before[0]], strict=True):
+        part.content = other
+    assert named() == every
+    for item, part in held:
+        item.parts.remove(part)
+    assert named() == every
+    for (item, part), content in zip(held, before, strict=True):
+        part.content = content
+        item.parts.append(part)
+    assert named() == {}
+
+
+def test_of_an_export_only_what_was_exported_counts_not_the_server_that_did() -> None:
+    frame, other = (b"\x04\0\0\0\x02\0\0\0" + build for build in (b"15", b"16"))
+    content = b"\x02\0\0\0\x03\0\0\0abc"
+    assert original(frame + content) == original(other + content) != original(frame + content.replace(b"abc", b"abd"))
+    assert original(b"no stream") != original(b"another") != original(frame + content[:-1])
 
 
 def test_it_is_carried_once_followed_and_removed_and_found_again_by_its_stamp(lab: Lab, run: Callable[..., Any]) -> None:
