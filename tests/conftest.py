@@ -187,6 +187,24 @@ def ledger_url(request: pytest.FixtureRequest) -> str:
     return str(request.getfixturevalue(f"{request.param}_url"))
 
 
+_EITHER = ["sqlite", pytest.param("postgres", marks=pytest.mark.full)]
+
+
+@pytest.fixture(params=_EITHER)
+def either_url(request: pytest.FixtureRequest) -> str:
+    """A fresh ledger at head: in a file, and where the long suites run on Postgres too."""
+    return str(request.getfixturevalue(f"{request.param}_url"))
+
+
+@pytest.fixture(params=_EITHER)
+def either_place(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """Where a project in ``tmp_path`` has its ledger: in its own file, which is not there yet; with the long suites on Postgres
+    too, at head."""
+    if request.param == "postgres":
+        return str(request.getfixturevalue("postgres_url"))
+    return f"sqlite:///{(tmp_path / 'migrator.db').as_posix()}"
+
+
 @pytest.fixture(params=["sqlite", "postgres"])
 def empty_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     """A place for a ledger without anything in it, on either database."""

@@ -28,11 +28,12 @@ ANSWERS = ("forwards=none", "holds=off", "rights=revoked", "readers=security", "
 
 
 @pytest.fixture
-def lab(tmp_path: Path) -> Iterator[Lab]:
+def lab(tmp_path: Path, either_place: str) -> Iterator[Lab]:
     with Lab(LabPlan(folder=tmp_path, mailboxes=4, items=12)) as lab:
         # The lab's own lease is so short that on a busy machine it runs out within a command.
         # Old mail waits until it is asked for, so that there is some left on Monday.
         text = lab.config_file.read_text("utf-8").replace("lease = 5.0", "lease = 60.0\nbackfill_minutes = 0")
+        text = text.replace('url = "sqlite:///migrator.db"', f'url = "{either_place}"')
         lab.config_file.write_text(text, "utf-8")
         yield lab
 

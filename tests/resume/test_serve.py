@@ -43,7 +43,7 @@ class Served(Real):
         return (ours - theirs) + (theirs - ours)
 
     def standing(self) -> Counter[MailboxState]:
-        if not (self.folder / "migrator.db").exists():
+        if self.url.startswith("sqlite") and not (self.folder / "migrator.db").exists():
             return Counter()
         try:
             with Ledger.open(self.url) as ledger:
@@ -63,9 +63,9 @@ class Served(Real):
 
 
 @pytest.fixture
-def served(tmp_path: Path) -> Iterator[Served]:
+def served(tmp_path: Path, either_place: str) -> Iterator[Served]:
     with Lab(LabPlan(folder=tmp_path, mailboxes=MAILBOXES, items=25, tenant_latency=0.03)) as lab:
-        yield Served(lab)
+        yield Served(lab, url=either_place)
 
 
 def test_killed_and_started_again_it_goes_on_and_a_pause_survives(served: Served) -> None:
@@ -115,9 +115,9 @@ def test_killed_at_random_again_and_again_schedules_and_pauses_survive(served: S
 
 
 @pytest.mark.full
-def test_a_pause_by_another_process_ends_what_is_under_way_and_it_goes_on_later(tmp_path: Path) -> None:
+def test_a_pause_by_another_process_ends_what_is_under_way_and_it_goes_on_later(tmp_path: Path, either_place: str) -> None:
     with Lab(LabPlan(folder=tmp_path, mailboxes=1, items=150, tenant_latency=0.2)) as lab:
-        served = Served(lab)
+        served = Served(lab, url=either_place)
         process = served.serve()
         served.wait_for(lambda: served.arrived_at_all() >= 5, process)
         with Ledger.open(served.url) as ledger:
@@ -132,10 +132,10 @@ def test_a_pause_by_another_process_ends_what_is_under_way_and_it_goes_on_later(
 
 
 @pytest.mark.full
-def test_schedules_pauses_and_approvals_survive_random_deaths_and_the_pilot_goes_first(tmp_path: Path) -> None:
+def test_schedules_pauses_and_approvals_survive_random_deaths_and_the_pilot_goes_first(tmp_path: Path, either_place: str) -> None:
     draw = random.Random(11)
     with Lab(LabPlan(folder=tmp_path, mailboxes=4, items=60, tenant_latency=0.01)) as lab:
-        served = Served(lab)
+        served = Served(lab, url=either_place)
         served.configure(lane="compose")
         addresses = list(lab.source.mailboxes)
         waves = dict(zip(addresses, ("pilot", "pilot", "wave1", "later"), strict=True))

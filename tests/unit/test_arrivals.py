@@ -61,8 +61,8 @@ NOW = datetime.now(UTC).replace(microsecond=0)
 
 
 @pytest.fixture
-def anna(sqlite_url: str) -> Iterator[tuple[Ledger, MailboxRow]]:
-    with Ledger.open(sqlite_url) as ledger:
+def anna(either_url: str) -> Iterator[tuple[Ledger, MailboxRow]]:
+    with Ledger.open(either_url) as ledger:
         yield ledger, ledger.plan_mailbox("wave1", "anna@old.example", "anna@new.example")
 
 

@@ -54,11 +54,11 @@ def ran(ledger: Ledger, row: MailboxRow, kind: PassKind) -> None:
 
 
 @pytest.fixture
-def url(sqlite_url: str) -> str:
-    with Ledger.open(sqlite_url) as ledger:
+def url(either_url: str) -> str:
+    with Ledger.open(either_url) as ledger:
         for name in ("anna", "ben", "carla"):
             ledger.plan_mailbox("wave1", f"{name}@old.example", f"{name}@new.example")
-    return sqlite_url
+    return either_url
 
 
 @pytest.fixture

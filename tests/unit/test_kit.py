@@ -150,11 +150,11 @@ def rows(*cells: tuple[str, str, str]) -> str:
 
 
 @pytest.fixture
-def kept(sqlite_url: str) -> str:
-    with Ledger.open(sqlite_url) as ledger:
+def kept(either_url: str) -> str:
+    with Ledger.open(either_url) as ledger:
         for name in ("anna", "ben"):
             ledger.plan_mailbox("wave1", f"{name}@old.example", f"{name}@new.example")
-    return sqlite_url
+    return either_url
 
 
 def test_the_last_word_about_a_mailbox_counts_and_a_try_counts_for_nothing(kept: str, tmp_path: Path) -> None:

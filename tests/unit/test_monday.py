@@ -14,6 +14,7 @@ from connectors.base import Role
 from connectors.memory import MemoryDestination, MemoryTarget
 from connectors.memory_target import Content
 from migrator import app
+from migrator.config import load
 from state.model import MailboxState
 from state.store import Ledger
 
@@ -31,8 +32,15 @@ def target(world: World) -> MemoryTarget:
     return world.targets["anna"]
 
 
+@pytest.fixture(autouse=True)
+def place(world: World, either_place: str, tmp_path: Path) -> None:
+    """The project's ledger is on either database."""
+    config = tmp_path / "migrator.toml"
+    config.write_text(f'[ledger]\nurl = "{either_place}"\n{config.read_text("utf-8")}', "utf-8")
+
+
 def ledger(tmp_path: Path) -> Ledger:
-    return Ledger.open(f"sqlite:///{tmp_path / 'migrator.db'}")
+    return Ledger.open(load(tmp_path / "migrator.toml").ledger.url)
 
 
 def traced(shell: Shell, *words: str) -> list[dict[str, str]]:

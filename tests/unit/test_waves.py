@@ -5,7 +5,6 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Any, cast
 
 import pytest
@@ -58,8 +57,8 @@ class Doors:
 
 
 @pytest.fixture
-def ledger(tmp_path: Path) -> Iterator[Ledger]:
-    with Ledger.open(f"sqlite:///{(tmp_path / 'ledger.db').as_posix()}") as opened:
+def ledger(either_url: str) -> Iterator[Ledger]:
+    with Ledger.open(either_url) as opened:
         yield opened
 
 
