@@ -7,6 +7,7 @@ Only click is imported before a command is known, so that ``--help`` answers at 
 
 from __future__ import annotations
 
+import errno
 import importlib
 import io
 import os
@@ -115,16 +116,24 @@ def run(arguments: Sequence[str]) -> int:
         return USAGE
     except (click.Abort, KeyboardInterrupt):
         return _say(words, "Stopped.", PAUSED)
-    except BrokenPipeError:
-        # A reader such as `head` has seen enough; nothing may be written at exit either.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
     except SystemExit as error:
         # click's own way of saying the same.
         return 0 if error.code == 1 else USAGE
     except Exception as error:
+        if _closed_pipe(error):
+            return 0
         code, sentence = explain(error)
         return _say(words, sentence or _keep_bug(words, error), code)
+
+
+def _closed_pipe(error: Exception) -> bool:
+    """Whether a reader such as `head` has seen enough; then nothing may be written at exit either."""
+    # Windows calls it an invalid argument, and names no file.
+    odd = sys.platform == "win32" and isinstance(error, OSError) and error.errno == errno.EINVAL and error.filename is None
+    if not odd and not isinstance(error, BrokenPipeError):
+        return False
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return True
 
 
 def _keep_bug(words: Words, error: Exception) -> str:

@@ -457,7 +457,10 @@ def _check_address(file: Path, key: str, url: str) -> None:
 
 
 def _absolute(file: Path, path: str) -> str:
-    return str((file.parent / Path(path).expanduser()).resolve()) if path else ""
+    try:
+        return str((file.parent / Path(path).expanduser()).resolve()) if path else ""
+    except (RuntimeError, ValueError, OSError):  # a home of nobody, a zero in it, more than the system takes
+        raise BadInput(f"{file}: {path!r} is no path here; write it from the top, or from the config's folder.") from None
 
 
 def _ledger_url(file: Path, url: str) -> str:

@@ -6,6 +6,7 @@ Libraries' own log records take the same way, from warnings up only, because som
 
 from __future__ import annotations
 
+import contextlib
 import json
 import logging
 import logging.handlers
@@ -13,6 +14,7 @@ import os
 import re
 import sys
 import threading
+import time
 from collections.abc import Callable, MutableMapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -20,6 +22,9 @@ from typing import Any
 import structlog
 
 BLOT = "(hidden)"
+
+_ROLL_AGAIN = 600.0
+"""Seconds until a log file that could not be turned over is tried again."""
 
 _hidden: set[str] = set()
 _lock = threading.Lock()
@@ -85,6 +90,39 @@ class _Stderr(logging.StreamHandler[Any]):
         return sys.stderr
 
 
+class _File(logging.handlers.RotatingFileHandler):
+    """The log file. Trouble with it never ends up as a traceback on the screen of whoever runs something else.
+
+    Windows lets nobody rename a file that another process has open; then this one grows on, and is tried again in a while.
+    """
+
+    _again = 0.0
+    _told = False
+
+    def shouldRollover(self, record: logging.LogRecord) -> int:
+        return int(time.monotonic() >= self._again and super().shouldRollover(record))
+
+    def doRollover(self) -> None:
+        if self.stream is not None:
+            self.stream.close()
+        turned = f"{self.baseFilename}.turned"
+        try:
+            os.replace(self.baseFilename, turned)
+        except OSError:
+            self._again = time.monotonic() + _ROLL_AGAIN
+        else:
+            for number in range(self.backupCount, 0, -1):
+                with contextlib.suppress(OSError):
+                    os.replace(f"{self.baseFilename}.{number - 1}" if number > 1 else turned, f"{self.baseFilename}.{number}")
+        self.stream = self._open()
+
+    def handleError(self, record: logging.LogRecord) -> None:
+        if not self._told:
+            self._told = True
+            with contextlib.suppress(Exception):
+                sys.stderr.write(f"warning: {self.baseFilename} can't be written ({sys.exc_info()[1]}); going on without it\n")
+
+
 class _Relay(logging.Handler):
     """Hands every record on as a level and a line of JSON, for another process to write down."""
 
@@ -104,7 +142,7 @@ def set_up(file: Path, *, quiet: bool = False) -> None:
 
     The file turns over at 20 MB, five old ones are kept. Raises OSError when it can't be opened.
     """
-    to_file = logging.handlers.RotatingFileHandler(file, maxBytes=20_000_000, backupCount=5, encoding="utf-8", delay=True)
+    to_file = _File(file, maxBytes=20_000_000, backupCount=5, encoding="utf-8", delay=True)
     outlets: list[tuple[logging.Handler, Any, int]] = [(to_file, structlog.processors.JSONRenderer(), logging.INFO)]
     if not quiet:
         outlets.append((_Stderr(), _for_people, logging.WARNING))

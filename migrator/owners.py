@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from email.message import EmailMessage
 from pathlib import Path
 from typing import Any
 
+from migrator.errors.vault import safe_name
 from state.model import MailboxRow
 
 TEXTS: dict[str, dict[str, tuple[str, str]]] = {
@@ -84,7 +84,7 @@ def write(
         mine = details.get(row.id, {})
         if mine.get("kind", "user") != "user":
             continue
-        file = folder / (re.sub(r"[^\w.@+-]", "_", row.source) + ".eml")
+        file = folder / f"{safe_name(row.source)}.eml"
         with file.open("xb") as out:
             out.write(message_of(row, mine, message, day=day, contact=contact).as_bytes())
         written.append(file)

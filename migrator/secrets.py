@@ -57,7 +57,7 @@ def resolve(reference: Reference, folder: Path, *, environ: Mapping[str, str] = 
             secret = environ.get(reference.name, "")
             mend = f"set the environment variable {reference.name} before starting"
         case "file":
-            secret = _first_line(folder / Path(reference.name).expanduser())
+            secret = _first_line(folder, reference.name)
             mend = f"write the secret into the first line of {reference.name}"
         case "keyring":
             secret = _from_keyring(reference.name)
@@ -68,14 +68,14 @@ def resolve(reference: Reference, folder: Path, *, environ: Mapping[str, str] = 
     return secret
 
 
-def _first_line(path: Path) -> str:
+def _first_line(folder: Path, name: str) -> str:
     try:
-        with path.open(encoding="utf-8-sig") as file:
+        with (folder / Path(name).expanduser()).open(encoding="utf-8-sig") as file:
             return file.readline().rstrip("\r\n")
     except FileNotFoundError:
         return ""
-    except (OSError, UnicodeDecodeError) as error:
-        raise BadSecret(f"names the file {path}, which can't be read ({type(error).__name__}); check the file") from None
+    except (OSError, ValueError, RuntimeError) as error:  # ValueError: no UTF-8, or no path; RuntimeError: a home of nobody
+        raise BadSecret(f"names the file {folder / name}, which can't be read ({type(error).__name__}); check the file") from None
 
 
 def _from_keyring(name: str) -> str:

@@ -27,6 +27,9 @@ if TYPE_CHECKING:
     from state.store import Ledger
 
 
+_LAST_DAY = datetime.max.replace(tzinfo=UTC) - timedelta(days=1)
+
+
 @click.command("show", short_help="Show everything about one mailbox.")
 @click.argument("user")
 @global_options()
@@ -87,7 +90,7 @@ def trace(words: Words, user: str, message_id: str, eml: Path | None, since: str
         wanted = Wanted(message_id)
     else:
         start = _time("--from", since)
-        wanted = Wanted(since=start, until=_time("--to", until) if until else start + timedelta(days=1))
+        wanted = Wanted(since=start, until=_time("--to", until) if until else min(start, _LAST_DAY) + timedelta(days=1))
     config = words.load()
     with _ledger(config) as ledger:
         row = _mailbox(ledger, user)
@@ -264,7 +267,7 @@ def _undoing(row: MailboxRow, found: Sorted) -> list[str]:
 def _time(option: str, text: str) -> datetime:
     try:
         return datetime.fromisoformat(text).astimezone(UTC)
-    except ValueError:
+    except (ValueError, OverflowError, OSError):  # no time, beyond the calendar, beyond the clock of Windows
         raise click.UsageError(f"{option} {text} is no time; write 2026-11-23, or 2026-11-23T14:00.") from None
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 import tempfile
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
@@ -105,8 +106,9 @@ pass_words = click.make_pass_decorator(Words, ensure=True)
 
 
 def say_json(value: dict[str, Any]) -> None:
-    """Print one JSON document."""
-    click.echo(json.dumps(value, indent=2, ensure_ascii=False, default=str))
+    """Print one JSON document; with escapes where the output can't hold every letter, as on a pipe of Windows."""
+    plain = "utf" not in (getattr(sys.stdout, "encoding", None) or "").lower()
+    click.echo(json.dumps(value, indent=2, ensure_ascii=plain, default=str))
 
 
 def say_lines(*lines: str) -> None:

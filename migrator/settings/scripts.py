@@ -115,7 +115,7 @@ def put_files(folder: Path, files: Mapping[str, str], option: str) -> list[Path]
 
 def file_name(wave: str) -> str:
     """A wave's name as a part of a file's name; two waves never get the same."""
-    plain = re.sub(r"[^\w.-]", "_", wave)
+    plain = re.sub(r"[^\w.-]|\.$", "_", wave)  # Windows drops a dot at the end, and two names would be one
     return plain if plain == wave else f"{plain}-{digest(wave).hex()[:6]}"
 
 
