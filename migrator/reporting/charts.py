@@ -51,7 +51,7 @@ def growth(days: Sequence[Day], language: Language, title: str) -> Markup:
     for day in days:
         sums.append((sums[-1] if sums else 0) + day.bytes)
     most = max(sums, default=0) or 1
-    left, right, top, bottom = 64, 8, 12, 26
+    left, right, top, bottom = 76, 30, 12, 26
     across, down = _WIDE - left - right, _HIGH - top - bottom
 
     def at(index: int) -> tuple[float, float]:
@@ -71,10 +71,11 @@ def growth(days: Sequence[Day], language: Language, title: str) -> Markup:
         body.append(f'<polyline class="stroke" points="{line}"/>')
         body.append(f'<circle class="c-blue" cx="{points[-1][0]}" cy="{points[-1][1]}" r="3.5"/>')
         step = max(1, -(-len(days) // _LABELS))
-        for index in range(len(days) - 1, -1, -step):
-            anchor = "end" if index == len(days) - 1 else "middle" if index else "start"
+        for number, index in enumerate(range(len(days) - 1, -1, -step)):
             label = escape(language.short_day(days[index].day))
-            body.append(f'<text x="{points[index][0]}" y="{_HIGH - 8}" text-anchor="{anchor}">{label}</text>')
+            # On a phone letters are larger, so there is room for every second day alone.
+            kind = ' class="second"' if number % 2 else ""
+            body.append(f'<text x="{points[index][0]}" y="{_HIGH - 8}" text-anchor="middle"{kind}>{label}</text>')
     return _svg(_WIDE, _HIGH, f"{title}: {language.size(sums[-1] if sums else 0)}", "".join(body))
 
 

@@ -67,6 +67,10 @@ def why_date(lines: Sequence[MailboxLine], waves: Sequence[WaveLine], whole: For
     if whole.open and whole.early is None:
         return Saying("date.unknown")
     stuck = sum(line.state in _STUCK for line in lines)
+    still = [wave for wave in dated if wave.state != "OPEN" and wave.moved < wave.mailboxes]
+    if still and not stuck:
+        one = min(still, key=lambda wave: wave.forecast.due or 0)
+        return Saying("date.but-still", {"n": len(still), "wave": one.name, "due": one.forecast.due})
     last = max(dated, key=lambda wave: wave.forecast.due or 0)
     if stuck:
         return Saying("date.but-stuck", {"n": stuck, "wave": last.name, "due": last.forecast.due})

@@ -125,6 +125,10 @@ class Language:
             return "–"
         return f"{self.day(moment)} {self._there(moment):%H:%M}"
 
+    def planned(self, moment: float) -> str:
+        """A day and time that somebody named; the day alone where it is midnight, because then no time was named."""
+        return self.day(moment) if f"{self._there(moment):%H:%M}" == "00:00" else self.moment(moment)
+
     def stamp(self, moment: float) -> str:
         """A day and time with its zone."""
         ahead = self._there(moment).utcoffset() or timedelta()

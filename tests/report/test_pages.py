@@ -61,6 +61,7 @@ def test_numbers_and_days_are_written_as_people_there_write_them() -> None:
         "2\u00a0h 01\u00a0min",
         "2\u00a0Tage 7\u00a0h",
     )
+    assert (de.planned(1796342400.0), de.planned(1796403600.0)) == ("4. Dez. 2026", "4. Dez. 2026 17:00")
     assert en.between(1796403600.0, 1796403700.0) == "4 Dec 2026"
     assert en.say(Saying("verdict.pending", {"n": 1})) == "One item is still to be carried; nothing is lost."
     spread = {"early": 1796403600.0, "late": 1796403700.0}

@@ -143,6 +143,8 @@ def wave(due: float | None, *, moved: int = 0, state: str = "OPEN", late: float 
         ([wave(NOW + DAY / 2)], "date.broken"),
         ([wave(NOW + 1.1 * DAY)], "date.shaky"),
         ([wave(NOW + 9 * DAY)], "date.holds"),
+        ([wave(NOW + 9 * DAY, state="PAUSED")], "date.but-still"),
+        ([wave(NOW + 9 * DAY, state="PAUSED", moved=2)], "date.holds"),
     ],
 )
 def test_whether_the_date_holds_is_told_with_its_reason(waves: list[WaveLine], key: str) -> None:
