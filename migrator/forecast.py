@@ -199,12 +199,13 @@ _SLOWER = 0.75
 
 @dataclass(frozen=True, slots=True)
 class Stretch:
-    """A pass brought so much between two moments."""
+    """A pass brought so much between two moments. ``worth`` is the share of it that a pass of today may bring in that time."""
 
     began: float
     ended: float
     bytes: float
     items: float = 0.0
+    worth: float = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -217,33 +218,37 @@ class Rates:
     overall_items: float = 0.0
 
 
-def stretches(passes: Iterable[PassRow | Ran]) -> list[Stretch]:
-    """What these passes brought, those that run left out."""
+def stretches(passes: Iterable[PassRow | Ran], slowed: tuple[float, float] | None = None) -> list[Stretch]:
+    """What these passes brought, those that run left out. ``slowed``: a moment since which a pass may bring that share only."""
+    moment, share = slowed or (0.0, 1.0)
     found = []
     for one in passes:
         if one.ended is not None:
             done = one.done if isinstance(one, Ran) else msgspec.convert(one.figures, Done)
-            found.append(Stretch(one.started, one.ended, float(done.bytes), float(done.created + done.adopted)))
+            worth = share if one.started < moment else 1.0
+            found.append(Stretch(one.started, one.ended, float(done.bytes), float(done.created + done.adopted), worth))
     return found
 
 
 def rates(some: Iterable[Stretch], now: float, window: float = WINDOW) -> Rates:
-    """What passes brought within the window; of one that began before it the later part counts."""
+    """What passes brought within the window; of one that began before it the later part counts. What they brought at a speed
+    that is not allowed any more counts for the average in part."""
     since = now - window
     parts = [one for one in some if one.ended > since and (one.bytes > 0 or one.items > 0)]
     if not parts:
         return Rates()
-    size = items = running = 0.0
+    size = items = size_now = items_now = running = 0.0
     covered = since
     for one in sorted(parts, key=lambda one: one.began):
         began, ended = max(one.began, since), max(one.ended, one.began + 1)
         share = (ended - began) / (ended - min(one.began, began))
         size, items = size + one.bytes * share, items + one.items * share
+        size_now, items_now = size_now + one.bytes * share * one.worth, items_now + one.items * share * one.worth
         running += max(0.0, ended - max(began, covered))
         covered = max(covered, ended)
     running = max(running, _LEAST) / 3600
     overall = max(now - max(since, min(one.began for one in parts)), _LEAST) / 3600
-    return Rates(size / running, size / overall, items / running, items / overall)
+    return Rates(size / running, size_now / overall, items / running, items_now / overall)
 
 
 @dataclass(frozen=True, slots=True)

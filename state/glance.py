@@ -162,6 +162,12 @@ class Glance:
         found = self._ask("SELECT name, state, details FROM waves ORDER BY name", ())
         return {name: (state, msgspec.json.decode(details, type=dict[str, Any])) for name, state, details in found}
 
+    def answered(self, question: str) -> tuple[str, float]:
+        """The last answer of probes to a question that is about the target alone, and when; empty and 0 if there is none."""
+        text = f"SELECT answer, at FROM answers WHERE question = {self._mark} ORDER BY at DESC LIMIT 1"
+        found = self._ask(text, (question,))
+        return (str(found[0][0]), float(found[0][1])) if found else ("", 0.0)
+
     def hinted(self, scope: str) -> float:
         """Until when a hint of this scope holds, in wall-clock seconds; 0 if there is none."""
         found = self._ask(f"SELECT until FROM hints WHERE scope = {self._mark}", (scope,))

@@ -133,6 +133,7 @@ def _mailboxes(_config: Config, glance: Glance | None, wave: str | None) -> View
 
 def _waves(config: Config, glance: Glance | None, wave: str | None) -> View:
     from migrator import forecast
+    from migrator.probe.answers import AT_ONCE, slowed_by
     from migrator.status import standings
     from migrator.waves.status import WAVE_COLUMNS, wave_headline, wave_sheet, wave_standings, wave_table
 
@@ -141,7 +142,7 @@ def _waves(config: Config, glance: Glance | None, wave: str | None) -> View:
     if glance:
         now, mine = time.time(), {row.id for row in glance.mailboxes(wave)}
         ran = (one for one in glance.ended_since(now - forecast.WINDOW) if one.mailbox_id in mine)
-        rate = forecast.rates(forecast.stretches(ran), now)
+        rate = forecast.rates(forecast.stretches(ran, slowed_by(*glance.answered(AT_ONCE))), now)
     waves = wave_standings(rows, glance.waves() if glance else {}, rate)
     return View(
         headline=wave_headline(waves),

@@ -75,6 +75,19 @@ class Known:
 NOTHING = Known()
 
 
+DOCUMENTED = 4
+"""Requests at once to one mailbox that are documented [learn.microsoft.com/graph/throttling-limits]."""
+
+
+def slowed_by(answer: str, at: float) -> tuple[float, float] | None:
+    """What an answer to AT_ONCE says about passes that began before it: since when they bring which share only; None: nothing.
+
+    A pass that kept so many requests under way brings half as much with half as many at the worst.
+    """
+    fewer = answer.isdigit() and 0 < int(answer) < DOCUMENTED
+    return (at, int(answer) / DOCUMENTED) if fewer else None
+
+
 def narrowed(limits: LimitsSection, known: Known) -> LimitsSection:
     """The limits of the config with what was measured where that is less; nothing measured ever makes them wider."""
     at_once = limits.concurrency if known.at_once is None else min(limits.concurrency, known.at_once)

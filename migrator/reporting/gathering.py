@@ -15,6 +15,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 from migrator.cutover.positions import WITHDRAWN
 from migrator.engine.conservation import last_told, off_by, told_by
 from migrator.forecast import Holding, Load, Rates, rates, still_to_carry, stretches
+from migrator.probe.answers import AT_ONCE, slowed_by
 from migrator.reporting.behind import left_behind
 from migrator.reporting.facts import (
     Approved,
@@ -83,7 +84,9 @@ def gather(
         if sight.mailbox_id in ids:
             seen[sight.kind][sight.mailbox_id] = sight
     lines = _lines(ledger, rows, passes, described, said, seen, recount)
-    speed = rates(stretches(one for some in passes.values() for one in some), now)
+    answers = plans.answers()
+    slowed = next((slowed_by(one.answer, one.at) for one in answers if one.question == AT_ONCE), None)
+    speed = rates(stretches((one for some in passes.values() for one in some), slowed), now)
     holdings = {line.id: _holding(line) for line in lines}
     among = list(holdings.values())
     waves = []
@@ -114,7 +117,7 @@ def gather(
         filtered=_reasons(stayed, (ItemState.FILTERED,), {}),
         degraded=_sum(line.degraded for line in lines),
         left_behind=_sum(line.left_behind for line in lines),
-        probed=sayings(plans.answers()),
+        probed=sayings(answers),
         stayed=refusals,
         stayed_not_shown=max(0, sum(one.items for one in reasons) - len(refusals)),
         left_alone=left_alone[:details],

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from migrator.config import LimitsSection
-from migrator.forecast import Span, together
-from migrator.probe.answers import AT_ONCE, IMPORT_CAP, LANE_IMPORT, SHARED, known_of, narrowed
+from migrator.forecast import Span, Stretch, rates, together
+from migrator.probe.answers import AT_ONCE, IMPORT_CAP, LANE_IMPORT, SHARED, known_of, narrowed, slowed_by
 from migrator.probe.kit import QUESTIONS
 from migrator.reporting.gathering import gather
 from migrator.reporting.pages import report_page
@@ -77,3 +77,12 @@ def test_mailboxes_that_share_a_budget_may_win_nothing_by_going_on_at_once() -> 
     assert together([hour] * 4, 4, apart=1) == Span(3600.0, 4 * 3600.0)
     assert together([hour] * 4, 4, apart=2) == Span(3600.0, 2 * 3600.0)
     assert together([hour] * 4, 2, apart=3) == together([hour] * 4, 2)
+
+
+def test_what_was_brought_with_more_requests_at_once_counts_in_part_for_the_far_end() -> None:
+    assert slowed_by("2", 50.0) == (50.0, 0.5)
+    assert slowed_by("4", 50.0) is slowed_by("at least 8", 50.0) is slowed_by("", 0.0) is None
+    before = rates([Stretch(0.0, 3600.0, 4e9, 1000.0)], 7200.0)
+    after = rates([Stretch(0.0, 3600.0, 4e9, 1000.0, worth=0.5)], 7200.0)
+    assert (after.running, after.running_items) == (before.running, before.running_items)
+    assert (after.overall, after.overall_items) == (before.overall / 2, before.overall_items / 2)

@@ -55,6 +55,10 @@ def test_steps_sights_and_answers_keep_the_last_of_each(ledger: Ledger) -> None:
     assert [one.about for one in ledger.plans.observed("late")] == [{"hosts": {"mx.example.com": 4}}]
     assert ledger.plans.observed("late", ada.id + 1) == []
     assert [(one.build, one.answer) for one in ledger.plans.answers()] == [("14.2.247", "yes"), ("15.1.2507", "done")]
+    ledger.plans.answer("requests at once", "", "", "2")
+    answer, at = ledger.glance().answered("requests at once")
+    assert (answer, at > 0) == ("2", True)
+    assert ledger.glance().answered("nothing that was asked") == ("", 0.0)
 
 
 def test_a_spreadsheet_is_taken_in_all_or_nothing_and_known_ones_change(ledger: Ledger) -> None:
