@@ -15,7 +15,7 @@ from typing import Any, Literal
 from connectors.base import Attachment
 from connectors.contact import Contact, Kept, Mail, Postal
 from connectors.ews.answer import M, T, left_out
-from connectors.ews.client import escape
+from connectors.ews.asking import get_items
 from connectors.ews.marks import importance_of, sensitivity_of
 from connectors.ews.soap import extended, moment, number
 
@@ -148,15 +148,7 @@ SHAPE = (
 
 def get_contacts(ids: Sequence[str]) -> str:
     """GetItem with everything of contacts but the content of their attachments."""
-    wanted = "".join(f'<t:ItemId Id="{escape(one)}"/>' for one in ids)
-    return f"<m:GetItem>{SHAPE}<m:ItemIds>{wanted}</m:ItemIds></m:GetItem>"
-
-
-def get_attachments(ids: Sequence[str]) -> str:
-    """GetAttachment, content included; of a message within also its MIME."""
-    wanted = "".join(f'<t:AttachmentId Id="{escape(one)}"/>' for one in ids)
-    shape = "<m:AttachmentShape><t:IncludeMimeContent>true</t:IncludeMimeContent></m:AttachmentShape>"
-    return f"<m:GetAttachment>{shape}<m:AttachmentIds>{wanted}</m:AttachmentIds></m:GetAttachment>"
+    return get_items(SHAPE, ids)
 
 
 def attachment_ids(element: Any) -> list[tuple[str, int]]:

@@ -20,7 +20,7 @@ from connectors.base import Address, Attachment
 from connectors.errors import Unavailable
 from connectors.event import WEEK, Attendee, Event, Index, Occurrence, PatternKind, Recurrence, Turn, Weekday, Zone
 from connectors.ews.answer import T, left_out
-from connectors.ews.client import escape
+from connectors.ews.asking import get_items
 from connectors.ews.marks import importance_of, sensitivity_of
 from connectors.ews.soap import Prop, extended, moment, number, truth
 
@@ -68,15 +68,7 @@ def is_event(item_class: str) -> bool:
 
 def get_events(ids: Sequence[str]) -> str:
     """GetItem with everything that the compose lane carries of appointments and of single occurrences."""
-    items = "".join(f'<t:ItemId Id="{escape(one)}"/>' for one in ids)
-    return f"<m:GetItem>{_SHAPE}<m:ItemIds>{items}</m:ItemIds></m:GetItem>"
-
-
-def get_attachments(ids: Sequence[str]) -> str:
-    """GetAttachment with contents; messages within the item as MIME."""
-    wanted = "".join(f'<t:AttachmentId Id="{escape(one)}"/>' for one in ids)
-    shape = "<m:AttachmentShape><t:IncludeMimeContent>true</t:IncludeMimeContent></m:AttachmentShape>"
-    return f"<m:GetAttachment>{shape}<m:AttachmentIds>{wanted}</m:AttachmentIds></m:GetAttachment>"
+    return get_items(_SHAPE, ids)
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 
 from connectors.base import Attachment, Fetched, Gone, Item, Lane, Ref, Refusal
 from connectors.errors import Unavailable
-from connectors.ews import classify, events
+from connectors.ews import asking, classify, events
 from connectors.ews.answer import M, code_of
 from connectors.ews.client import MailboxClient
 from connectors.ews.events import Changed, Draft, Listed
@@ -69,7 +69,7 @@ class Gathering:
         return self._client.ask("GetItem", events.get_events(ids), _as_many(len(ids)))
 
     def _ask_attachments(self, listed: Sequence[Listed]) -> list[Any]:
-        return self._client.ask("GetAttachment", events.get_attachments([one.id for one in listed]), _as_many(len(listed)))
+        return self._client.ask("GetAttachment", asking.get_attachments([one.id for one in listed]), _as_many(len(listed)))
 
     def _occurrence(self, changed: Changed, message: Any) -> Draft | None:
         element = message.find(f"{M}Items/*")

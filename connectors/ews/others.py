@@ -12,7 +12,7 @@ from typing import Any
 
 from connectors.base import Attachment, Message
 from connectors.ews.answer import T
-from connectors.ews.client import escape
+from connectors.ews.asking import get_items
 from connectors.ews.contacts import body_of
 from connectors.ews.convert import fields_of
 from connectors.ews.soap import Prop, extended, moment, number
@@ -47,8 +47,7 @@ _SHAPE = (
 
 def get_others(ids: Sequence[str]) -> str:
     """GetItem with what people read of an item, whatever it is."""
-    wanted = "".join(f'<t:ItemId Id="{escape(one)}"/>' for one in ids)
-    return f"<m:GetItem>{_SHAPE}<m:ItemIds>{wanted}</m:ItemIds></m:GetItem>"
+    return get_items(_SHAPE, ids)
 
 
 def original(item_class: str, stream: Content) -> Attachment:

@@ -25,7 +25,7 @@ from connectors.base import (
     digest_of,
 )
 from connectors.errors import Throttled, Unavailable, UnknownAnswer, WireError
-from connectors.ews import classify, contacts, events, export, soap
+from connectors.ews import asking, classify, contacts, events, export, soap
 from connectors.ews.answer import M, T, check, code_of, parse
 from connectors.ews.answer import messages as messages_of
 from connectors.ews.client import ExchangeServer, MailboxClient
@@ -306,7 +306,7 @@ class _Fetch:
 
     def _fetch_some(self, ids: Sequence[str]) -> None:
         operation = "GetAttachment"
-        found = messages_of(parse(self.client.post_once(operation, contacts.get_attachments(ids))), operation)
+        found = messages_of(parse(self.client.post_once(operation, asking.get_attachments(ids))), operation)
         same_number(found, ids)
         for id_, message in zip(ids, found, strict=True):
             code, values = code_of(message)

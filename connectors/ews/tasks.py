@@ -14,7 +14,7 @@ from connectors.base import Attachment
 from connectors.contact import Task
 from connectors.event import WEEK, Index, PatternKind, Recurrence, Weekday
 from connectors.ews.answer import T, left_out
-from connectors.ews.client import escape
+from connectors.ews.asking import get_items
 from connectors.ews.contacts import COMMON, body_of, kept_of, key_of, path_of
 from connectors.ews.marks import importance_of, sensitivity_of
 from connectors.ews.soap import extended, moment, number, truth
@@ -72,8 +72,7 @@ _GROUPS: dict[str, tuple[Weekday, ...]] = {"day": WEEK, "weekday": WEEK[:5], "we
 
 def get_tasks(ids: Sequence[str]) -> str:
     """GetItem with everything of tasks but the content of their attachments."""
-    wanted = "".join(f'<t:ItemId Id="{escape(one)}"/>' for one in ids)
-    return f"<m:GetItem>{SHAPE}<m:ItemIds>{wanted}</m:ItemIds></m:GetItem>"
+    return get_items(SHAPE, ids)
 
 
 def task_of(element: Any, attached: Sequence[tuple[Attachment, bool]] = ()) -> Task:

@@ -8,12 +8,15 @@ that no row knows is a bug of ours to report, never a retry.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Awaitable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import TypeVar
 
 from connectors.base import Refusal
 from connectors.errors import Halt, MailboxBlocked, StaleCursor, Throttled, Unavailable, UnknownAnswer, WireError
+
+T = TypeVar("T")
 
 
 class Meaning(StrEnum):
@@ -320,3 +323,11 @@ def error_of(
             return UnknownAnswer(text, code=shown)
         case _:
             return Rejected(text, code=shown, status=status, meaning=row.meaning, reason=row.reason)
+
+
+async def clear_of_rejections(asking: Awaitable[T]) -> T:
+    """A Rejected outside of a write is no item's fault: it blocks the mailbox, by name."""
+    try:
+        return await asking
+    except Rejected as error:
+        raise MailboxBlocked(str(error), code=error.code, side="target", mend="see the code; run `migrator check`") from error

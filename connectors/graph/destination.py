@@ -8,9 +8,9 @@ Doubt, what can never go is a Refusal.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
-from typing import Any, TypeVar
+from typing import Any
 
 import orjson
 import structlog
@@ -37,7 +37,7 @@ from connectors.graph import composing, paths
 from connectors.graph import extended as x
 from connectors.graph.batch import Part, batch
 from connectors.graph.carriers import Carriers
-from connectors.graph.classify import Meaning, Rejected
+from connectors.graph.classify import Meaning, Rejected, clear_of_rejections
 from connectors.graph.client import GraphClient
 from connectors.graph.convert import ITEM_LIMIT
 from connectors.graph.events import Events
@@ -48,8 +48,6 @@ from connectors.graph.naming import MAIL, Node, family
 from connectors.graph.people import NOT_PERMITTED, Contacts
 from connectors.graph.resources import Resource, covers
 from connectors.graph.todo import Tasks, unlike
-
-T = TypeVar("T")
 
 COMPOSE_CLASSES = ("IPM.Note", "REPORT", "IPM.Post", "IPM.Recall", "IPM.Outlook.Recall")
 ASIDE = "Carried as attachments"
@@ -126,26 +124,26 @@ class GraphDestination:
         """The folder of what is carried as a message and whose own folder takes none, if it is there."""
         if not self._others:
             return ()
-        return tuple(node.id for node in self._client.run(_clear_of_rejections(self._folders.nodes())) if node.name == ASIDE)
+        return tuple(node.id for node in self._client.run(clear_of_rejections(self._folders.nodes())) if node.name == ASIDE)
 
     def guard(self, may_leave: Callable[[], bool]) -> None:
         self._client.guard(self._mailbox, may_leave)
 
     def place_folder(self, folder: Folder, parent: str | None, known: str | None, *, keep: bool = False) -> str:
-        return self._client.run(_clear_of_rejections(self._folders.place(folder, parent, known, keep=keep)))
+        return self._client.run(clear_of_rejections(self._folders.place(folder, parent, known, keep=keep)))
 
     def held(self, target_id: str) -> int:
-        return self._client.run(_clear_of_rejections(self._folders.held(target_id)))
+        return self._client.run(clear_of_rejections(self._folders.held(target_id)))
 
     def remove_folder(self, target_id: str) -> bool:
-        return self._client.run(_clear_of_rejections(self._folders.remove(target_id)))
+        return self._client.run(clear_of_rejections(self._folders.remove(target_id)))
 
     def write(self, writes: Sequence[Write]) -> Future[list[Outcome]]:
         return self._client.spawn(self._write(tuple(writes)))
 
     def find(self, identities: Sequence[Identity]) -> dict[Identity, list[TargetRef]]:
         asked = {each: self._as_written(each) for each in identities}
-        found = self._client.run(_clear_of_rejections(self._lookup.find(list(dict.fromkeys(asked.values())))))
+        found = self._client.run(clear_of_rejections(self._lookup.find(list(dict.fromkeys(asked.values())))))
         return {each: found[written] for each, written in asked.items()}
 
     def _as_written(self, identity: Identity) -> Identity:
@@ -158,27 +156,27 @@ class GraphDestination:
         return not covers(COMPOSE_CLASSES, item_class) and not any(covers(one.classes, item_class) for one in self._resources)
 
     def peek(self, target_ids: Sequence[str]) -> list[TargetRef | None]:
-        return self._client.run(_clear_of_rejections(self._lookup.peek(target_ids)))
+        return self._client.run(clear_of_rejections(self._lookup.peek(target_ids)))
 
     def inventory(self, folder_id: str) -> Iterator[Entry]:
         path, of_items = self._client.run(self._lookup.inventory_path(folder_id))
         following: str | None = path
-        tasks = self._client.run(_clear_of_rejections(self._tasks.entries(folder_id))) if of_items else None
+        tasks = self._client.run(clear_of_rejections(self._tasks.entries(folder_id))) if of_items else None
         if tasks is not None:
             items: list[dict[str, Any]] = []
             while following:
-                found, following = self._client.run(_clear_of_rejections(self._lookup.page(following)))
+                found, following = self._client.run(clear_of_rejections(self._lookup.page(following)))
                 items += found
             yield from unlike(tasks, items)
             return
         while following:
-            found, following = self._client.run(_clear_of_rejections(self._lookup.page(following)))
+            found, following = self._client.run(clear_of_rejections(self._lookup.page(following)))
             for each in found:
                 yield x.entry_of_item(each) if of_items else x.entry_of_message(each)
 
     def tree(self) -> list[tuple[str, str]]:
         """Every folder below the top, with its path; names joined by ``/``."""
-        nodes = {node.id: node for node in self._client.run(_clear_of_rejections(self._folders.nodes()))}
+        nodes = {node.id: node for node in self._client.run(clear_of_rejections(self._folders.nodes()))}
 
         def path(node: Node) -> str:
             above = nodes.get(node.parent_id)
@@ -188,14 +186,14 @@ class GraphDestination:
 
     def claim(self) -> Claim | None:
         path = paths.query(self._root(), select="id", expand=x.expand((x.CLAIM,)))
-        found = self._client.run(_clear_of_rejections(self._client.ask(self._mailbox, "GET", path, kind="claim"))).json()
+        found = self._client.run(clear_of_rejections(self._client.ask(self._mailbox, "GET", path, kind="claim"))).json()
         text = x.values(found).get(x.CLAIM)
         return None if text is None else x.claim_of(text)
 
     def stake(self, claim: Claim) -> None:
         body = orjson.dumps({"singleValueExtendedProperties": [x.pair(x.CLAIM, x.claim_text(claim))]})
         asking = self._client.ask(self._mailbox, "PATCH", self._root(), kind="claim", body=body, safe=True)
-        self._client.run(_clear_of_rejections(asking))
+        self._client.run(clear_of_rejections(asking))
 
     def figures(self) -> dict[str, float]:
         return self._client.figures(self._mailbox)
@@ -401,11 +399,3 @@ async def _ended(flagging: asyncio.Task[list[Outcome]], flags: int) -> list[Outc
         flagging.cancel()
         await asyncio.wait([flagging])
         return [Doubt(Unavailable("the program ended while this was under way"))] * flags
-
-
-async def _clear_of_rejections(asking: Coroutine[Any, Any, T]) -> T:
-    """A Rejected outside of a write is no item's fault: it blocks the mailbox, by name."""
-    try:
-        return await asking
-    except Rejected as error:
-        raise MailboxBlocked(str(error), code=error.code, side="target", mend="see the code; run `migrator check`") from error

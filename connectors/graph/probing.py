@@ -7,7 +7,7 @@ import interface takes items of every class into it. The mark tells it from a fo
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Coroutine, Iterator, Sequence
+from collections.abc import Coroutine, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, TypeVar
@@ -18,7 +18,7 @@ import orjson
 from connectors.errors import Halt, MailboxBlocked, Throttled, UnknownAnswer, WireError
 from connectors.graph import extended as x
 from connectors.graph import paths
-from connectors.graph.classify import Meaning, Rejected
+from connectors.graph.classify import Meaning, Rejected, clear_of_rejections
 from connectors.graph.client import AddressSpent, GraphClient, raise_for
 from connectors.graph.importing import MailboxId
 from connectors.graph.lookup import is_mail
@@ -127,7 +127,7 @@ class GraphBench:
     # -- on the loop
 
     def _run(self, asking: Coroutine[Any, Any, T]) -> T:
-        return self._client.run(_by_name(asking))
+        return self._client.run(clear_of_rejections(asking))
 
     def _ask(self, method: str, path: str, *, body: bytes | None = None) -> dict[str, Any]:
         async def ask() -> dict[str, Any]:
@@ -246,11 +246,3 @@ def _no_item(place: Workplace, size: int) -> tuple[bytes, _Noughts, bytes]:
     """The body of an import request of so many bytes that no item can come of."""
     head = orjson.dumps({"FolderId": place.id, "Mode": "create"})[:-1] + b',"Data":"'
     return head, _Noughts(max(0, size - len(head) - 2) // 4 * 4), b'"}'
-
-
-async def _by_name(asking: Awaitable[T]) -> T:
-    """A Rejected of a question is no item's fault: it blocks the probe, by name."""
-    try:
-        return await asking
-    except Rejected as error:
-        raise MailboxBlocked(str(error), code=error.code, side="target", mend="see the code; run `migrator check`") from error

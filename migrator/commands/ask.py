@@ -161,14 +161,14 @@ def _ask(
 
 def _second(config: Config, rows: Sequence[MailboxRow], pilot: MailboxRow, beside: str) -> str:
     """The target of a second pilot. Raises BadInput if nothing can be learnt from it."""
-    from migrator import app
+    from migrator import parts
     from migrator.config import BadInput
 
     found = next((row for row in rows if row.source.casefold() == beside.casefold()), None)
     if found is None or found.id == pilot.id:
         raise BadInput(f"{beside} is no other planned mailbox; --beside wants the source address of a second pilot.")
     apps = len(config.target.apps) + 1
-    if app.app_of(found.target, apps) != app.app_of(pilot.target, apps):
+    if parts.app_of(found.target, apps) != parts.app_of(pilot.target, apps):
         raise BadInput(f"{beside} is carried by another app than {pilot.source}; name a second pilot of the same app.")
     return found.target
 

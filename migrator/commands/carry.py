@@ -139,7 +139,7 @@ def carry(
 
     ``first`` are source addresses in the order in which they are to begin, before all others.
     """
-    from migrator import app, logs
+    from migrator import app, logs, parts
     from migrator.edges import at_the_edges
     from migrator.progress import watcher_for
     from migrator.waves.file import select
@@ -172,7 +172,7 @@ def carry(
         watcher = stack.enter_context(at_the_edges(config, ledger, shown, say=aside.append, metrics=metrics, real=real))
         log = logs.logger("migrator.run")
         wanted = processes or config.run.processes
-        number = min(wanted, app.most_processes(config), max(1, len(mailboxes)))
+        number = min(wanted, parts.most_processes(config), max(1, len(mailboxes)))
         log.info("run begins", mailboxes=len(mailboxes), dry_run=dry_run, processes=number, processes_asked=wanted)
         about = _How(lane=lane, approve_deletes=approve_deletes, backfill=backfill, dry_run=dry_run, rebuild=rebuild)
         if number > 1:

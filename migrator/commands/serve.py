@@ -44,7 +44,7 @@ def serve(words: Words, tick: float, processes: int | None, metrics: str, dry_ru
     """
     if dry_run:
         return _foresee(words)
-    from migrator import app, logs
+    from migrator import app, logs, parts
     from migrator.commands.carry import BY_SCHEDULE, run_of, spread_of, stop_on_signals
     from migrator.edges import at_the_edges
     from migrator.waves.serving import Processes, Serving, Telling, Threads
@@ -70,7 +70,7 @@ def serve(words: Words, tick: float, processes: int | None, metrics: str, dry_ru
         say_aside = lambda line: click.echo(f"migrator: {line}", err=True)  # noqa: E731
         around = at_the_edges(config, ledger, Telling(say), say=say_aside, metrics=metrics)
         watcher = stack.enter_context(around)
-        number = min(processes or config.run.processes, app.most_processes(config))
+        number = min(processes or config.run.processes, parts.most_processes(config))
         if number > 1:
             crowd = Crowd(spread_of(config, ledger, number, stop, watcher, BY_SCHEDULE))
             stack.callback(crowd.kill)

@@ -97,14 +97,14 @@ def _recognise(crew: Crew, waiting: Sequence[Pair]) -> None:
     steps: list[Step] = []
     for row, _ in waiting:
         if (hit := chosen.get(row.key)) is not None:
-            here = _place(crew, row) == hit.folder_id
+            here = place_of(crew, row) == hit.folder_id
             steps.append(Step(row, adopted(row, hit.id, hit.version, here=here), None))
     if steps:
         crew.ledger.settle(crew.lease, steps)
         crew.count("adopted", len(steps))
 
 
-def _place(crew: Crew, row: Row) -> str | None:
+def place_of(crew: Crew, row: Row) -> str | None:
     """The target folder that the row's copy belongs into; None if it has none yet."""
     folder = crew.folders.get(row.folder_id)
     return folder.target_id if folder else None
@@ -128,7 +128,7 @@ def _choose(crew: Crew, pairs: Sequence[Pair]) -> dict[bytes, TargetRef]:
     chosen: dict[bytes, TargetRef] = {}
     for here, alike in ((True, True), (True, False), (False, True), (False, False)):
         for identity, row, opened in asked:
-            wanted = _place(crew, row)
+            wanted = place_of(crew, row)
             subject = plan.unpack_facts(opened.facts).subject_hash
             free = [
                 hit
@@ -153,7 +153,7 @@ def _heal_unknown(crew: Crew, pairs: Sequence[Pair]) -> None:
 
 def _nearest(crew: Crew, row: Row, opened: Open, free: Sequence[TargetRef]) -> TargetRef | None:
     """The hit most likely to be this row's: its own stamp, its folder, its size."""
-    wanted = _place(crew, row)
+    wanted = place_of(crew, row)
     stamp = stamp_of(row.key)
     # A copy that carries the stamp of another item is that item's, whoever lost track of it; only a moved item, whose
     # stamp is rewritten last, may still carry its old one.
@@ -216,7 +216,7 @@ def _recount_some(crew: Crew, watched: Sequence[Pair], may_remove: bool) -> None
             continue
         for hit in hits:
             ours = hit.stamp is None or hit.stamp.casefold() == stamp_of(row.key)
-            if hit.id in owned or not ours or hit.folder_id not in (_place(crew, row), *crew.destination.aside):
+            if hit.id in owned or not ours or hit.folder_id not in (place_of(crew, row), *crew.destination.aside):
                 continue
             owned.add(hit.id)
             if may_remove and may_be_removed_quietly(row):

@@ -21,7 +21,7 @@ from connectors.base import short_hash
 from migrator.config import BadInput
 from migrator.engine.claims import check_claim
 from migrator.engine.crew import Crew
-from migrator.engine.heal import heal
+from migrator.engine.heal import heal, place_of
 from migrator.engine.plan import chunks
 from migrator.engine.steps import Pair, may_be_removed_quietly
 from migrator.engine.transfer import Transfer
@@ -152,17 +152,12 @@ def _sorted(crew: Crew) -> Iterator[tuple[str, Row]]:
                 yield "gone", row
             elif not row.target_version or not ref.version:
                 yield "unknown", row
-            elif short_hash(ref.version) != row.target_version or ref.folder_id not in ("", _place(crew, row)):
+            elif short_hash(ref.version) != row.target_version or ref.folder_id not in ("", place_of(crew, row)):
                 yield "touched", row
             elif not may_be_removed_quietly(row):
                 yield "could-tell", row
             else:
                 yield "ours", row
-
-
-def _place(crew: Crew, row: Row) -> str | None:
-    folder = crew.folders.get(row.folder_id)
-    return folder.target_id if folder else None
 
 
 def _still_there(crew: Crew, removed: Sequence[str]) -> int:

@@ -23,7 +23,7 @@ from typing import IO, Any, cast
 import msgspec
 
 from migrator import logs
-from migrator.app import Share as Part
+from migrator.parts import Share as Part
 from migrator.waves.wave import BUG, HALTED, PAUSED, Ending, Watcher, tally
 from migrator.workers.orders import (
     Began,

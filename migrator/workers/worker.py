@@ -20,6 +20,7 @@ from typing import IO
 from migrator import app, logs
 from migrator.config import load
 from migrator.engine.inflight import Pool
+from migrator.parts import Share as Part
 from migrator.waves.wave import BUG, PAUSED, Ending, Run, Wave
 from migrator.workers.orders import (
     Began,
@@ -117,7 +118,7 @@ class _Hints(app.Hints):
 def work(begin: Begin, told: Iterable[Order], speaker: Speaker, stop: threading.Event) -> int:
     """Obey orders until there are no more; returns this process's exit code, which says nothing about the mailboxes."""
     config = load(Path(begin.config))
-    share = app.Share(begin.part, begin.parts)
+    share = Part(begin.part, begin.parts)
     with ExitStack() as stack:
         ledger = stack.enter_context(Ledger.open(begin.ledger))
         config = app.measured(config, ledger)

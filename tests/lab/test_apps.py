@@ -16,9 +16,10 @@ from connectors.lab import limits
 from connectors.lab.people import target_address
 from connectors.lab.server import CLIENT_ID, Lab, LabPlan
 from migrator import logs
-from migrator.app import Connected, app_of
+from migrator.app import Connected
 from migrator.cli import run
 from migrator.config import load
+from migrator.parts import app_of
 
 APPS = 3
 

@@ -18,8 +18,8 @@ from connectors.ews.endpoint import Exchange
 from connectors.ews.source import ExchangeSource
 from connectors.link import WINDOW, Link
 from connectors.pacer import Cost, Pacer, Slots
-from migrator.app import connections_of, link_of
 from migrator.config import Config, load
+from migrator.parts import connections_of, link_of
 
 MONDAY = 1795424400.0
 """2026-11-23 09:00 UTC, a Monday at ten in Berlin."""

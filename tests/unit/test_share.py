@@ -10,7 +10,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from migrator import app, logs
+from migrator import logs, parts
 from migrator.config import Config, load
 from migrator.waves.wave import Ending
 from migrator.workers import orders
@@ -44,13 +44,13 @@ def config_of(folder: Path, source: str = "", target: str = "") -> Config:
 
 @pytest.mark.parametrize("of", [1, 2, 3, 7])
 def test_parts_of_a_number_add_up_to_it(of: int) -> None:
-    assert sum(app.Share(index, of).of_number(7) for index in range(of)) == 7
+    assert sum(parts.Share(index, of).of_number(7) for index in range(of)) == 7
 
 
 def test_connections_and_line_are_divided_and_divided_anew_when_one_ends(tmp_path: Path) -> None:
     config = config_of(tmp_path)
-    share = app.Share(1, 2)
-    calls, link = app.connections_of(config, share=share), app.link_of(config, share=share)
+    share = parts.Share(1, 2)
+    calls, link = parts.connections_of(config, share=share), parts.link_of(config, share=share)
     assert link is not None
     assert (calls(), link._rate()) == (3, 5e6)
     share.become(0, 1)
@@ -58,11 +58,11 @@ def test_connections_and_line_are_divided_and_divided_anew_when_one_ends(tmp_pat
 
 
 def test_no_more_processes_than_can_share_what_there_is(tmp_path: Path) -> None:
-    assert app.most_processes(config_of(tmp_path)) == 5
+    assert parts.most_processes(config_of(tmp_path)) == 5
     hours = 'business_hours = "Mon-Fri 08:00-18:00"\nbusiness_time_zone = "Europe/Vienna"\nbusiness_connections = 2'
-    assert app.most_processes(config_of(tmp_path, source=hours)) == 2
+    assert parts.most_processes(config_of(tmp_path, source=hours)) == 2
     limits = '[target.limits]\nconcurrency = 3\nconcurrency_scope = "app"'
-    assert app.most_processes(config_of(tmp_path, target=limits)) == 3
+    assert parts.most_processes(config_of(tmp_path, target=limits)) == 3
 
 
 def test_mailboxes_that_were_never_through_come_first_and_then_the_largest(sqlite_url: str) -> None:
