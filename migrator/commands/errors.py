@@ -102,7 +102,9 @@ def show(words: Words, key: str, subjects: bool, save: Path | None) -> int:
         shown = _read_subjects(words, config, ledger, [item]) if subjects and item.item_id else {}
         if save is not None:
             _save(config, ledger, item, save)
-    told, meant = advice(item.reason), about(item.code) if item.code else None
+    told = advice(item.reason)
+    # Both sides have codes of the same name, so the table is asked only where no sentence says which side it was.
+    meant = about(item.code) if item.code and not item.detail else None
     history = [
         {"decision": one.decision.value, "who": one.who, "why": one.why, "at": moment(one.at), "reason": one.reason}
         for one in decided
