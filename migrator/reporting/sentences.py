@@ -3,8 +3,10 @@
 ``[sentence]`` of a language file has each of them; English is as the ledger has it, with ``{blanks}`` for what varies. A sentence
 that no row knows stays as it is, so that nothing that was said is ever lost.
 
-    items     "3 items"       state    HELD           cause    sentences in their turn
-    time      "3 d"           n, m     numbers        any other blank: taken over as it stands
+    items     "3 items"       state    HELD           cause, who   sentences in their turn
+    time      "3 d"           n, m     numbers        grade    a word of the scoring rule
+
+Any other blank is taken over as it stands.
 """
 
 from __future__ import annotations
@@ -21,7 +23,7 @@ SECTION: Final = "sentence."
 _BLANK: Final = re.compile(r"\{(\w+)\}")
 _SHAPES: Final[Mapping[str, str]] = {
     "n": r"[\d.,]+", "m": r"[\d.,]+", "items": r"[\d,]+ items?", "state": r"[A-Z]+", "time": r"[\d.]+ (?:s|min|h|d)",
-    "word": r"[^ ]+", "command": r"[^`]+", "kind": r"[a-z ]+",
+    "word": r"[^ ]+", "grade": r"[^:]+", "command": r"[^`]+", "kind": r"[a-z ]+",
 }  # fmt: skip
 _CODE: Final = re.compile(r" \(([\w][\w .-]*)\)$")
 _ENDS: Final = re.compile(r"(?<=[.!?])\s+(?=[A-Z\d])")

@@ -65,10 +65,12 @@ class Language:
 
     def _blank(self, name: str, value: str) -> str:
         match name:
-            case "cause":
+            case "cause" | "who":
                 return self.told(value)
             case "state":
                 return self(f"state.{value}")
+            case "grade":
+                return self.words.get(f"grade.{value}", value)
             case "n" | "m" if value.replace(",", "").isdigit():
                 return self.number(int(value.replace(",", "")))
             case "items":

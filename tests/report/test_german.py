@@ -16,7 +16,7 @@ from connectors.ews import classify as ews
 from connectors.graph import classify as graph
 from migrator import fidelity
 from migrator.cutover import table
-from migrator.cutover.table import EDGES, Position
+from migrator.cutover.table import EDGES, Position, too_early
 from migrator.engine.plan import too_large
 from migrator.errors.advice import REASONS
 from migrator.reporting.behind import ALWAYS, TREES
@@ -25,6 +25,7 @@ from migrator.reporting.gathering import gather, gather_folders
 from migrator.reporting.pages import card_page, page, protocol_page, report_page
 from migrator.reporting.words import Language, codes, language
 from migrator.reporting.workbook import workbook
+from migrator.scoring import Measured, hindrance, read_rule, score
 from state.model import MailboxState
 from state.store import Ledger
 
@@ -72,6 +73,15 @@ def alike(english: list[str], other: list[str]) -> list[str]:
     return [one for one in {*english} & {*other} if len(said(one)) > 2 and one != TYPED]
 
 
+def by_score() -> list[str]:
+    """Why the scoring rule keeps a mailbox back, for each of its reasons."""
+    rule = read_rule("")
+    some = [
+        Measured(items=100, unaccounted=off, refused={"corrupt": stayed}) for stayed, off in ((1, 0), (90, 0), (0, 1), (400, 0))
+    ]
+    return [sentence for one in some if (sentence := hindrance(score(one, rule)))]
+
+
 def everything_said() -> list[str]:
     """Every sentence of the tables by which connectors and cutover tell what happened."""
     found = [f"{row.sentence} (ErrorSomething)" for row in [*graph.CODES.values(), *graph.STATUSES.values()]]
@@ -86,11 +96,13 @@ def everything_said() -> list[str]:
     for one in (
         replace(base, pending=3, refused=1, backfill=1200),
         replace(base, failed=steps),
+        *(replace(base, score=one) for one in by_score()),
         replace(base, confirmed=steps, sweep_until=12 * day, locked=day, routed=day),
         replace(base, confirmed=steps, sweep_until=8 * day, locked=day, routed=day),
         replace(base, state=MailboxState.HELD, came_from=MailboxState.READY, cause="The target mailbox is full (Quota)."),
     ):
         found += [sentence for edge in EDGES for test in edge.tests if (sentence := test(one))]
+    found.append(too_early(replace(base, complete_after=10 * day, complete_says="2026-12-04 18:00 Europe/Berlin")))
     found.append(too_large(90_000_000, list(Lane), dict.fromkeys(Lane, 36e6)).detail)
     return list(dict.fromkeys(found))
 
@@ -179,6 +191,15 @@ def test_what_stands_in_a_sentence_is_put_into_the_language_too() -> None:
     )
     assert de.told(open_).startswith("1.200 Elemente des älteren Teils noch zu übertragen; `migrator run a@b.c` macht")
     assert de.told(open_).endswith("1 Element noch zu übertragen; `x` überträgt sie.")
+
+
+def test_whose_word_the_scoring_rule_waits_for_is_told_in_the_language() -> None:
+    told = [language("de").told(sentence) for sentence in by_score()]
+    assert len(told) == 4
+    assert told[0] == (
+        "Nach der Bewertungsregel 1 ist es „zu prüfen“: 1 Element nicht übertragen, und noch niemand hat zugestimmt; zustimmen muss"
+        " die Leitung der Migration (`migrator errors approve --who …`)."
+    )
 
 
 def test_what_nobody_has_a_row_for_stays_as_it_was_said() -> None:
