@@ -46,8 +46,28 @@ def test_every_config_key_is_in_the_reference(key: str) -> None:
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_every_link_leads_somewhere(page: Path) -> None:
-    for link in re.findall(r"\]\(([^)#:]+)\)", page.read_text("utf-8")):
-        assert (page.parent / link).exists(), link
+    for link, place in re.findall(r"\]\(([^)#:]*)(?:#([^)]+))?\)", page.read_text("utf-8")):
+        goal = page.parent / link if link else page
+        assert goal.exists(), link
+        assert not place or place in headings(goal), f"{link}#{place}"
+
+
+def headings(page: Path) -> set[str]:
+    """How a link names the headings of a page."""
+    found = re.findall(r"^#+ (.+)$", page.read_text("utf-8"), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", one.lower()).strip().replace(" ", "-") for one in found}
+
+
+YOURS = {"configs/live.toml"}
+"""Files that whoever reads the page writes."""
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_every_file_that_a_page_names_is_there(page: Path) -> None:
+    named = set(
+        re.findall(r"(?<![\w/.-])((?:migrator|connectors|state|tests|docs|configs|alembic)/[\w/.-]*\w)", page.read_text("utf-8"))
+    )
+    assert not {one for one in named - YOURS if not (ROOT / one).exists()}
 
 
 def test_every_folder_of_the_code_map_is_there() -> None:
@@ -59,7 +79,8 @@ def test_every_folder_of_the_code_map_is_there() -> None:
 def test_the_examples_of_the_readme_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     text = (ROOT / "README.md").read_text("utf-8")
     lines = [line for block in re.findall(r"```\n(.*?)```", text, re.DOTALL) for line in block.splitlines()]
-    examples = [line.removeprefix("uv run ") for line in lines if line.startswith("uv run migrator ") and "demo" not in line]
+    examples = [line.removeprefix("uv run ") for line in lines if line.startswith("uv run migrator ")]
+    examples = [one for one in examples if one.split()[1] not in ("demo", "lab")]  # they have tests of their own
     assert len(examples) >= 2
     monkeypatch.setenv("MIGRATOR_SOURCE_PASSWORD", "x")
     monkeypatch.setenv("MIGRATOR_TARGET_SECRET", "x")
