@@ -197,8 +197,8 @@ def test_whose_word_the_scoring_rule_waits_for_is_told_in_the_language() -> None
     told = [language("de").told(sentence) for sentence in by_score()]
     assert len(told) == 4
     assert told[0] == (
-        "Nach der Bewertungsregel 1 ist es „zu prüfen“: 1 Element nicht übertragen, und noch niemand hat zugestimmt; zustimmen muss"
-        " die Leitung der Migration (`migrator errors approve --who …`)."
+        "Nach der Bewertungsregel 1 ist es „zu prüfen“: 1 Element nicht übertragen, und noch niemand hat zugestimmt;"
+        " zustimmen muss die Leitung der Migration (`migrator errors approve --who …`)."
     )
 
 
