@@ -14,7 +14,7 @@ from migrator.config import load
 from migrator.demo.run import DemoFailed
 from state.store import Ledger
 
-PATIENCE = 240.0
+PATIENCE = 400.0
 """Seconds that anything may take to come about between the deaths."""
 
 
