@@ -57,7 +57,7 @@ def is_backfill(facts: Facts, since: date) -> bool:
 SWEEP_MINUTES = 15.0
 """Between two sweeps, where the wave says nothing."""
 
-_AT_LEAST = 60.0
+_AT_LEAST = 10.0
 """Seconds of old mail that a sweep carries however late it is, or a mailbox with much late mail would never end."""
 
 

@@ -235,6 +235,11 @@ def _due(now: float, plan: WavePlan, one: Candidate) -> float:
     return due if complete is None or one.began >= complete else min(due, complete)
 
 
+def minutes_each(sweep_minutes: float, at_once: int, flipped: int) -> float:
+    """How long each sweep may take for all of so many mailboxes to be swept in ``sweep_minutes``, so many of them at once."""
+    return sweep_minutes * min(1.0, at_once / max(1, flipped))
+
+
 def light(hours: Hours, now: float) -> float | None:
     """The first whole minute after ``now`` that does not lie in these hours; None if a week holds none."""
     first = (int(now) // _MINUTE + 1) * _MINUTE

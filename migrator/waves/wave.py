@@ -27,7 +27,7 @@ from migrator import logs
 from migrator.config import PassSettings
 from migrator.cutover.arrivals import Look, Lookout, note, observe
 from migrator.cutover.positions import advance, flip_of
-from migrator.cutover.table import UNDER_WAY, kind_of_pass
+from migrator.cutover.table import AFTER_FLIP, UNDER_WAY, kind_of_pass
 from migrator.engine import stamps
 from migrator.engine.conservation import off_by, told_by
 from migrator.engine.crew import keep_nothing
@@ -39,7 +39,7 @@ from migrator.status import sentences
 from migrator.waves import match
 from migrator.waves.pauses import Asked, Pauses, why_not
 from migrator.waves.ready import Found, state_after
-from migrator.waves.schedule import plan_of
+from migrator.waves.schedule import minutes_each, plan_of
 from state.model import (
     ASIDE,
     PENDING,
@@ -126,7 +126,10 @@ class Run:
     look: Callable[[MailboxRow], Look] | None = None
     """Opens a target mailbox to see what arrives there, once its mail goes there."""
     blackouts: bool = False
-    """Whether a blackout that begins stops those that it holds back; a run that a person began goes on."""
+    """Whether it goes by the waves' schedules: a blackout that begins stops those that it holds back, and sweeps make room for
+    one another; a run that a person began goes on."""
+    parts: int = 1
+    """How many processes share this run."""
     rebuild: Literal["", "behind", "take-over"] = ""
     """Not a pass, but learning from the target what an earlier ledger knew; ``take-over``: whosever claim it carries."""
 
@@ -396,8 +399,14 @@ class _Mailbox:
             source.close()
 
     def _sweep_minutes(self) -> float:
-        """Between two sweeps of its wave."""
-        return plan_of(self._row.wave, self._run.ledger.plans.waves().get(self._row.wave)).sweep_minutes
+        """After how many minutes a sweep has to let go of old mail: when its own next one is due, or another's turn has come."""
+        run = self._run
+        minutes = plan_of(self._row.wave, run.ledger.plans.waves().get(self._row.wave)).sweep_minutes
+        if self._kind is not PassKind.SWEEP or not run.blackouts:
+            return minutes
+        # By the schedule all are swept again and again, by as many as go at once.
+        flipped = sum((row.came_from or row.state) in AFTER_FLIP for row in run.ledger.mailboxes())
+        return minutes_each(minutes, run.at_once * run.parts, flipped)
 
     def _see_arrivals(self, lookout: Lookout) -> None:
         look = self._run.look

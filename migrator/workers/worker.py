@@ -143,6 +143,7 @@ def work(begin: Begin, told: Iterable[Order], speaker: Speaker, stop: threading.
             look=connectors.look,
             rebuild=begin.rebuild,
             blackouts=begin.blackouts,
+            parts=begin.parts,
         )
         wave = teller.wave = stack.enter_context(Wave(run))
         speaker.say(Ready(owner))

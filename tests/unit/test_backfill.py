@@ -78,7 +78,7 @@ def test_what_is_open_is_told_by_sums(ledger: Ledger) -> None:
         (PassKind.SWEEP, MailboxState.SWEEPING, 1440, 15, False, 900 + 900),
         (PassKind.SWEEP, MailboxState.SWEEPING, 5, 15, False, 1000 + 300),
         (PassKind.SWEEP, MailboxState.SWEEPING, 0, 15, False, 1000),
-        (PassKind.SWEEP, MailboxState.SWEEPING, 1440, 1, False, 1000 + 60),
+        (PassKind.SWEEP, MailboxState.SWEEPING, 1440, 1, False, 1000 + 10),
         (PassKind.SWEEP, MailboxState.BACKFILLING, 1440, 15, False, 900 + 900),
         (PassKind.SWEEP, MailboxState.BACKFILLING, 0, 5, False, 900 + 300),
         (PassKind.SWEEP, MailboxState.BACKFILLING, 1440, 15, True, None),

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from migrator.waves.columns import Unfit, moment_of
 from migrator.waves.hours import Hours, parse_hours
-from migrator.waves.schedule import Candidate, Decision, WavePlan, decide, light, plan_of, seconds_of
+from migrator.waves.schedule import Candidate, Decision, WavePlan, decide, light, minutes_each, plan_of, seconds_of
 from state.model import MailboxState, PassKind, PassState
 from state.plans import WaveRow, WaveState
 
@@ -247,3 +247,11 @@ def test_every_mailbox_is_due_or_waits_for_a_named_reason_or_is_closed_or_here(
     told = [*decision.due, *(one.mailbox_id for one in decision.waits)]
     assert sorted(told) == sorted(one.mailbox_id for one in candidates if not one.here and one.stands is not S.CLOSED)
     assert all(one.why and (one.until is None or one.until > NOW) for one in decision.waits)
+
+
+@pytest.mark.parametrize(
+    ("at_once", "flipped", "minutes"), [(4, 0, 15.0), (4, 1, 15.0), (4, 4, 15.0), (4, 100, 0.6), (1, 3, 5.0)]
+)
+def test_sweeps_make_room_for_one_another_so_that_all_have_their_turn_in_time(at_once: int, flipped: int, minutes: float) -> None:
+    assert minutes_each(15.0, at_once, flipped) == pytest.approx(minutes)
+    assert minutes_each(15.0, at_once, flipped) * flipped / at_once <= 15.0 + 1e-9
