@@ -105,7 +105,7 @@ def _ask_ledger(config: Config) -> Answer:
         with Ledger.open(config.ledger.url) as ledger:
             mailboxes = len(ledger.mailboxes())
     except LedgerError as error:
-        return Answer(question, False, str(error), "Run `migrator db upgrade`, or name the right ledger in ledger.url.")
+        return Answer(question, False, str(error))  # which says what to do
     except OperationalError as error:
         return Answer(question, False, f"It does not answer ({error.orig}).", "Start the database, or correct ledger.url.")
     return Answer(question, True, f"It knows mailboxes: {mailboxes}.")

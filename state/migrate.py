@@ -63,7 +63,9 @@ def _revision_or_refuse(engine: Engine) -> str | None:
         revision = _revision(engine)
     except OperationalError as error:
         if engine.dialect.name == "sqlite":
-            raise LedgerError(f"The ledger {engine.url.database} can't be opened: {error.orig}.") from None
+            raise LedgerError(
+                f"The ledger {engine.url.database} can't be opened: {error.orig}; its folder has to be there, and both writable."
+            ) from None
         raise
     except DatabaseError as error:
         if engine.dialect.name == "sqlite":

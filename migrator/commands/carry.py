@@ -315,6 +315,10 @@ def _as_json(ending: Ending) -> dict[str, Any]:
     }
 
 
+_NAMED = 3
+"""Mailboxes that are named before one cause of theirs."""
+
+
 def endings_table(endings: Sequence[Ending]) -> list[str]:
     """The same for people."""
     from migrator.status import WIDTH, lay_out
@@ -334,4 +338,13 @@ def endings_table(endings: Sequence[Ending]) -> list[str]:
         for ending in endings
     ]
     lines = lay_out(heading, cells, WIDTH, left=frozenset({0, 1, 7}), limits={0: 36})
-    return [*lines, *(f"{ending.mailbox.source}: {ending.cause}" for ending in endings if ending.cause)]
+    alike: dict[str, list[str]] = {}
+    for ending in endings:
+        if ending.cause:
+            alike.setdefault(ending.cause, []).append(ending.mailbox.source)
+    return [*lines, *(f"{_together(names)}: {cause}" for cause, names in alike.items())]
+
+
+def _together(names: Sequence[str]) -> str:
+    """Mailboxes that ended by one cause: what stops all of a thousand is said once."""
+    return ", ".join(names) if len(names) <= _NAMED else f"{', '.join(names[: _NAMED - 1])} and {len(names) - _NAMED + 1} more"

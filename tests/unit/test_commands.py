@@ -508,3 +508,19 @@ def test_check_says_that_the_waves_file_is_not_there_and_goes_by_the_ledger(worl
     code, out = shell("check")
     assert code == 0
     assert "waves.csv is not there; the ledger has: mailboxes 2, waves 2." in out
+
+
+def test_what_stops_all_mailboxes_is_said_once_under_the_table(tmp_path: Path) -> None:
+    from migrator.commands.carry import endings_table
+    from migrator.waves.wave import Ending
+    from state.store import Ledger
+
+    with Ledger.open(f"sqlite:///{tmp_path / 'ledger.db'}") as ledger:
+        rows = [ledger.plan_mailbox("w", f"{name}@old.example", f"{name}@new.example") for name in "abcdefg"]
+    causes = ["The secret is wrong."] * 5 + ["It is full.", ""]
+    told = endings_table([Ending(mailbox=row, kind=None, code=5, cause=cause) for row, cause in zip(rows, causes, strict=True)])
+    assert told[-2:] == [
+        "a@old.example, b@old.example and 3 more: The secret is wrong.",
+        "f@old.example: It is full.",
+    ]
+    assert len(told) == 1 + 7 + 2
