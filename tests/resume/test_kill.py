@@ -19,7 +19,7 @@ from state.model import PassKind, PassState
 CRASH_WINDOWS = {"listing.py": 1, "transfer.py": 3}
 """Marks of ``# CRASH WINDOW:`` in the code, by file; each lies between two steps of the matrix."""
 
-ELSEWHERE = {"placing.py": 2, "probe.py": 2, "undo.py": 1}
+ELSEWHERE = {"placing.py": 2, "probing.py": 2, "undo.py": 1}
 """The same outside of what a pass under one set of rules goes through: tests of their own die there (test_mapping, test_probe,
 test_monday)."""
 
