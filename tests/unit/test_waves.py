@@ -540,3 +540,24 @@ def test_a_blackout_that_begins_ends_what_serve_has_under_way_and_not_what_a_per
     [ending] = go(ledger, "anna", blackouts=blackouts)
     assert (ending.mailbox.state is MailboxState.PAUSED) == stops
     assert ending.cause == ("The blackout of its wave." if stops else "")
+
+
+@pytest.mark.parametrize(("scheduled", "minutes"), [(False, 10.0), (True, 2.5)])
+def test_by_the_schedule_a_sweep_leaves_time_for_those_of_the_others(
+    ledger: Ledger, scripts: dict[str, Script], scheduled: bool, minutes: float
+) -> None:
+    """Eight mailboxes past their flip, two of them at once: each has a quarter of the time between two sweeps."""
+    given: list[float] = []
+
+    def remember(job: Job) -> PassReport:
+        given.append(job.settings.sweep_minutes)
+        return DONE
+
+    scripts["anna"] = remember
+    ledger.plans.keep_wave("wave1", WaveState.OPEN, {"sweep_minutes": 10})
+    way = list(MailboxState)
+    for row in plan(ledger, "anna", *(f"other{number}" for number in range(7))):
+        for state_on_the_way in way[1 : way.index(MailboxState.SWEEPING) + 1]:
+            ledger.move_mailbox(row.id, state_on_the_way, "")
+    go(ledger, "anna", blackouts=scheduled)
+    assert given == [minutes]
