@@ -36,7 +36,7 @@ class Listing:
     def read_round(self, *, carry: bool = False, again: frozenset[int] = frozenset(), aside: frozenset[int] = frozenset()) -> int:
         """Read every folder to its end; returns the round's number.
 
-        With ``carry`` each page of a folder's first listing is carried before the next one is read. Folders in ``again`` are
+        With ``carry`` each page of a folder's first listing is on its way before the next one is read. Folders in ``again`` are
         listed from nothing; those in ``aside`` are not read, unless another one shows that stamps can't be trusted here.
         """
         crew = self._crew
@@ -49,6 +49,7 @@ class Listing:
                 self.read_folder(crew.folders[folder_id], self.sources[folder_id], generation)
         elif aside:
             crew.figures[UNCHANGED] += len(aside)
+        self._transfer.settle()
         self._doom_absent(generation)
         return generation
 
@@ -76,6 +77,7 @@ class Listing:
                 if cursor is None:
                     raise
                 crew.count("listed_again")
+                self._transfer.settle()
                 fingerprint, cursor, began, whole = present + AGAIN, None, generation, True
                 continue
             anew = fingerprint.endswith(AGAIN)
@@ -109,7 +111,7 @@ class Listing:
             crew.folders[row.id] = row
             crew.count("listed", listed)
             if carry and not anew:
-                self._transfer.drain(row.id)
+                self._transfer.drain(row.id, leave_out=True)
             if page.last:
                 return
             cursor = page.cursor
@@ -119,6 +121,7 @@ class Listing:
         ledger = self._crew.ledger
         changes = plan.fold(page.changes)
         keys = list(changes)
+        self._transfer.settle(changes.keys())
         rows = ledger.rows(self._mailbox_id, keys)
         opened = ledger.opens(self._mailbox_id, keys)
         met = (

@@ -9,7 +9,7 @@ Two lots may be open in the target at once, so that its slots refill before the 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from concurrent.futures import Future
 from contextlib import closing
 from dataclasses import dataclass
@@ -88,14 +88,24 @@ class Transfer:
         self._fetcher = Fetcher(crew.source, crew.pool, crew.stop)
 
     def close(self) -> None:
-        """End the fetch thread."""
+        """Settle what is still out, because something else went wrong, and end the fetch thread."""
+        self._settle_quietly()
         self._fetcher.close()
 
-    def drain(self, folder_id: int | None = None, state: ItemState = ItemState.LISTED, until: float | None = None) -> None:
+    def drain(
+        self,
+        folder_id: int | None = None,
+        state: ItemState = ItemState.LISTED,
+        until: float | None = None,
+        *,
+        leave_out: bool = False,
+    ) -> None:
         """Carry out every row of a state (LISTED or BACKFILL), of one folder or of all. Returns when none is left or, not long
         after, when the clock shows ``until``; doubts stay INTENDED.
 
-        Raises Stopped between lots, and the cause of a write that did nothing (Unavailable, MailboxBlocked, Halt).
+        With ``leave_out`` the answers of the last lots are not waited for, so that the target is busy while the source is asked
+        for more; ``settle`` does it. Raises Stopped between lots, and the cause of a write that did nothing (Unavailable,
+        MailboxBlocked, Halt), whichever lot it was in.
         """
         crew = self._crew
         try:
@@ -112,11 +122,25 @@ class Transfer:
                         except BaseException:
                             share.give_back()
                             raise
+                if leave_out and len(rows) < at_once:
+                    return
                 self._settle_all()
         except BaseException:
             # Whatever left must be settled before the reason travels on; its own trouble would hide the reason.
             self._settle_quietly()
             raise
+
+    def settle(self, met: Collection[bytes] | None = None) -> None:
+        """Wait for what is out and write it down; with ``met`` only if one of these keys is among it. Raises what ``drain`` does.
+
+        Who changes a row has to know its answer first, or the answer would be written over the change.
+        """
+        if self._out and (met is None or any(row.key in met for sent in self._out for row, _ in sent.pairs)):
+            try:
+                self._settle_all()
+            except BaseException:
+                self._settle_quietly()
+                raise
 
     def remove(self, doomed: Sequence[Pair]) -> None:
         """Remove from the target what left the source. The rails were asked before."""
