@@ -26,7 +26,7 @@ from msgspec.structs import replace as rebuilt
 
 from migrator import logs, shares
 from migrator.config import BadInput, Config
-from migrator.footprint import few_arenas
+from migrator.footprint import few_arenas, loaded_for_good
 from migrator.parts import Share, app_of, connections_of, exchange_of, link_of, spool_of, tenants_of
 from state.model import MailboxRow
 
@@ -217,6 +217,7 @@ class Connected:
 
         client = self.client_for(mailbox.target)
         destination: Destination = GraphDestination(client, mailbox.target, orphans=self._orphans, others=self._others)
+        loaded_for_good()
         return self._guard(destination) if self._guard else destination
 
     def look(self, mailbox: MailboxRow) -> Look:

@@ -1,10 +1,12 @@
-"""Keeps the process small: how the C library of Linux sets memory aside for threads."""
+"""Keeps the process small and quick: how memory is set aside for threads, and what is looked through for garbage."""
 
 from __future__ import annotations
 
 import contextlib
+import gc
 import os
 import sys
+from functools import lru_cache
 
 _M_ARENA_MAX = -8
 ARENAS = 2
@@ -24,3 +26,13 @@ def few_arenas() -> None:
 
     with contextlib.suppress(OSError, AttributeError):  # another C library
         ctypes.CDLL(None).mallopt(_M_ARENA_MAX, ARENAS)
+
+
+@lru_cache(maxsize=1)
+def loaded_for_good() -> None:
+    """Look for no garbage in what is loaded by now; once a process, when everything that a pass needs is there.
+
+    Code and tables of libraries stay until the end. Looking through all of them took 0.1 s of CPU each time, a third of a pass in
+    which nothing changed.
+    """
+    gc.freeze()

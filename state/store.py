@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from types import TracebackType
 from typing import Any, Final, TypeVar
 
@@ -354,9 +354,13 @@ class Ledger:
 
     # -- sums and lists
 
-    def tallies(self, mailbox_id: int | None = None) -> list[tuple[int, Tally]]:
-        """Rows and bytes by mailbox, folder and state, as kept in the same transactions as the rows."""
-        return self._read(lambda db: views.sums(db, mailbox_id))
+    def tallies(self, mailbox_id: int | None = None, states: Collection[ItemState] | None = None) -> list[tuple[int, Tally]]:
+        """Rows and bytes by mailbox, folder and state, as kept in the same transactions as the rows; without empty ones."""
+        return self._read(lambda db: views.sums(db, mailbox_id, states))
+
+    def totals(self, mailbox_id: int) -> dict[ItemState, tuple[int, int]]:
+        """Rows and bytes of one mailbox by state, every one of them: the same sums over all folders."""
+        return self._read(lambda db: views.totals(db, mailbox_id))
 
     def recount(self, mailbox_id: int) -> list[Tally]:
         """The same sums of one mailbox, counted from the rows themselves."""
@@ -374,7 +378,7 @@ class Ledger:
 
     def kept_back(self, mailbox_id: int | None = None) -> list[KeptBack]:
         """What the operator's rules keep back, by mailbox, folder and rule; nothing is read where the sums show none."""
-        if not any(tally.state is ItemState.FILTERED and tally.items for _, tally in self.tallies(mailbox_id)):
+        if not self.tallies(mailbox_id, {ItemState.FILTERED}):
             return []
         return self._read(lambda db: views.kept_back(db, mailbox_id))
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -136,16 +136,27 @@ def folder_rows(
     return [row_of(found) for found in connection.exec_driver_sql(text, (*values, limit))]
 
 
-def sums(connection: Connection, mailbox_id: int | None) -> list[tuple[int, Tally]]:
-    """The tallies as they are kept, with their mailbox; empty ones are left out."""
+def sums(connection: Connection, mailbox_id: int | None, states: Collection[ItemState] | None) -> list[tuple[int, Tally]]:
+    """The tallies as they are kept, with their mailbox, of some states or of all; empty ones are left out."""
     table = tallies.c  # whose .items is a method
     query = select(table.mailbox_id, table.folder_id, table.state, table["items"], table["bytes"]).where(
         (table["items"] != 0) | (table["bytes"] != 0)
     )
     if mailbox_id is not None:
         query = query.where(table.mailbox_id == mailbox_id)
+    if states is not None:
+        query = query.where(table.state.in_(sorted(states)))
     query = query.order_by(table.mailbox_id, table.folder_id, table.state)
     return [(found[0], _tally(found[1:])) for found in connection.execute(query)]
+
+
+def totals(connection: Connection, mailbox_id: int) -> dict[ItemState, tuple[int, int]]:
+    """Rows and bytes of a mailbox by state, over all its folders; every state is there."""
+    mark = _mark(connection)
+    text = f"SELECT state, SUM(items), SUM(bytes) FROM tallies WHERE mailbox_id = {mark} GROUP BY state"
+    found = dict.fromkeys(ItemState, (0, 0))
+    found |= {ItemState(state): (int(count), int(size)) for state, count, size in connection.exec_driver_sql(text, (mailbox_id,))}
+    return found
 
 
 def recount(connection: Connection, mailbox_id: int) -> list[Tally]:

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 from typing import Any
-
-from lxml import etree
 
 from connectors.base import Folder, Role
 from connectors.errors import Unavailable
@@ -16,43 +15,63 @@ from connectors.ews.answer import T
 from connectors.ews.soap import Prop
 
 _SEARCH_FOLDER = "2"
+_SEARCH, _ID, _PARENT, _NAME, _CLASS, _TOTAL = (
+    f"{T}{name}" for name in ("SearchFolder", "FolderId", "ParentFolderId", "DisplayName", "FolderClass", "TotalCount")
+)
 _SETTLES = 60.0
 """Seconds after which a commit is told apart from a later one: times are told in whole seconds, and the servers of mailboxes and
 those before them have clocks of their own."""
 
 
-def folder_of(
-    element: Any, told: Mapping[str, str], roles: Mapping[str, Role], top: str | None, old: datetime | None
-) -> Folder | None:
-    """A folder of a listing; None for a search folder. ``told`` are its extended properties, ``top`` the id of the top folder,
-    ``old`` is what ``settled`` said."""
-    if told.get(Prop.FOLDER_TYPE) == _SEARCH_FOLDER or etree.QName(element).localname == "SearchFolder":
-        return None
-    own = element.find(f"{T}FolderId")
-    if own is None:
-        raise Unavailable("The source lists a folder without an id.", code="no id")
-    parent = element.find(f"{T}ParentFolderId")
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """A folder's element taken apart: its extended properties, its other children by tag, and what ``settled`` said of the
+    answer that it came in."""
+
+    told: Mapping[str, str]
+    parts: Mapping[str, Any]
+    old: datetime | None = None
+
+    @property
+    def id(self) -> str:
+        """Its id; Unavailable if it has none."""
+        own = self.parts.get(_ID)
+        if own is None:
+            raise Unavailable("The source lists a folder without an id.", code="no id")
+        return str(own.get("Id"))
+
+
+def shown(element: Any, old: datetime | None = None) -> Shown | None:
+    """A folder of an answer, read in one walk; None for a search folder."""
+    told, parts = soap.parts_of(element)
+    return None if told.get(Prop.FOLDER_TYPE) == _SEARCH_FOLDER or element.tag == _SEARCH else Shown(told, parts, old)
+
+
+def folder_of(one: Shown, roles: Mapping[str, Role], top: str | None, stamp: str | None = None) -> Folder:
+    """A folder of a listing; ``top`` is the id of the top folder, ``stamp`` its change stamp."""
+    id_, parts, told = one.id, one.parts, one.told
+    parent = parts.get(_PARENT)
     parent_id = parent.get("Id") if parent is not None else None
     return Folder(
-        id=own.get("Id"),
+        id=id_,
         parent_id=None if parent_id == top else parent_id,
-        name=element.findtext(f"{T}DisplayName") or "",
-        kind=element.findtext(f"{T}FolderClass") or "IPF.Note",
-        role=roles.get(own.get("Id")),
-        total=soap.number(element.findtext(f"{T}TotalCount")) or 0,
+        name=soap.text_of(parts.get(_NAME)),
+        kind=soap.text_of(parts.get(_CLASS)) or "IPF.Note",
+        role=roles.get(id_),
+        total=soap.number(soap.text_of(parts.get(_TOTAL))) or 0,
         unread=soap.number(told.get(Prop.UNREAD)) or 0,
         hidden=soap.truth(told.get(Prop.HIDDEN)),
-        change_stamp=stamp_of(element, told, old),
+        change_stamp=stamp,
     )
 
 
-def stamp_of(element: Any, told: Mapping[str, str], old: datetime | None) -> str | None:
+def stamp_of(one: Shown) -> str | None:
     """A folder's change stamp; None if the server gives none, or if a later change could have the same one.
 
     Creations and changes move the time, deletions their number [MS-OXCFOLD: PidTagLocalCommitTimeMax, PidTagDeletedCountTotal];
     the counts are there for good measure.
     """
-    changed, deleted = told.get(Prop.COMMITTED), told.get(Prop.DELETED)
+    changed, deleted, old = one.told.get(Prop.COMMITTED), one.told.get(Prop.DELETED), one.old
     if not changed or not deleted or old is None:
         return None
     try:
@@ -61,7 +80,7 @@ def stamp_of(element: Any, told: Mapping[str, str], old: datetime | None) -> str
         return None
     if (committed if committed.tzinfo else committed.replace(tzinfo=UTC)) > old:
         return None
-    return f"{changed}|{deleted}|{element.findtext(f'{T}TotalCount') or ''}|{told.get(Prop.UNREAD, '')}"
+    return f"{changed}|{deleted}|{soap.text_of(one.parts.get(_TOTAL))}|{one.told.get(Prop.UNREAD, '')}"
 
 
 def settled(headers: Mapping[str, str], took: float) -> datetime | None:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime
 from typing import Any, Literal
 
 from connectors.base import Folder
@@ -17,7 +16,7 @@ from connectors.errors import MailboxBlocked, Unavailable, UnknownAnswer
 from connectors.ews import classify, soap
 from connectors.ews.answer import M, code_of
 from connectors.ews.client import MailboxClient
-from connectors.ews.folders import folder_of
+from connectors.ews.folders import Shown, folder_of, shown, stamp_of
 
 Kind = Literal["archive", "recoverable"]
 
@@ -30,8 +29,8 @@ _NONE = frozenset({"ErrorFolderNotFound", "ErrorItemNotFound"})
 
 _TOO_OLD = frozenset({"ErrorSchemaValidation", "ErrorInvalidRequest", "ErrorInvalidServerVersion"})
 
-Pages = Callable[[str], Iterator[tuple[Any, "datetime | None"]]]
-"""Every folder below a distinguished one, as its element, and up to when a commit in it is old enough to be trusted."""
+Pages = Callable[[str], Iterator[Shown]]
+"""Every folder below a distinguished one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,15 +67,12 @@ def further(client: MailboxClient, root: Root, pages: Pages, owner: str | None) 
     if root.found is not None:
         root.found(root.kind)
     yield replace(top, parent_id=None, name=root.name, kind="IPF.Note")
-    for one in below:
-        if one is not None:
-            yield replace(one, parent_id=top.id, kind="IPF.Note")
+    for part in below:
+        if part is not None:
+            yield replace(part, parent_id=top.id, kind="IPF.Note")
     if root.kind == "archive":
-        for element, old in pages(_TOP[root.kind]):
-            told = soap.extended(element)
-            folder = folder_of(element, told, {}, None, old)
-            if folder is not None:
-                yield folder
+        for one in pages(_TOP[root.kind]):
+            yield folder_of(one, {}, None, stamp_of(one))
 
 
 def _asked(client: MailboxClient, names: Sequence[str], owner: str | None) -> list[Folder | None]:
@@ -90,7 +86,8 @@ def _asked(client: MailboxClient, names: Sequence[str], owner: str | None) -> li
             code, values = code_of(message)
             element = next(iter(message.iterfind(f"{M}Folders/*")), None)
             if code == "NoError" and element is not None:
-                found.append(folder_of(element, soap.extended(element), {}, None, None))
+                told = shown(element)
+                found.append(None if told is None else folder_of(told, {}, None))
             elif code in _NONE:
                 found.append(None)
             else:

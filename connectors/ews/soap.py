@@ -264,17 +264,17 @@ def extended(item: Any) -> dict[str, str]:
 
     A server writes tags as it likes: ``0x300B`` comes back as ``0x300b``, ``0x0E07`` as ``0xe07``.
     """
-    return _told(item)[0]
+    return parts_of(item)[0]
 
 
-def _told(item: Any) -> tuple[dict[str, str], dict[str, str]]:
-    """The extended properties of an item, and the text of its other children by tag, in one walk."""
+def parts_of(item: Any) -> tuple[dict[str, str], dict[str, Any]]:
+    """The extended properties of an element, and the first of its other children by tag, in one walk."""
     found: dict[str, str] = {}
-    plain: dict[str, str] = {}
+    others: dict[str, Any] = {}
     for child in item:
         tag = child.tag
         if tag != _PROPERTY:
-            plain.setdefault(tag, child.text or "")
+            others.setdefault(tag, child)
             continue
         parts = list(child)
         if len(parts) == 2 and parts[1].tag == _VALUE:
@@ -282,7 +282,12 @@ def _told(item: Any) -> tuple[dict[str, str], dict[str, str]]:
             tagged = uri.get("PropertyTag")
             key = _of_a_tag(tagged) if tagged else _of_a_set(uri.get("PropertySetId"), uri.get("PropertyId"))
             found[key] = parts[1].text or ""
-    return found, plain
+    return found, others
+
+
+def text_of(element: Any) -> str:
+    """The text of an element that may not be there; empty for none."""
+    return (element.text or "") if element is not None else ""
 
 
 _CLASS, _SIZE, _SUBJECT, _CREATED = (f"{T}{name}" for name in ("ItemClass", "Size", "Subject", "DateTimeCreated"))
@@ -305,20 +310,20 @@ def _of_a_set(space: str | None, own: str | None) -> str:
 
 def facts_of(item: Any) -> Facts:
     """What a listing shows of an item."""
-    told, plain = _told(item)
-    known = plain.get(_CLASS)
+    told, others = parts_of(item)
+    known = text_of(others.get(_CLASS))
     item_class = known or "IPM.Note"
     folded = item_class.casefold()
     flags = number(told.get(Prop.FLAGS))
     return Facts(
         item_class=item_class,
-        size=number(plain.get(_SIZE)) or 0,
+        size=number(text_of(others.get(_SIZE))) or 0,
         search_key=binary(told.get(Prop.SEARCH_KEY)) or None,
         message_id=told.get(Prop.MESSAGE_ID) or None,
-        subject_hash=hash_subject(plain.get(_SUBJECT, "")) if known else None,
+        subject_hash=hash_subject(text_of(others.get(_SUBJECT))) if known else None,
         submitted=moment(told.get(Prop.SUBMITTED)),
         received=moment(told.get(Prop.RECEIVED)),
-        created=moment(plain.get(_CREATED)),
+        created=moment(text_of(others.get(_CREATED))),
         modified=moment(told.get(Prop.MODIFIED)),
         # Meeting requests carry it too, but are recognised by when they were sent, as all mail is.
         start=moment(told.get(Prop.START)) if folded.startswith("ipm.appointment") else None,

@@ -13,7 +13,7 @@ from connectors.errors import Unavailable, UnknownAnswer, WireError
 from connectors.ews import classify, soap
 from connectors.ews.answer import M, T, check, code_of
 from connectors.ews.client import MailboxClient
-from connectors.ews.folders import folder_of, settled, stamp_of
+from connectors.ews.folders import Shown, folder_of, settled, shown, stamp_of
 from connectors.ews.roots import Root, further
 from connectors.ews.soap import Prop
 
@@ -41,18 +41,14 @@ class Tree:
         """All folders below the top, parents before children; search folders left out, special ones by their role."""
         roles = self._roles()
         top = next((id_ for id_, role in roles.items() if role is Role.ROOT), None)
-        found: dict[str, Folder] = {}
-        stamped = False
-        for element, old in () if self._alone else self._folder_pages():
-            told = soap.extended(element)
-            stamped = stamped or Prop.COMMITTED in told
-            folder = folder_of(element, told, roles, top, old)
-            if folder is not None:
-                found[folder.id] = folder
-        for root in self._roots:
-            found.update((each.id, each) for each in further(self._client, root, self._folder_pages, self._owner))
-        if not stamped:
-            found = {id_: replace(found[id_], change_stamp=stamp) for id_, stamp in self._stamps(list(found)).items()}
+        listed = [] if self._alone else list(self._folder_pages())
+        trees = [each for root in self._roots for each in further(self._client, root, self._folder_pages, self._owner)]
+        if any(Prop.COMMITTED in one.told for one in listed):
+            stamps = {one.id: stamp_of(one) for one in listed} | {each.id: each.change_stamp for each in trees}
+        else:
+            stamps = self._stamps([one.id for one in listed] + [each.id for each in trees])
+        found = {one.id: folder_of(one, roles, top, stamps[one.id]) for one in listed}
+        found |= {each.id: replace(each, change_stamp=stamps[each.id]) for each in trees}
         waiting = list(found.values())
         shown: set[str] = set()
         while waiting:
@@ -89,8 +85,8 @@ class Tree:
 
         return self._client.ask("GetFolder", soap.get_special([role.value for role in asked], self._owner), read)
 
-    def _folder_pages(self, below: str = Role.ROOT.value) -> Iterator[tuple[Any, datetime | None]]:
-        """Every folder's element, and up to when a commit in it is old enough to be trusted."""
+    def _folder_pages(self, below: str = Role.ROOT.value) -> Iterator[Shown]:
+        """Every folder that is no search folder."""
         offset: int | None = 0
         while offset is not None:
             began = self._client.server.clock()
@@ -103,7 +99,7 @@ class Tree:
                 self._stamped = False
                 continue
             old = self._settled(began)
-            yield from ((element, old) for element in page)
+            yield from (one for element in page if (one := shown(element, old)) is not None)
 
     def _stamps(self, ids: Sequence[str]) -> dict[str, str | None]:
         """The change stamps of folders, asked for one by one, a hundred in a request; None where there is none.
@@ -121,9 +117,9 @@ class Tree:
                     raise
                 break
             old = self._settled(began)
-            shown = {id_: soap.extended(element) for id_, element in elements.items()}
-            found.update((id_, stamp_of(elements[id_], told, old)) for id_, told in shown.items())
-            if not any(Prop.COMMITTED in told for told in shown.values()):
+            told = {id_: Shown(*soap.parts_of(element), old) for id_, element in elements.items()}
+            found.update((id_, stamp_of(one)) for id_, one in told.items())
+            if not any(Prop.COMMITTED in one.told for one in told.values()):
                 break
         return found
 

@@ -32,11 +32,11 @@ class Parts:
 def open_parts(ledger: Ledger, mailbox_id: int) -> Parts:
     """How much of a mailbox is open, by what a cutover waits for. Reads sums only, whatever the size of the ledger."""
     items, sizes = {True: 0, False: 0}, {True: 0, False: 0}
-    for _, tally in ledger.tallies(mailbox_id):
-        if tally.state in PENDING or tally.state is ItemState.BACKFILL:
-            required = tally.state in PENDING
-            items[required] += tally.items
-            sizes[required] += tally.bytes
+    for state, (count, size) in ledger.totals(mailbox_id).items():
+        if state in PENDING or state is ItemState.BACKFILL:
+            required = state in PENDING
+            items[required] += count
+            sizes[required] += size
     return Parts(items[True], sizes[True], items[False], sizes[False])
 
 

@@ -13,7 +13,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
-from state.model import PENDING, FolderRow, ItemState, MailboxRow, PassRow, PassState, Work
+from state.model import PENDING, FolderRow, ItemState, MailboxRow, PassRow, PassState, Row, Work
 from state.store import Ledger
 
 PREFIX = "unaccounted."
@@ -30,17 +30,26 @@ def unaccounted(ledger: Ledger, mailbox_id: int, totals: Mapping[int, int]) -> d
 
     ``totals`` is what the source counts, by folder number.
     """
-    held = _held(ledger, mailbox_id)
-    rows = {folder_id: sum(held[folder_id][state] for state in ItemState if state not in _LEFT) for folder_id in totals}
+    rows: Counter[int] = Counter()
+    for _, tally in ledger.tallies(mailbox_id):
+        if tally.state not in _LEFT:
+            rows[tally.folder_id] += tally.items
+    for row in _staying(ledger, mailbox_id):
+        rows[row.folder_id] -= 1
     return {folder_id: total - rows[folder_id] for folder_id, total in totals.items() if total != rows[folder_id]}
 
 
+def _staying(ledger: Ledger, mailbox_id: int) -> Iterator[Row]:
+    """What left the source, but may not be removed quietly: it counts as left."""
+    return (row for row, _ in ledger.open_rows(mailbox_id, {ItemState.WITHHELD}, works={Work.REMOVE}))
+
+
 def _held(ledger: Ledger, mailbox_id: int) -> dict[int, Counter[ItemState]]:
-    """Items by folder and state; what left the source but may not be removed quietly counts as left."""
+    """Items by folder and state."""
     held: dict[int, Counter[ItemState]] = defaultdict(Counter)
     for _, tally in ledger.tallies(mailbox_id):
         held[tally.folder_id][tally.state] += tally.items
-    for row, _ in ledger.open_rows(mailbox_id, {ItemState.WITHHELD}, works={Work.REMOVE}):
+    for row in _staying(ledger, mailbox_id):
         held[row.folder_id][ItemState.WITHHELD] -= 1
         held[row.folder_id][ItemState.GONE] += 1
     return held

@@ -19,7 +19,6 @@ from __future__ import annotations
 
 import threading
 import time
-from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
@@ -251,11 +250,11 @@ class _Pass:
         """Rows of these identities that rules keep back or that are carried later: what the target holds may follow to them. Not
         those in folders that are left out, which have no place."""
         crew = self._crew
-        there = {tally.state for _, tally in crew.ledger.tallies(self._mailbox_id) if tally.items}
+        totals = crew.ledger.totals(self._mailbox_id)
         return [
             (row, opened)
             for state in (ItemState.BACKFILL, ItemState.FILTERED)
-            if state in there
+            if totals[state][0]
             for row, opened in crew.ledger.waiting(self._mailbox_id, state, Work.CREATE)
             if row.identity in wanted and not ((way := crew.ways.get(row.folder_id)) and way.route.skip)
         ]
@@ -280,7 +279,8 @@ class _Pass:
         due = [(row, opened) for row, opened in doomed if row.generation < generation]
         if not due:
             return
-        held = sum(tally.items for _, tally in crew.ledger.tallies(self._mailbox_id) if tally.state is not ItemState.GONE)
+        totals = crew.ledger.totals(self._mailbox_id)
+        held = sum(items for state, (items, _) in totals.items() if state is not ItemState.GONE)
         rails = plan.Rails(crew.settings.max_deletes, crew.settings.max_delete_share, crew.settings.approve_deletes)
         if not rails.allow(len(due), held):
             raise _Paused(
@@ -308,7 +308,7 @@ class _Pass:
     def _backfill(self) -> None:
         """Carry old mail, now that everything else is there, as long as this pass may."""
         crew = self._crew
-        if not any(tally.state is ItemState.BACKFILL and tally.items for _, tally in crew.ledger.tallies(self._mailbox_id)):
+        if not crew.ledger.totals(self._mailbox_id)[ItemState.BACKFILL][0]:
             return
         settings, now = crew.settings, crew.clock()
         minutes = settings.backfill_minutes, settings.sweep_minutes
@@ -363,9 +363,7 @@ class _Pass:
     def _close(self) -> None:
         """A pass is clean only if nothing is open; what is, is counted and named."""
         crew = self._crew
-        counts: Counter[ItemState] = Counter()
-        for _, tally in crew.ledger.tallies(self._mailbox_id):
-            counts[tally.state] += tally.items
+        counts = {state: items for state, (items, _) in crew.ledger.totals(self._mailbox_id).items()}
         pending = counts[ItemState.LISTED] + counts[ItemState.INTENDED]
         crew.figures["pending"] = pending
         if counts[ItemState.BACKFILL]:

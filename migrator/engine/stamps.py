@@ -53,11 +53,11 @@ def unchanged(crew: Crew, kind: PassKind, before: Mapping[int, FolderRow], sourc
     }
     if not found:
         return frozenset()
-    for _, tally in crew.ledger.tallies(mailbox_id):
+    for _, tally in crew.ledger.tallies(mailbox_id, _OPEN | {ItemState.DOOMED}):
         if tally.items and tally.state is ItemState.DOOMED:
             # What left one folder may have come into another, and is removed only when all of them were read since.
             return frozenset()
-        if tally.items and tally.state in _OPEN:
+        if tally.items:
             found.discard(tally.folder_id)
     return frozenset(found - last_told(crew.ledger.passes(mailbox_id, LOOKED_AT)).keys())
 

@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import threading
 import time
-from collections import Counter
 from collections.abc import Callable, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field, replace
@@ -185,12 +184,8 @@ class Wave:
 
 def tally(ledger: Ledger, mailbox_id: int) -> dict[str, int]:
     """Items of one mailbox by where they stand, and the bytes that arrived."""
-    counts: Counter[ItemState] = Counter()
-    size = 0
-    for _, one in ledger.tallies(mailbox_id):
-        counts[one.state] += one.items
-        if one.state is ItemState.DONE:
-            size += one.bytes
+    totals = ledger.totals(mailbox_id)
+    counts = {state: items for state, (items, _) in totals.items()}
     return {
         "listed": sum(counts.values()),
         "done": counts[ItemState.DONE],
@@ -198,7 +193,7 @@ def tally(ledger: Ledger, mailbox_id: int) -> dict[str, int]:
         "withheld": counts[ItemState.WITHHELD],
         "approved": ledger.approvals.approved_counts(mailbox_id)[mailbox_id],
         "pending": sum(counts[state] for state in PENDING),
-        "bytes": size,
+        "bytes": totals[ItemState.DONE][1],
     }
 
 

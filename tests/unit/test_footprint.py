@@ -1,4 +1,4 @@
-"""Threads share few places of free memory, so that a process which runs for long does not creep up."""
+"""Threads share few places of free memory, and what is loaded for good is not looked through for garbage."""
 
 from __future__ import annotations
 
@@ -44,3 +44,18 @@ def test_many_threads_share_few_arenas(tmp_path: Path) -> None:
     assert arenas(tmp_path / "few", "few") == 2
     assert arenas(tmp_path / "as usual", "as usual") > 2
     assert arenas(tmp_path / "as the user wants", "few", MALLOC_ARENA_MAX="5") == 5
+
+
+FROZEN = """
+import gc
+from migrator.footprint import loaded_for_good
+loaded_for_good()
+first, later = gc.get_freeze_count(), [object(), []]
+loaded_for_good()
+print(first > 10_000, gc.get_freeze_count() <= first, gc.is_tracked(later), gc.isenabled())
+"""
+
+
+def test_only_what_was_loaded_the_first_time_is_kept_from_the_collector() -> None:
+    told = subprocess.run([sys.executable, "-c", FROZEN], check=True, capture_output=True, text=True).stdout
+    assert told.split() == ["True"] * 4
