@@ -16,6 +16,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, TypeAlias
 
+import xxhash
+
 from connectors.errors import Halt
 
 PIECE = 256 * 1024
@@ -85,12 +87,13 @@ class Spool:
 class SpoolFile:
     """One temporary file, written at its end and read anywhere. Closed, and thereby gone, with the last reference to it."""
 
-    __slots__ = ("__weakref__", "_file", "_full", "_lock", "size")
+    __slots__ = ("__weakref__", "_digest", "_file", "_full", "_lock", "size")
 
     def __init__(self, file: IO[bytes], full: Callable[[], Halt]) -> None:
         self._file: Any = file
         self._full = full
         self._lock = threading.Lock()
+        self._digest = xxhash.xxh3_64()
         self.size = 0
         weakref.finalize(self, file.close)
 
@@ -106,6 +109,11 @@ class SpoolFile:
                     view = view[written:]
         except OSError as error:
             raise self._full() from error
+        self._digest.update(data)
+
+    def digest(self) -> bytes:
+        """Eight bytes over all that was written (XXH3, 64 bits)."""
+        return self._digest.digest()
 
     def read(self, start: int, stop: int) -> bytes:
         """The bytes ``start:stop``. Raises Halt if they can't be read back."""
@@ -173,17 +181,14 @@ class Blob:
         for at in range(0, len(self), size):
             yield self[at : at + size]
 
-    def forwards(self, size: int = _WIDEST) -> Callable[[int, int], bytes]:
-        """A reader of small slices that are asked for in rising order: one read of the file serves many of them."""
-        at, held = 0, b""
-
-        def read(start: int, stop: int) -> bytes:
-            nonlocal at, held
-            if not (at <= start and stop <= at + len(held)):
-                at, held = start, self[start : max(stop, start + size)]
-            return held[start - at : stop - at]
-
-        return read
+    def digest(self) -> bytes:
+        """Eight bytes over all of it (XXH3, 64 bits); read again only if it is a part of what was written."""
+        if not self._start and self._stop == self._file.size:
+            return self._file.digest()
+        found = xxhash.xxh3_64()
+        for piece in self.pieces():
+            found.update(piece)
+        return found.digest()
 
 
 if TYPE_CHECKING:

@@ -9,7 +9,6 @@ import pybase64
 
 from connectors.errors import Unavailable
 from connectors.ews.answer import M, messages, parse, raise_if_truncated
-from connectors.spool import Content
 
 _DATA = re.compile(rb"<(?:[A-Za-z_][\w.-]*:)?Data>")
 _BLANK = b" \t\r\n"
@@ -64,35 +63,69 @@ _FRAME = (1, 3, 4)
 _KNOWN = frozenset({1, 2, 3, 4})
 
 
-def check_stream(stream: Content) -> frozenset[int]:
-    """Walk the records of an export stream: it has to begin with the three of its frame and end where the last one ends.
+class Records:
+    """Walks the records of an export stream while its base64 goes by: it has to begin with the three of its frame and end where
+    the last one ends.
 
-    Only the few base64 characters at record headers are decoded. The frame is that of the samples in the vendor's
-    documentation: records of opcode and length (little-endian, four bytes each), first 1, 3 and 4. Gives the opcodes after
-    those that the samples don't show; they are no error. Raises Unavailable.
+    Only the few characters at record headers are decoded. The frame is that of the samples in the vendor's documentation: records
+    of opcode and length (little-endian, four bytes each), first 1, 3 and 4.
     """
-    if not stream or len(stream) % 4:
-        raise Unavailable("An export stream was cut short.", code="stream")
-    read = stream.forwards() if not isinstance(stream, bytes) else lambda start, stop: stream[start:stop]
-    size = len(stream) // 4 * 3 - (2 if stream[-2:] == b"==" else 1 if stream[-1:] == b"=" else 0)
-    at, count = 0, 0
-    strange: set[int] = set()
-    while at < size:
-        if at + 8 > size:
+
+    def __init__(self) -> None:
+        self._at = self._count = 0
+        """Where the next record begins, in bytes, and how many came before it."""
+        self._gone = 0
+        """Characters that went by before ``_held``."""
+        self._held = self._last = b""
+        self._strange: set[int] = set()
+        self._wrong = ""
+
+    def feed(self, text: bytes) -> None:
+        """Take in the next characters; whatever is wrong with them says ``end``."""
+        if not text or self._wrong:
+            return
+        self._last = (self._last + text[-2:])[-2:]
+        if self._held:
+            text, self._held = self._held + text, b""
+        at, gone = self._at, self._gone
+        end = gone + len(text)
+        while (at + 10) // 3 * 4 <= end:
+            first = at // 3
+            start = first * 4 - gone
+            try:
+                head = pybase64.b64decode(text[start : (at + 10) // 3 * 4 - gone], validate=True)[at - first * 3 :]
+            except ValueError:
+                self._wrong = "An export stream is no base64."
+                return
+            opcode, length = int.from_bytes(head[:4], "little"), int.from_bytes(head[4:8], "little")
+            if self._count < 3:
+                if opcode != _FRAME[self._count]:
+                    self._wrong = "An export stream begins with records of another kind."
+                    return
+            elif opcode not in _KNOWN:
+                self._strange.add(opcode)
+            at += 8 + length
+            self._count += 1
+        # A header that lies across two pieces waits for the second one.
+        self._held = text[max(0, at // 3 * 4 - gone) :] if at // 3 * 4 < end else b""
+        self._at, self._gone = at, end - len(self._held)
+
+    def end(self) -> frozenset[int]:
+        """What is no error: the opcodes behind the frame that the samples don't show. Raises Unavailable for a stream that is not
+        whole; may be asked again."""
+        if self._wrong:
+            raise Unavailable(self._wrong, code="stream")
+        length = self._gone + len(self._held)
+        if not length or length % 4:
+            raise Unavailable("An export stream was cut short.", code="stream")
+        size = length // 4 * 3 - (2 if self._last == b"==" else 1 if self._last[-1:] == b"=" else 0)
+        if self._at != size or self._count < 4:
             raise Unavailable("An export stream ends inside a record.", code="stream")
-        first = at // 3
-        try:
-            head = pybase64.b64decode(read(first * 4, (at + 10) // 3 * 4), validate=True)[at - first * 3 :]
-        except ValueError:
-            raise Unavailable("An export stream is no base64.", code="stream") from None
-        opcode, length = int.from_bytes(head[:4], "little"), int.from_bytes(head[4:8], "little")
-        if count < 3:
-            if opcode != _FRAME[count]:
-                raise Unavailable("An export stream begins with records of another kind.", code="stream")
-        elif opcode not in _KNOWN:
-            strange.add(opcode)
-        at += 8 + length
-        count += 1
-    if at != size or count < 4:
-        raise Unavailable("An export stream ends inside a record.", code="stream")
-    return frozenset(strange)
+        return frozenset(self._strange)
+
+
+def check_stream(stream: bytes) -> frozenset[int]:
+    """Walk the records of a whole export stream; as ``Records`` has it. Raises Unavailable."""
+    records = Records()
+    records.feed(stream)
+    return records.end()

@@ -6,7 +6,7 @@ The content is base64. An export stream stays that; MIME is decoded, because its
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import pybase64
@@ -16,7 +16,19 @@ from connectors.errors import Unavailable
 from connectors.ews import soap
 from connectors.ews.answer import messages, parse
 from connectors.ews.client import MailboxClient
+from connectors.ews.export import Records
 from connectors.spool import Blob, Spool, SpoolFile
+
+
+class Stream(Blob):
+    """An export stream in a file; its records were walked while it arrived."""
+
+    __slots__ = ("records",)
+
+    def __init__(self, file: SpoolFile, records: Records) -> None:
+        super().__init__(file, 0, file.size)
+        self.records = records
+
 
 OPERATIONS = {Lane.IMPORT: "ExportItems", Lane.COMPOSE: "GetItem"}
 """The operation that fetches an item, by lane."""
@@ -38,24 +50,32 @@ def ask_large(client: MailboxClient, id_: str, lane: Lane, spool: Spool, size: i
     Content is base64 without line breaks in the import lane, and raw MIME in the compose lane. One post, not repeated. Raises
     Unavailable unless the answer is complete, and Halt if the disk is full.
     """
-    file = spool.open(_OVERHEAD * size)
-    diverted = Diverted(file, "Data") if lane is Lane.IMPORT else Diverted(file, "MimeContent", decode=True)
-    body = soap.export([id_]) if lane is Lane.IMPORT else soap.get_composed([id_])
+    file, records = spool.open(_OVERHEAD * size), Records()
+    if lane is Lane.IMPORT:
+        diverted, body = Diverted(file, "Data", watch=records.feed), soap.export([id_])
+    else:
+        diverted, body = Diverted(file, "MimeContent", decode=True), soap.get_composed([id_])
     told = messages(parse(client.post_once(OPERATIONS[lane], body, diverted)), OPERATIONS[lane])
-    content = file.blob() if diverted.found else None
+    content: Blob | None = None
+    if diverted.found:
+        content = Stream(file, records) if lane is Lane.IMPORT else file.blob()
     return [(message, content) for message in told]
 
 
 class Diverted:
-    """Takes the text of the first element of a name out of an answer, into a file; what is left is the answer without it."""
+    """Takes the text of the first element of a name out of an answer, into a file; what is left is the answer without it.
 
-    def __init__(self, file: SpoolFile, name: str, *, decode: bool = False) -> None:
+    ``watch`` is told each piece of base64 that is written.
+    """
+
+    def __init__(self, file: SpoolFile, name: str, *, decode: bool = False, watch: Callable[[bytes], None] | None = None) -> None:
         self.received = 0
         self.found = False
         """Whether the element was there and ended."""
         self._file = file
         self._opening = _OPENING[name]
         self._decode = decode
+        self._watch = watch
         self._half = b""
         """What may be the first half of a character reference."""
         self._rest = b""
@@ -109,6 +129,8 @@ class Diverted:
             text = self._decoded(text, last=last)
         if text:
             self._file.write(text)
+            if self._watch is not None:
+                self._watch(text)
 
     def _decoded(self, text: bytes, *, last: bool) -> bytes:
         text = self._rest + text

@@ -32,7 +32,7 @@ from connectors.ews.client import ExchangeServer, MailboxClient
 from connectors.ews.convert import item_of
 from connectors.ews.gathering import Gathering, event_item, failure_of
 from connectors.ews.kinds import EVENT, MAIL, Kind, kind_of
-from connectors.ews.large import OPERATIONS, ask_large
+from connectors.ews.large import OPERATIONS, Stream, ask_large
 from connectors.ews.others import original
 from connectors.ews.roots import Root
 from connectors.ews.tree import REFUSED_IN_LISTING, Tree, paged, same_number
@@ -352,7 +352,7 @@ class _Fetch:
             raise Unavailable("The source sent an item without its stream.", code="no stream")
         digest = digest_of(stream)
         try:
-            strange = export.check_stream(stream)
+            strange = stream.records.end() if isinstance(stream, Stream) else export.check_stream(bytes(stream))
         except Unavailable as error:
             if self.damaged.get(index) == digest:
                 return Refusal("corrupt", f"{error} It came like this twice.", error.code)

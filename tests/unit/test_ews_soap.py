@@ -18,7 +18,7 @@ from connectors.base import Drop, Facts, Lane, Put, ReadFlag, Ref, hash_subject
 from connectors.errors import Halt, Throttled, Unavailable, UnknownAnswer
 from connectors.ews.answer import messages, parse
 from connectors.ews.convert import item_of
-from connectors.ews.export import check_stream, read_export
+from connectors.ews.export import Records, check_stream, read_export
 from connectors.ews.soap import Prop, entry_of, extended, facts_of, moment, number, read_page
 
 S = "http://schemas.xmlsoap.org/soap/envelope/"
@@ -286,6 +286,23 @@ def test_a_whole_stream_is_accepted_whatever_its_padding() -> None:
 
 def test_records_of_an_unknown_kind_are_accepted_and_told() -> None:
     assert check_stream(wire(FRAME + record(2, b"x") + record(9, b"y") + record(7))) == {7, 9}
+
+
+@given(st.lists(st.integers(0, 40), max_size=6), st.lists(st.integers(0, 400), max_size=12), st.integers(0, 9))
+def test_a_stream_that_comes_in_pieces_is_the_same_stream(lengths: list[int], places: list[int], cut: int) -> None:
+    whole = wire(FRAME + b"".join(record(2 + at % 4, bytes(length)) for at, length in enumerate(lengths)))
+    whole = whole[: len(whole) - cut]
+    records, begun = Records(), 0
+    for place in [*sorted(places), len(whole)]:
+        records.feed(whole[begun:place])
+        begun = max(begun, place)
+    told = []
+    for ask in (records.end, lambda: check_stream(whole)):
+        try:
+            told.append(ask())
+        except Unavailable as error:
+            told.append(str(error))
+    assert told[0] == told[1]
 
 
 @given(st.integers(1, 90))

@@ -52,7 +52,7 @@ from migrator.footprint import loaded_for_good
 loaded_for_good()
 first, later = gc.get_freeze_count(), [object(), []]
 loaded_for_good()
-print(first > 10_000, gc.get_freeze_count() <= first, gc.is_tracked(later), gc.isenabled())
+print(first > 1_000, gc.get_freeze_count() <= first, gc.is_tracked(later), gc.isenabled())
 """
 
 
