@@ -1,18 +1,20 @@
 """Content too large for memory: temporary files of this process, and slices of them that read like bytes.
 
-A file has no name that anybody else could open, belongs to this account alone, and is gone when its last slice is, or this
-process, however it ends: the system sees to that. Thread-safe.
+A file has no name that anybody else could open, belongs to this account alone, and is gone when its last slice is and it is not
+kept for the next item, or when this process is, however it ends: the system sees to that. Thread-safe.
 """
 
 from __future__ import annotations
 
 import contextlib
+import os
 import shutil
 import tempfile
 import threading
 import time
 import weakref
-from collections.abc import Callable, Iterator
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, TypeAlias
 
@@ -25,6 +27,10 @@ PIECE = 256 * 1024
 
 SPOOL_FROM = 4_000_000
 """Bytes from which an item is kept in a file instead of in memory."""
+
+KEPT = 64_000_000
+"""The most bytes of a file that is kept for the next item: what the system has set aside for it need not be set aside again,
+which takes twice as long as writing."""
 
 _PREFIX = "spool-"
 _OLD = 3600.0
@@ -43,15 +49,19 @@ class Spool:
         self._private = private
         self._lock = threading.Lock()
         self._ready = False
+        self._kept: deque[IO[bytes]] = deque()
+        weakref.finalize(self, _close_all, self._kept)
 
     def open(self, size: int = 0) -> SpoolFile:
         """A new, empty file that is to take about ``size`` bytes. Raises Halt if there is no room for them."""
         try:
             self._prepare()
             if shutil.disk_usage(self._folder).free < self._spare + size:
-                raise self._full()
+                raise self.full()
+            with contextlib.suppress(IndexError):
+                return SpoolFile(self._kept.pop(), self)
             # Without a name on most systems, deleted with the last handle on Windows: nothing is left behind by a kill.
-            return SpoolFile(tempfile.TemporaryFile(prefix=_PREFIX, dir=self._folder, buffering=0), self._full)
+            return SpoolFile(tempfile.TemporaryFile(prefix=_PREFIX, dir=self._folder, buffering=0), self)
         except OSError as error:
             raise Halt(
                 f"A large item can't be kept in {self._folder} ({error.strerror or type(error).__name__}).",
@@ -60,7 +70,16 @@ class Spool:
                 mend="Make that folder writable, or name another one in run.spool.",
             ) from error
 
-    def _full(self) -> Halt:
+    def put_by(self, file: IO[bytes]) -> None:
+        """Keep one file for the next item, unless it is a very large one."""
+        # Called by whichever thread lets go of the last slice, so nothing here may wait.
+        if self._kept or os.fstat(file.fileno()).st_size > KEPT:
+            file.close()
+        else:
+            self._kept.append(file)
+
+    def full(self) -> Halt:
+        """What to raise when the disk is full."""
         return Halt(
             f"The disk under {self._folder} has too little room for a large item on its way.",
             code="no-room",
@@ -84,18 +103,23 @@ class Spool:
             self._ready = True
 
 
+def _close_all(files: Iterable[IO[bytes]]) -> None:
+    for file in files:
+        file.close()
+
+
 class SpoolFile:
-    """One temporary file, written at its end and read anywhere. Closed, and thereby gone, with the last reference to it."""
+    """One temporary file, written at its end and read anywhere. Given back with the last reference to it."""
 
-    __slots__ = ("__weakref__", "_digest", "_file", "_full", "_lock", "size")
+    __slots__ = ("__weakref__", "_digest", "_file", "_lock", "_spool", "size")
 
-    def __init__(self, file: IO[bytes], full: Callable[[], Halt]) -> None:
+    def __init__(self, file: IO[bytes], spool: Spool) -> None:
         self._file: Any = file
-        self._full = full
+        self._spool = spool
         self._lock = threading.Lock()
         self._digest = xxhash.xxh3_64()
         self.size = 0
-        weakref.finalize(self, file.close)
+        weakref.finalize(self, spool.put_by, file)
 
     def write(self, data: bytes) -> None:
         """Add to the end. Raises Halt if the disk is full."""
@@ -108,7 +132,7 @@ class SpoolFile:
                     self.size += written
                     view = view[written:]
         except OSError as error:
-            raise self._full() from error
+            raise self._spool.full() from error
         self._digest.update(data)
 
     def digest(self) -> bytes:

@@ -329,7 +329,8 @@ class MailboxClient:
                 allow_redirects=False,
             ) as response:
                 if divert is not None and response.status_code == 200:
-                    left = divert.read(response.raw.stream(PIECE, decode_content=True))
+                    packed = "content-encoding" in response.headers
+                    left = divert.read(response.raw.stream(PIECE, decode_content=packed))
                     return response.status_code, dict(response.headers), left
                 # Read in one piece: that copies a large answer once less than chunks joined later, and costs half the time.
                 return response.status_code, dict(response.headers), response.raw.read(decode_content=True)

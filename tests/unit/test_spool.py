@@ -13,6 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+import connectors.spool
 from connectors.base import digest_of
 from connectors.errors import Halt
 from connectors.spool import Blob, Spool
@@ -71,6 +72,38 @@ def test_what_is_written_later_does_not_change_an_earlier_slice(tmp_path: Path) 
 
 def handles() -> int:
     return len(os.listdir("/proc/self/fd"))
+
+
+def test_a_file_that_is_used_again_shows_nothing_of_the_item_before(tmp_path: Path) -> None:
+    spool = Spool(tmp_path)
+    file = spool.open()
+    file.write(b"the first one, and longer")
+    del file
+    gc.collect()
+    again = spool.open()
+    again.write(b"second")
+    assert (bytes(again.blob()), again.blob()[:100], again.blob().find(b"longer")) == (b"second", b"second", -1)
+    assert digest_of(again.blob()) == digest_of(b"second")
+
+
+@pytest.mark.skipif(not Path("/proc/self/fd").is_dir(), reason="only Linux shows the open files")
+def test_one_file_is_kept_for_the_next_item_and_never_a_very_large_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(connectors.spool, "KEPT", 10)
+    gc.collect()
+    before, spool = handles(), Spool(tmp_path)
+    files = [spool.open() for _ in range(3)]
+    files[0].write(b"a very large one")
+    assert handles() == before + 3
+    del files[0]
+    assert handles() == before + 2
+    files.clear()
+    gc.collect()
+    assert handles() == before + 1
+    again = spool.open()
+    assert handles() == before + 1
+    del again, spool
+    gc.collect()
+    assert handles() == before
 
 
 @pytest.mark.skipif(not Path("/proc/self/fd").is_dir(), reason="only Linux shows the open files")
