@@ -54,8 +54,8 @@ def _wave(mailboxes: int, items: int) -> Case:
 CASES = {
     "import-4k": _import(4_000, 3000),
     "import-30k": _import(30_000, 3000),
-    "import-300k": _import(300_000, 500, few=12),
-    "import-20m": _import(4_000, 12, 20_000_000, few=1),
+    "import-300k": _import(300_000, 2000, few=12),
+    "import-20m": _import(4_000, 30, 20_000_000, few=1),
     "compose-4k": _compose(4_000, 400),
     "compose-30k": _compose(30_000, 400),
     "compose-30k-attachment": _compose(4_000, 400, 26_000),
