@@ -138,6 +138,16 @@ def _remove(crew: Crew, transfer: Transfer, doomed: Sequence[Pair], removed: lis
 
 def _sorted(crew: Crew) -> Iterator[tuple[str, Row]]:
     """Every row that has a copy in the target, with what it is; rows may change meanwhile."""
+    shown: dict[str, frozenset[str]] = {}
+
+    def listed(row: Row) -> bool:
+        place = place_of(crew, row)
+        if place is None:
+            return False
+        if place not in shown:
+            shown[place] = frozenset(entry.id for entry in crew.destination.inventory(place))
+        return row.target in shown[place]
+
     for some in chunks(crew.ledger.folder_rows(crew.lease.mailbox_id, None), _LOOK):
         rows = [row for row in some if row.state is ItemState.DONE and row.target is not None]
         looked = [row for row in rows if not row.marks & (Mark.ADOPTED | Mark.TARGET_WINS)]
@@ -149,7 +159,8 @@ def _sorted(crew: Crew) -> Iterator[tuple[str, Row]]:
             elif row.marks & Mark.TARGET_WINS:
                 yield "touched", row
             elif (ref := there[row.key]) is None:
-                yield "gone", row
+                # Not every item can be asked for by its id: what its folder lists is there, and forgetting it would double it.
+                yield ("unknown" if listed(row) else "gone"), row
             elif not row.target_version or not ref.version:
                 yield "unknown", row
             elif short_hash(ref.version) != row.target_version or ref.folder_id not in ("", place_of(crew, row)):

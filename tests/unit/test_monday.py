@@ -5,12 +5,13 @@ from __future__ import annotations
 
 import json
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 from test_commands import Shell, World, shell, world
 
-from connectors.base import Role
+from connectors.base import Role, TargetRef
 from connectors.memory import MemoryDestination, MemoryTarget
 from connectors.memory_target import Content
 from migrator import app
@@ -247,6 +248,25 @@ def test_an_undo_outlasts_its_lease_however_long_the_target_takes(
     monkeypatch.setattr(MemoryDestination, "_one", slowly)
     code, out = shell("mailbox", "undo", ANNA, "--yes")
     assert (code, target(world).items) == (0, {}), out
+
+
+def test_an_undo_forgets_no_copy_that_its_folder_lists_though_it_can_not_be_asked_for(
+    world: World, shell: Shell, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shell("run")
+    shy = next(iter(target(world).items))
+    real = MemoryDestination.peek
+
+    def peek(self: MemoryDestination, ids: Sequence[str]) -> list[TargetRef | None]:
+        return [None if one == shy else found for one, found in zip(ids, real(self, ids), strict=True)]
+
+    monkeypatch.setattr(MemoryDestination, "peek", peek)
+    told = json.loads(shell("--json", "mailbox", "undo", ANNA, "--dry-run")[1])["found"]
+    assert (told["ours"], told["unknown"], told["gone"]) == (4, 1, 0)
+    assert shell("mailbox", "undo", ANNA, "--yes")[0] == 0
+    assert list(target(world).items) == [shy]
+    assert shell("run", ANNA)[0] == 0
+    assert len(target(world).items) == 5, "nothing is there twice"
 
 
 def test_undo_asks_first_and_leaves_all_as_it_is_on_a_no(
