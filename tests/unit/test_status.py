@@ -163,6 +163,14 @@ def test_a_wave_that_is_paused_after_its_flip_is_what_a_person_has_to_see_first(
     assert wave_headline([wave]).startswith("A person is needed: late mail waits")
 
 
+def test_what_passes_brought_is_read_since_a_moment(ledger: Ledger) -> None:
+    fill(ledger)
+    ran = ledger.glance().ended_since(0)
+    assert len(ran) == 2
+    last = max(one.ended or 0 for one in ran)
+    assert ledger.glance().ended_since(last) == []
+
+
 def test_there_is_no_state_without_a_cause(ledger: Ledger) -> None:
     row = ledger.plan_mailbox("w", "a@old.example", "a@new.example")
     for state in S:
