@@ -246,7 +246,8 @@ class Tokens:
             self._app = None
             self._http.close()
             reading = "tenant" if "authority" in str(error).casefold() else "certificate"
-            mend = "check tenant_id and authority" if reading == "tenant" else "check the certificate and its password"
+            file = "check the file that target.certificate names, and target.certificate_password"
+            mend = "check tenant_id and authority" if reading == "tenant" else file
             raise Halt(
                 f"sign-in failed: the {reading} is not usable", code="invalid_" + reading, side="target", mend=mend
             ) from None

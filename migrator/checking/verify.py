@@ -22,7 +22,7 @@ SENTENCES = {
     "pending": "{n} are still to be carried; run again.",
     "missing": "The ledger says that {n} arrived, but the target does not show them.",
     "elsewhere": "{n} are in the target, but in another folder than the source has them.",
-    "doubled": "The target holds {n} surplus copies of items that arrived.",
+    "doubled": "The target holds {n} too many: surplus copies of what arrived.",
     "tally": "The ledger's sums differ from its rows by {n}.",
     "not-placed": "{n} have no folder in the target yet; run again.",
     "class": "{n} arrived with another item class.",

@@ -191,14 +191,15 @@ def carry(
 
 def _unseen(ledger: Ledger, mailboxes: Sequence[MailboxRow]) -> str:
     """A sentence if mailboxes begin of which nobody looked whether both ends are one person's."""
+    from migrator import counts
     from migrator.waves.match import KIND, fits
     from state.model import MailboxState
 
     seen = {one.mailbox_id: one.about for one in ledger.plans.observed(KIND)}
     number = sum(row.state is MailboxState.PLANNED and not fits(seen.get(row.id), row.target) for row in mailboxes)
-    return (
-        f"migrator: {number} that begin now were never looked at; `migrator wave check` shows whose they are." if number else ""
-    )
+    if not number:
+        return ""
+    return f"migrator: nobody looked yet whose these are: {counts.mailboxes(number)}; `migrator wave check` shows it."
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

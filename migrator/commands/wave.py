@@ -121,6 +121,7 @@ def _intake_as_json(intake: Intake) -> dict[str, Any]:
 
 
 def _intake_lines(intake: Intake, dry_run: bool) -> list[str]:
+    from migrator.counts import mailboxes
     from migrator.waves.planning import Word
 
     lines = []
@@ -137,7 +138,7 @@ def _intake_lines(intake: Intake, dry_run: bool) -> list[str]:
     ]
     verb = "would be" if dry_run else "are"
     counts = (f"{intake.number(word):,} {word.value}" for word in Word)
-    lines.append(f"{len(intake.changes):,} mailboxes in the file {verb} planned: {', '.join(counts)}.")
+    lines.append(f"{mailboxes(len(intake.changes))} in the file {verb} planned: {', '.join(counts)}.")
     if dry_run:
         lines.append("Dry run: nothing was changed.")
     return lines
