@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+from html import escape
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ import pytest
 from test_contracts import CONTRACTS, errors_in
 
 from migrator import fidelity
+from migrator.reporting.words import language
 
 CORPUS = Path(os.environ.get("MIGRATOR_CORPUS", Path(__file__).parents[3] / "shared" / "corpus"))
 
@@ -56,8 +58,8 @@ def test_everything_arrives_by_both_lanes_or_is_named(tmp_path: Path) -> None:
     assert parts["degraded"].keys() <= fidelity.names()
     [by_mailbox] = parts["degraded_by_mailbox"].values()
     assert by_mailbox == parts["degraded"]
-    page = Path(parts["report"]).read_text("utf-8")
-    assert all(f"{name} {number}" in page for name, number in by_mailbox.items())
+    page, says = Path(parts["report"]).read_text("utf-8"), language("en").degraded
+    assert all(f"{escape(says(name))}: {number}" in page for name, number in by_mailbox.items())
     keeps_to_the_contracts(*(log.with_name(f"x-{lane}-{face}.jsonl") for lane in told["lanes"] for face in ("ews", "graph")))
 
 
