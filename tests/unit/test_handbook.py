@@ -52,7 +52,7 @@ def parse(line: str) -> None:
         except click.UsageError as error:
             raise AssertionError(f"{line}: {error.format_message()}") from None
         assert found is not None, line
-        command, context = found, click.Context(found, info_name=name, parent=context)
+        command, context = found, click.Context(found, info_name=name, parent=context, **found.context_settings)
     values, left, _ = command.make_parser(context).parse_args(list(words))
     assert not left, f"{line}: {left} is too much"
     for parameter in command.params:
