@@ -585,8 +585,12 @@ class Destination(Protocol):
         """Look in the whole mailbox for each identity: by stamp if it has one, and by its rungs. Reads its own writes."""
         ...
 
-    def peek(self, target_ids: Sequence[str]) -> list[TargetRef | None]:
-        """The present state of items by id, in their order; None for one that is not there any more."""
+    def peek(self, target_ids: Sequence[str], left_in: Sequence[str | None] = ()) -> list[TargetRef | None]:
+        """The present state of items by id, in their order; None for one that is not there any more.
+
+        ``left_in`` are the folders in which they were left, where that is known: some items can only be asked for in a folder.
+        One that its user moved is looked for elsewhere as well.
+        """
         ...
 
     def inventory(self, folder_id: str) -> Iterator[Entry]:

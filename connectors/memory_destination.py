@@ -265,7 +265,7 @@ class MemoryDestination:
             there = [_ref(item) for item in self.target.items.values() if item.visible_from <= now]
         return {identity: [ref for ref in there if _fits(ref, identity)] for identity in identities}
 
-    def peek(self, target_ids: Sequence[str]) -> list[TargetRef | None]:
+    def peek(self, target_ids: Sequence[str], left_in: Sequence[str | None] = ()) -> list[TargetRef | None]:
         with self.target.lock:
             self._figures["requests.peek"] += 1
             return [_ref(self.target.items[each]) if each in self.target.items else None for each in target_ids]

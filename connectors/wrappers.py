@@ -127,8 +127,8 @@ class AroundDestination:
     def find(self, identities: Sequence[Identity]) -> dict[Identity, list[TargetRef]]:
         return self.around("find", lambda: self.inner.find(identities))
 
-    def peek(self, target_ids: Sequence[str]) -> list[TargetRef | None]:
-        return self.around("peek", lambda: self.inner.peek(target_ids))
+    def peek(self, target_ids: Sequence[str], left_in: Sequence[str | None] = ()) -> list[TargetRef | None]:
+        return self.around("peek", lambda: self.inner.peek(target_ids, left_in))
 
     def inventory(self, folder_id: str) -> Iterator[Entry]:
         return self.around("inventory", lambda: self.inner.inventory(folder_id))
@@ -176,9 +176,10 @@ class DryRun(AroundDestination):
         future.set_result([self._pretend(write) for write in writes])
         return future
 
-    def peek(self, target_ids: Sequence[str]) -> list[TargetRef | None]:
+    def peek(self, target_ids: Sequence[str], left_in: Sequence[str | None] = ()) -> list[TargetRef | None]:
+        places = dict(zip(target_ids, left_in or [None] * len(target_ids), strict=True))
         real = [each for each in target_ids if not each.startswith(self._MADE_UP)]
-        found = dict(zip(real, self.inner.peek(real) if real else (), strict=True))
+        found = dict(zip(real, self.inner.peek(real, [places[each] for each in real]) if real else (), strict=True))
         return [found[each] if each in found else TargetRef(each, self._places.get(each, "")) for each in target_ids]
 
     def inventory(self, folder_id: str) -> Iterator[Entry]:

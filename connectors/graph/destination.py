@@ -155,8 +155,8 @@ class GraphDestination:
     def _is_other(self, item_class: str) -> bool:
         return not covers(COMPOSE_CLASSES, item_class) and not any(covers(one.classes, item_class) for one in self._resources)
 
-    def peek(self, target_ids: Sequence[str]) -> list[TargetRef | None]:
-        return self._client.run(clear_of_rejections(self._lookup.peek(target_ids)))
+    def peek(self, target_ids: Sequence[str], left_in: Sequence[str | None] = ()) -> list[TargetRef | None]:
+        return self._client.run(clear_of_rejections(self._lookup.peek(target_ids, left_in)))
 
     def inventory(self, folder_id: str) -> Iterator[Entry]:
         path, of_items = self._client.run(self._lookup.inventory_path(folder_id))

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import defaultdict
-from collections.abc import AsyncIterator, Iterable, Sequence
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from datetime import timedelta
 from typing import Any
 
@@ -202,8 +202,9 @@ class Lookup:
             raise
         return list(page.get("value") or ()), page.get("@odata.nextLink")
 
-    async def peek(self, target_ids: Sequence[str]) -> list[TargetRef | None]:
-        """See ``Destination.peek``: as messages first; what is none is looked for in the folders of other kinds."""
+    async def peek(self, target_ids: Sequence[str], left_in: Sequence[str | None] = ()) -> list[TargetRef | None]:
+        """See ``Destination.peek``: as messages first; what is none is looked for where it was left, then in the folders of other
+        kinds and in the bin."""
         options = {"select": x.MESSAGE_SELECT, "expand": x.expand(x.MESSAGE_EXPAND)}
         # An id with a colon is one of our own making, for what no other interface knows; Graph refuses it as no id at all.
         asked = [index for index, each in enumerate(target_ids) if ":" not in each]
@@ -224,40 +225,45 @@ class Lookup:
                 found[index] = here.get(target_ids[index])
             missing = [index for index in missing if found[index] is None]
         missing = [index for index in missing if ":" not in target_ids[index]]
-        for index, (folder_id, item) in (await self._elsewhere([target_ids[i] for i in missing], missing)).items():
+        places = {index: left_in[index] if left_in else None for index in missing}
+        for index, (folder_id, item) in (await self._elsewhere({i: target_ids[i] for i in missing}, places)).items():
             found[index] = replace(_ref(item, *x.facts_of_item(item), folder_id), id=target_ids[index])
         return found
 
     async def place_of(self, target_id: str) -> str | None:
         """The folder of an item that is no message; None if it is not found."""
-        found = await self._elsewhere([target_id], [0])
+        found = await self._elsewhere({0: target_id}, {})
         return found[0][0] if found else None
 
-    async def _elsewhere(self, ids: Sequence[str], keys: Sequence[int]) -> dict[int, tuple[str, dict[str, Any]]]:
-        """Items that are no messages, by asking each folder of another kind for them; keyed by ``keys``."""
+    async def _elsewhere(
+        self, ids: Mapping[int, str], left_in: Mapping[int, str | None]
+    ) -> dict[int, tuple[str, dict[str, Any]]]:
+        """Items that are no messages, by asking for each in the folder where it was left, and for those that are not there in
+        each folder of another kind. Keyed as ``ids`` are."""
         found: dict[int, tuple[str, dict[str, Any]]] = {}
         mailbox_id = await self._folders.admin_id() if ids else None
         if mailbox_id is None:
             return found
-        nodes = await self._folders.nodes()
-        other = [node.id for node in nodes if not node.kind.casefold().startswith("ipf.note")]
-        bin_ = await self._folders.special(Role.DELETED)
-        remaining = dict(zip(keys, ids, strict=True))
-        for folder_id in [*other, *([bin_] if bin_ else [])]:
-            asked = list(remaining.items())
+
+        async def ask(places: Mapping[int, str]) -> None:
             parts = [
-                Part("GET", paths.query(paths.admin_item(mailbox_id, folder_id, each), expand=x.expand(x.ITEM_EXPAND)))
-                for _, each in asked
+                Part("GET", paths.query(paths.admin_item(mailbox_id, place, ids[key]), expand=x.expand(x.ITEM_EXPAND)))
+                for key, place in places.items()
             ]
             answers = await batch(self._client, self._mailbox, self._batch_lock, parts, kind="peek", safe=True)
-            for (key, _), answer in zip(asked, answers, strict=True):
+            for (key, place), answer in zip(places.items(), answers, strict=True):
                 if isinstance(answer, dict) and answer.get("id"):
-                    found[key] = (folder_id, answer)
-                    del remaining[key]
+                    found[key] = (place, answer)
                 elif isinstance(answer, WireError) and not isinstance(answer, Rejected):
                     raise answer
-            if not remaining:
-                break
+
+        await ask({key: place for key, place in left_in.items() if place})
+        nodes = await self._folders.nodes() if len(found) < len(ids) else []
+        other = [node.id for node in nodes if not node.kind.casefold().startswith("ipf.note")]
+        bin_ = await self._folders.special(Role.DELETED) if nodes else None
+        for folder_id in [*other, *([bin_] if bin_ else [])]:
+            if remaining := [key for key in ids if key not in found]:
+                await ask(dict.fromkeys(remaining, folder_id))
         return found
 
 

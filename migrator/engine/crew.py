@@ -6,13 +6,13 @@ import math
 import threading
 import time
 from collections import defaultdict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final, TypeAlias
 
 import structlog
 
-from connectors.base import Claim, Destination, Item, Lane, Refusal, Source
+from connectors.base import Claim, Destination, Item, Lane, Refusal, Source, TargetRef
 from connectors.pacer import Stopped
 from migrator.config import PassSettings
 from migrator.engine import plan
@@ -108,6 +108,11 @@ class Crew:
         if target is None:
             raise LookupError(f"folder {folder_id} has no target")
         return target
+
+    def peek(self, rows: Sequence[Row]) -> list[TargetRef | None]:
+        """The present state of these rows' copies in the target, in their order; None for one that is not there any more."""
+        places = [folder.target_id if (folder := self.folders.get(row.folder_id)) else None for row in rows]
+        return self.destination.peek([row.target or "" for row in rows], places) if rows else []
 
     def fingerprint(self, folder_id: int) -> str:
         """What the cursor of a folder keeps of the rules that hold for it."""

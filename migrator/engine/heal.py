@@ -253,7 +253,7 @@ def _heal_known(crew: Crew, transfer: Transfer, pairs: Sequence[Pair]) -> None:
     steps: list[Step] = []
     lost: list[Pair] = []
     if rest:
-        found = crew.destination.peek([row.target or "" for row, _ in rest])
+        found = crew.peek([row for row, _ in rest])
         for (row, opened), there in zip(rest, found, strict=True):
             if opened.work is Work.REMOVE:
                 doomed = replace(row, state=ItemState.DOOMED)

@@ -254,7 +254,7 @@ class Transfer:
     ) -> tuple[list[Pair], list[Item | None], list[str]]:
         """Leave alone what the target's user changed since; judged once, before the intent. Returns the present versions too."""
         crew = self._crew
-        found = crew.destination.peek([row.target or "" for row, _ in pairs])
+        found = crew.peek([row for row, _ in pairs])
         kept: list[Pair] = []
         kept_items: list[Item | None] = []
         versions: list[str] = []

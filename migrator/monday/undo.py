@@ -151,7 +151,7 @@ def _sorted(crew: Crew) -> Iterator[tuple[str, Row]]:
     for some in chunks(crew.ledger.folder_rows(crew.lease.mailbox_id, None), _LOOK):
         rows = [row for row in some if row.state is ItemState.DONE and row.target is not None]
         looked = [row for row in rows if not row.marks & (Mark.ADOPTED | Mark.TARGET_WINS)]
-        found = crew.destination.peek([row.target or "" for row in looked]) if looked else []
+        found = crew.peek(looked)
         there = dict(zip((row.key for row in looked), found, strict=True))
         for row in rows:
             if row.marks & Mark.ADOPTED:

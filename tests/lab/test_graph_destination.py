@@ -239,6 +239,18 @@ def test_an_update_replaces_what_was_seen_and_nothing_newer(target: Target) -> N
     assert refused.reason == "target-changed"
 
 
+def test_what_is_no_message_and_lies_among_mail_is_found_where_it_was_left(target: Target) -> None:
+    inbox, contacts = target.inbox(), target.folder("People", "IPF.Contact")
+    lying, moved = (imported(an_item(name, item_class="IPM.Contact"), inbox) for name in ("lying", "moved"))
+    ids = [receipt.target_id for receipt in target.good(lying, moved)]
+    (item,) = (one for one in target.items() if one.subject == "moved")
+    people = next(box.id for box in target.mailbox.boxes.values() if box.name == "People")
+    target.mailbox.by_folder[people][item.id] = target.mailbox.by_folder[item.folder_id].pop(item.id)
+    item.folder_id = people
+    found = target.there.peek([*ids, "AAMkgone"], [inbox, inbox, inbox])
+    assert [ref and (ref.id, ref.folder_id) for ref in found] == [(ids[0], inbox), (ids[1], contacts), None]
+
+
 def test_flags_moves_and_removals(target: Target) -> None:
     inbox, archive = target.inbox(), target.folder("Old")
     writes = [imported(an_item(f"i{number}"), inbox) for number in range(3)]

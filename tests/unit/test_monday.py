@@ -257,8 +257,8 @@ def test_an_undo_forgets_no_copy_that_its_folder_lists_though_it_can_not_be_aske
     shy = next(iter(target(world).items))
     real = MemoryDestination.peek
 
-    def peek(self: MemoryDestination, ids: Sequence[str]) -> list[TargetRef | None]:
-        return [None if one == shy else found for one, found in zip(ids, real(self, ids), strict=True)]
+    def peek(self: MemoryDestination, ids: Sequence[str], left_in: Sequence[str | None] = ()) -> list[TargetRef | None]:
+        return [None if one == shy else found for one, found in zip(ids, real(self, ids, left_in), strict=True)]
 
     monkeypatch.setattr(MemoryDestination, "peek", peek)
     told = json.loads(shell("--json", "mailbox", "undo", ANNA, "--dry-run")[1])["found"]
