@@ -1,8 +1,9 @@
 """One contestant: the floor. The leanest script over the same libraries that moves the same bytes over the same wires.
 
 It lists ids, exports lots in a second thread (one ahead, so that as much is in memory as the engine may hold), reads each answer
-in one piece, cuts the streams out with a search for one byte, never decodes them, and keeps four posts under way. TLS, kept
-connections and the size of a lot are the engine's. It prints a hash over the bytes that arrived at it and left it again, and one
+in one piece, cuts the streams out with a search for one byte, never decodes them, and keeps four posts under way. An item of 4 MB
+and more goes through a file, because the engine may not have it in memory either. TLS, kept connections and the size of a lot are
+the engine's. It prints a hash over the bytes that arrived at it and left it again, and one
 over what the tenant confirmed, so that it can't cheat.
 
 What it leaves out, and no migration may: a ledger, look-ups, pacing, retries, time-outs, checks of answers and streams, a token
@@ -16,11 +17,12 @@ import json
 import re
 import ssl
 import sys
+import tempfile
 import time
 import tomllib
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import aiohttp
 import requests
@@ -46,6 +48,30 @@ JSON = {"Content-Type": "application/json"}
 PATIENT = aiohttp.ClientTimeout()
 STREAM_FROM, PIECE = 1024 * 1024, 256 * 1024
 """A larger body in one piece would hold the loop up; the engine streams it as well."""
+FILE_FROM = 4_000_000
+"""Bytes of an item that may not be in memory, as in the engine."""
+
+
+class Spooled:
+    """The stream of one item in a file, which serves the next one afterwards."""
+
+    def __init__(self, file: IO[bytes], idle: list[IO[bytes]]) -> None:
+        self.file, self.idle, self.size = file, idle, 0
+
+    def __len__(self) -> int:
+        return self.size
+
+    def write(self, piece: bytes) -> None:
+        self.size += self.file.write(piece)
+
+    def pieces(self) -> Iterator[bytes]:
+        self.file.seek(0)
+        left = self.size
+        while left:
+            piece = self.file.read(min(left, PIECE))
+            left -= len(piece)
+            yield piece
+        self.idle.append(self.file)
 
 
 class TrustingAdapter(HTTPAdapter):
@@ -97,6 +123,7 @@ class Source(Asks):
         self.session.auth = (section["username"], (folder / "source-password.txt").read_text().strip())
         self.session.headers.update({"Content-Type": "text/xml; charset=utf-8", "Accept-Encoding": "identity"})
         self.url, self.address, self.requests = section["url"], address, 0
+        self.idle: list[IO[bytes]] = []
 
     def ask(self, body: str) -> bytes:
         self.requests += 1
@@ -104,6 +131,29 @@ class Source(Asks):
         with self.session.post(self.url, text, stream=True) as answer:
             answer.raise_for_status()
             return answer.raw.read()  # type: ignore[no-any-return]
+
+    def spool(self, id_: str) -> Spooled:
+        """One item, its stream written to a file as it comes."""
+        self.requests += 1
+        body = f'<m:ExportItems><m:ItemIds><t:ItemId Id="{id_}"/></m:ItemIds></m:ExportItems>'
+        file = self.idle.pop() if self.idle else tempfile.TemporaryFile(buffering=0)  # noqa: SIM115 - it is kept for the next item
+        file.seek(0)
+        found, ended = Spooled(file, self.idle), False
+        head: bytes | None = b""
+        with self.session.post(self.url, ENVELOPE.format(address=self.address, body=body).encode(), stream=True) as answer:
+            answer.raise_for_status()
+            for piece in answer.raw.stream(PIECE, decode_content=False):
+                if head is not None:
+                    head += piece
+                    begin = head.find(OPENING)
+                    if begin < 0:
+                        continue
+                    piece, head = head[begin + len(OPENING) :], None
+                if not ended:
+                    end = piece.find(b"<")
+                    ended = end >= 0
+                    found.write(piece[:end] if ended else piece)
+        return found
 
 
 def streams_in(answer: bytes) -> Iterator[memoryview]:
@@ -117,8 +167,12 @@ def streams_in(answer: bytes) -> Iterator[memoryview]:
         at = answer.find(OPENING, end)
 
 
-async def pieces_of(*parts: bytes | memoryview) -> Any:
+async def pieces_of(*parts: bytes | memoryview | Spooled) -> Any:
     for part in parts:
+        if isinstance(part, Spooled):
+            for piece in part.pieces():
+                yield piece
+            continue
         view = memoryview(part)
         for at in range(0, len(part), PIECE):
             yield bytes(view[at : at + PIECE])
@@ -155,13 +209,15 @@ class Target:
         self.import_url = URL(session["importUrl"], encoded=True)
         return {name: (await self.ask(f"/v1.0/users/{address}/mailFolders/{name}"))["id"] for name in FOLDERS}
 
-    async def post_all(self, head: bytes, streams: list[memoryview]) -> None:
+    async def post_all(self, head: bytes, streams: list[memoryview] | list[Spooled]) -> None:
         """Post until nothing is left; several of these share a list."""
         while streams:
             stream = streams.pop()
             size = len(head) + len(stream) + 2
-            headers, body = JSON, b"".join((head, stream, b'"}')) if size < STREAM_FROM else None
-            if body is None:
+            headers, body = JSON, None
+            if size < STREAM_FROM and not isinstance(stream, Spooled):
+                body = b"".join((head, stream, b'"}'))
+            else:
                 headers = {**JSON, "Content-Length": str(size)}
             async with self.session.post(self.import_url, data=body or pieces_of(head, stream, b'"}'), headers=headers) as answer:
                 if answer.status >= 300:
@@ -170,8 +226,14 @@ class Target:
             self.sent, self.posts, self.requests = self.sent + size, self.posts + 1, self.requests + 1
 
 
-async def carry(config: dict[str, Any], folder: Path, context: ssl.SSLContext, source: Source, address: str, lot: int) -> Target:
+async def carry(
+    config: dict[str, Any], folder: Path, context: ssl.SSLContext, source: Source, address: str, lot: int, large: bool
+) -> Target:
     loop = asyncio.get_running_loop()
+
+    def fetch(ids: list[str]) -> list[memoryview] | list[Spooled]:
+        return [source.spool(one) for one in ids] if large else source.export(ids)
+
     connector = aiohttp.TCPConnector(ssl=context)
     async with aiohttp.ClientSession(connector=connector, cookie_jar=aiohttp.DummyCookieJar(), timeout=PATIENT) as session:
         target = Target(session, config)
@@ -179,10 +241,10 @@ async def carry(config: dict[str, Any], folder: Path, context: ssl.SSLContext, s
         for name, place in (await target.open(address)).items():
             head = b'{"FolderId":"' + place.encode() + b'","Mode":"create","Data":"'
             ids = await loop.run_in_executor(None, source.ids, name)
-            ahead = loop.run_in_executor(None, source.export, ids[:lot])
+            ahead = loop.run_in_executor(None, fetch, ids[:lot])
             for at in range(lot, len(ids) + lot, lot):
                 streams = await ahead
-                ahead = loop.run_in_executor(None, source.export, ids[at : at + lot])
+                ahead = loop.run_in_executor(None, fetch, ids[at : at + lot])
                 await asyncio.gather(*(target.post_all(head, streams) for _ in range(4)))
             await ahead
     return target
@@ -198,12 +260,14 @@ def main(folder: Path, size: int) -> int:
         _, address, place = line.split(",")[:3]
         source = Source(config, folder, context, address)
         began, wall = time.process_time(), time.perf_counter()
-        target = asyncio.run(carry(config, folder, context, source, place, lot))
+        target = asyncio.run(carry(config, folder, context, source, place, lot, size >= FILE_FROM))
         if number:  # the first is there to warm up on
             cpu, seconds = cpu + time.process_time() - began, seconds + time.perf_counter() - wall
             items, sent = items + target.posts, sent + target.sent
             asked, told = asked + source.requests, told + target.requests
         source.session.close()
+        for file in source.idle:
+            file.close()
     found = {"items": items, "cpu": cpu, "seconds": seconds, "sent": sent, "source requests": asked, "target requests": told}
     print(json.dumps(found))
     return 0
