@@ -84,8 +84,8 @@ def watch_limits() -> dict[str, list[Arrival]]:
     arrive, leave = Limits.arrive, Limits.leave
     under_way: dict[str, list[tuple[float, int]]] = {}
 
-    def noting_arrive(self: Limits, app: str, mailbox: str, size: int, *, slot: bool = True) -> Any:
-        broken = arrive(self, app, mailbox, size, slot=slot)
+    def noting_arrive(self: Limits, app: str, mailbox: str, size: int, *, slot: bool = True, **more: Any) -> Any:
+        broken = arrive(self, app, mailbox, size, slot=slot, **more)
         now = time.monotonic()
         if broken is not None:
             noted.setdefault(mailbox, []).append(Arrival(came=now, went=now, size=size, broke=broken[0]))
@@ -95,8 +95,8 @@ def watch_limits() -> dict[str, list[Arrival]]:
             noted.setdefault(mailbox, []).append(Arrival(came=now, went=now, size=size))
         return broken
 
-    def noting_leave(self: Limits, app: str, mailbox: str) -> None:
-        leave(self, app, mailbox)
+    def noting_leave(self: Limits, app: str, mailbox: str, *more: Any, **named: Any) -> None:
+        leave(self, app, mailbox, *more, **named)
         # Which of those under way it was changes no sum: neither of arrivals nor of the time that slots were taken.
         if waiting := under_way.get(mailbox):
             came, size = waiting.pop(0)
