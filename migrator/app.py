@@ -26,7 +26,7 @@ from msgspec.structs import replace as rebuilt
 
 from migrator import logs, shares
 from migrator.config import BadInput, Config
-from migrator.footprint import few_arenas, loaded_for_good
+from migrator.footprint import few_arenas, loaded_for_good, prompt_threads
 from migrator.parts import Share, app_of, connections_of, exchange_of, link_of, spool_of, tenants_of
 from state.model import MailboxRow
 
@@ -109,6 +109,7 @@ class Connected:
         share: Share | None = None,
     ) -> None:
         few_arenas()
+        prompt_threads()
         self._exchange = exchange_of(config)
         self._tenants = tenants_of(config)
         self._share = share or Share()

@@ -108,6 +108,8 @@ def messages(root: Any, kind: str) -> list[Any]:
 
 def code_of(message: Any) -> tuple[str, dict[str, str]]:
     """A response message's code and the values that came with it; ``NoError`` is success."""
+    if message.get("ResponseClass") == "Success":
+        return "NoError", {}
     code = message.findtext(f"{M}ResponseCode") or ""
     xml = message.find(f"{M}MessageXml")
     values = {} if xml is None else {one.get("Name", ""): one.text or "" for one in xml.iter(f"{T}Value")}

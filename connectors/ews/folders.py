@@ -28,23 +28,21 @@ class Shown:
     """A folder's element taken apart: its extended properties, its other children by tag, and what ``settled`` said of the
     answer that it came in."""
 
+    id: str
     told: Mapping[str, str]
     parts: Mapping[str, Any]
     old: datetime | None = None
 
-    @property
-    def id(self) -> str:
-        """Its id; Unavailable if it has none."""
-        own = self.parts.get(_ID)
-        if own is None:
-            raise Unavailable("The source lists a folder without an id.", code="no id")
-        return str(own.get("Id"))
-
 
 def shown(element: Any, old: datetime | None = None) -> Shown | None:
-    """A folder of an answer, read in one walk; None for a search folder."""
+    """A folder of an answer, read in one walk; None for a search folder. Raises Unavailable if it has no id."""
     told, parts = soap.parts_of(element)
-    return None if told.get(Prop.FOLDER_TYPE) == _SEARCH_FOLDER or element.tag == _SEARCH else Shown(told, parts, old)
+    if told.get(Prop.FOLDER_TYPE) == _SEARCH_FOLDER or element.tag == _SEARCH:
+        return None
+    own = parts.get(_ID)
+    if own is None:
+        raise Unavailable("The source lists a folder without an id.", code="no id")
+    return Shown(own.get("Id"), told, parts, old)
 
 
 def folder_of(one: Shown, roles: Mapping[str, Role], top: str | None, stamp: str | None = None) -> Folder:

@@ -22,6 +22,7 @@ REFUSED_IN_LISTING: Final = frozenset({"ErrorInvalidPropertyRequest", "ErrorInva
 
 _REFUSED_ROLE: Final = frozenset({"ErrorSchemaValidation", "ErrorInvalidRequest", "ErrorInvalidServerVersion"})
 _PASSING: Final = frozenset({classify.Meaning.THROTTLED, classify.Meaning.UNAVAILABLE})
+_FOLDERS: Final = f"{M}Folders"
 _LOOK_UP: Final = 100
 """Folders that one request asks for by their ids."""
 
@@ -117,9 +118,9 @@ class Tree:
                     raise
                 break
             old = self._settled(began)
-            told = {id_: Shown(*soap.parts_of(element), old) for id_, element in elements.items()}
-            found.update((id_, stamp_of(one)) for id_, one in told.items())
-            if not any(Prop.COMMITTED in one.told for one in told.values()):
+            told = [Shown(id_, *soap.parts_of(element), old) for id_, element in elements.items()]
+            found.update((one.id, stamp_of(one)) for one in told)
+            if not any(Prop.COMMITTED in one.told for one in told):
                 break
         return found
 
@@ -133,9 +134,9 @@ def _told(asked: Sequence[str], messages: list[Any]) -> dict[str, Any]:
     found: dict[str, Any] = {}
     for id_, message in zip(asked, messages, strict=True):
         code, values = code_of(message)
-        element = message.find(f"{M}Folders/*")
-        if code == "NoError" and element is not None:
-            found[id_] = element
+        folders = message.find(_FOLDERS) if code == "NoError" else None
+        if folders is not None and len(folders):
+            found[id_] = folders[0]
         elif classify.verdict(code).meaning in _PASSING:
             classify.raise_for(code, text="", values=values)
     return found

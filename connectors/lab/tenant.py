@@ -7,6 +7,7 @@ documentation leaves open is set to the bad case.
 from __future__ import annotations
 
 import asyncio
+import random
 import re
 import time
 import uuid
@@ -31,7 +32,8 @@ from .truth import Estate, Item
 
 @dataclass(slots=True, kw_only=True)
 class TenantOptions:
-    """What the tenant is like. ``latency`` in seconds; ``speed`` shrinks the windows of the limits.
+    """What the tenant is like. ``latency`` in seconds, of which each answer takes up to the share ``jitter`` more or less;
+    ``speed`` shrinks the windows of the limits.
 
     Switches: ``size_delta`` is added to every size; ``keep_search_key`` on import; ``rounded_dates`` to seconds; ``created_now``
     makes the moment of arrival the created time, whatever an import says; ``well_known_names`` shows the roles of folders in the
@@ -56,6 +58,7 @@ class TenantOptions:
     limits: str = "off"
     speed: float = 1.0
     latency: float = 0.0
+    jitter: float = 0.0
     roles: tuple[str, ...] = ROLES
     size_delta: int = 37
     keep_search_key: bool = False
@@ -176,13 +179,17 @@ def _switch_limits(tenant: Tenant) -> None:
     tenant.limits.most, tenant.limits.of_app = tenant.options.at_once, tenant.options.at_once_of_app
 
 
+async def _pass_time(options: TenantOptions) -> None:
+    if options.latency:
+        await asyncio.sleep(options.latency * (1 + options.jitter * (2 * random.random() - 1)))
+
+
 async def _within_limits(tenant: Tenant, owner: str, call: Call, act: Callable[[], Answer], apart: str = "") -> Answer:
     _switch_limits(tenant)
     if (broken := tenant.limits.arrive(call.app, owner, size_of(call), apart=apart)) is not None:
         return throttled(broken)
     try:
-        if tenant.options.latency:
-            await asyncio.sleep(tenant.options.latency)
+        await _pass_time(tenant.options)
         return act()
     finally:
         tenant.limits.leave(call.app, owner, apart)
@@ -197,8 +204,7 @@ async def _batch(tenant: Tenant, call: Call) -> Answer:
     _switch_limits(tenant)
     full = {owner: broken for owner in owners if (broken := tenant.limits.hold(call.app, owner)) is not None}
     try:
-        if tenant.options.latency:
-            await asyncio.sleep(tenant.options.latency)
+        await _pass_time(tenant.options)
         return all_parts(tenant, call, parts, full)
     finally:
         for owner in owners - full.keys():

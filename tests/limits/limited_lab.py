@@ -23,6 +23,9 @@ from connectors.lab.people import an_empty
 from connectors.lab.server import Lab, LabPlan
 from connectors.lab.truth import Estate, Item, Mailbox, Part, Person, seeded_bytes
 
+JITTER = 0.2
+"""No server takes equally long for every answer; one that does brings answers in fours, which then wait for one another."""
+
 FOLDERS = ("inbox", "sentitems", "deleteditems")
 
 
@@ -41,7 +44,7 @@ def main() -> int:
     # A scaled limit is as many times smaller in a window as many times shorter: the rate stays the documented one.
     plan = LabPlan(
         folder=asked.dir, limits="documented", speed=asked.speed * asked.scale, tenant_latency=asked.latency,
-        source=furnished(asked.mailboxes, asked.items, asked.size),
+        source=furnished(asked.mailboxes, asked.items, asked.size), tenant={"jitter": JITTER},
     )  # fmt: skip
     arrivals = watch_limits()
     with Lab(plan):

@@ -59,3 +59,17 @@ print(first > 1_000, gc.get_freeze_count() <= first, gc.is_tracked(later), gc.is
 def test_only_what_was_loaded_the_first_time_is_kept_from_the_collector() -> None:
     told = subprocess.run([sys.executable, "-c", FROZEN], check=True, capture_output=True, text=True).stdout
     assert told.split() == ["True"] * 4
+
+
+PROMPT = """
+import sys
+from migrator.footprint import SWITCH, prompt_threads
+usual = sys.getswitchinterval()
+prompt_threads()
+print(abs(sys.getswitchinterval() - SWITCH) < 1e-6, SWITCH < usual)
+"""
+
+
+def test_a_thread_that_waits_for_an_answer_does_not_stand_long_behind_one_that_computes() -> None:
+    told = subprocess.run([sys.executable, "-c", PROMPT], check=True, capture_output=True, text=True).stdout
+    assert told.split() == ["True"] * 2
