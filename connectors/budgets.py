@@ -29,6 +29,10 @@ class Cost:
     upload_bytes: int = 0
 
 
+GRAIN = 1 / 4000
+"""The share of a window that may be lost by counting together what left within it."""
+
+
 class Budget:
     """One documented limit: at most ``capacity`` in any ``window`` seconds. Thread-safe; waits for nothing.
 
@@ -60,6 +64,7 @@ class Budget:
         self._stretched = window * (1 + margin)
         self._lock = threading.Lock()
         self._gone: deque[tuple[float, float]] = deque()  # when it left, how much; times rise
+        self._begun = float("-inf")  # when the first of the newest entry left
         self._sum = 0.0
         self._held = 0.0
         self._line: dict[object, float] = {}
@@ -95,8 +100,15 @@ class Budget:
             while left > self.capacity:
                 self._gone.append((at, self.capacity))
                 at, left = at + self._stretched, left - self.capacity
-            if left:
-                self._gone.append((at, left))
+            if not left:
+                return
+            # Many that left within a GRAIN of the window are one entry, dated by the last of them: what is kept must not grow
+            # with the number of requests.
+            if self._gone and at - self._begun < self._stretched * GRAIN:
+                left += self._gone.pop()[1]
+            else:
+                self._begun = at
+            self._gone.append((at, left))
 
     def give_back(self, amount: float) -> None:
         """The request does not leave after all."""
