@@ -195,3 +195,18 @@ class Late:
             return self._inner.write(writes)
         self._held.append((self._inner, writes[0]))
         return done([Doubt(Unavailable("no answer in time")), *self._inner.write(writes[1:]).result()])
+
+
+class Poisoned:
+    """A source that breaks down over one item, whoever its neighbours are, for as long as it is asked."""
+
+    def __init__(self, inner: Any, poison: str) -> None:
+        self._inner, self._poison = inner, poison
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._inner, name)
+
+    def fetch(self, refs: Any, lane: Any) -> Any:
+        if any(ref.id == self._poison for ref in refs):
+            raise Unavailable("timed out")
+        return self._inner.fetch(refs, lane)

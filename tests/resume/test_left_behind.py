@@ -6,11 +6,11 @@ import time
 from typing import Any
 
 import pytest
-from resume_world import World, furnished, id_of
+from resume_world import Poisoned, World, furnished, id_of
 from test_mapping import in_order
 
 from connectors.base import Refusal, item_key
-from connectors.errors import MailboxBlocked, Unavailable
+from connectors.errors import MailboxBlocked
 from migrator.errors.work import find, gather, retry, skip, unskippable
 from migrator.reporting.gathering import gather as gather_report
 from state.model import Choice, ItemState, Open, PassKind, PassState, Row, Work
@@ -31,25 +31,10 @@ def skipped(world: World, subject: str, why: str = "it is junk") -> int:
         return skip(ledger, [one], "kim@host", why, "a person")
 
 
-class Failing:
-    """A source that breaks down over one item for as long as it is asked."""
-
-    def __init__(self, inner: Any, poison: str) -> None:
-        self._inner, self._poison = inner, poison
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._inner, name)
-
-    def fetch(self, refs: Any, lane: Any) -> Any:
-        if any(ref.id == self._poison for ref in refs):
-            raise Unavailable("timed out")
-        return self._inner.fetch(refs, lane)
-
-
 def test_what_is_skipped_is_not_tried_again_though_it_changes_until_the_word_is_taken_back(ledger_url: str) -> None:
     world = furnished(ledger_url, page_size=100)
     poison = id_of(world, "mail 3")
-    world.wrap_source = lambda inner: Failing(inner, poison)
+    world.wrap_source = lambda inner: Poisoned(inner, poison)
     world.run(SEED)
     assert world.states() == {"DONE": 8, "REFUSED": 1}
     assert skipped(world, "mail 3") == 1

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from resume_world import World, done, furnished, id_of
+from resume_world import Poisoned, World, done, furnished, id_of
 
 from connectors.base import Claim, Doubt, Lane, Refusal, Unsent, WriteKind
 from connectors.errors import MailboxBlocked, Unavailable
@@ -265,25 +265,10 @@ def test_a_refused_item_is_named_and_alone(sqlite_url: str) -> None:
     assert len(world.target.items) == states.get("DONE", 0)
 
 
-class _Poisoned:
-    """A source that breaks down over one item, whoever its neighbours are."""
-
-    def __init__(self, inner: Any, poison: str) -> None:
-        self._inner, self._poison = inner, poison
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._inner, name)
-
-    def fetch(self, refs: Any, lane: Any) -> Any:
-        if any(ref.id == self._poison for ref in refs):
-            raise Unavailable("timed out")
-        return self._inner.fetch(refs, lane)
-
-
 def test_a_poisoned_item_fails_alone(sqlite_url: str) -> None:
     world = furnished(sqlite_url, page_size=100)
     poison = id_of(world, "mail 3")
-    world.wrap_source = lambda inner: _Poisoned(inner, poison)
+    world.wrap_source = lambda inner: Poisoned(inner, poison)
     report = world.run(SEED)
     assert report.state is PassState.DONE
     assert world.states() == {"DONE": 8, "REFUSED": 1}
